@@ -1,0 +1,227 @@
+package configs
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A Config is the whole configuration. Load and Default return one that is
+// complete and checked; it must not be changed while others read it.
+type Config struct {
+	Security  Security  `yaml:"security"`
+	Node      Node      `yaml:"node" restart:"yes"`
+	Listen    []Listen  `yaml:"listen" restart:"yes"`
+	Transport Transport `yaml:"transport"`
+	// Domains are the names this server is responsible for, in lower case.
+	Domains   []string  `yaml:"domains"`
+	Registrar Registrar `yaml:"registrar"`
+	Limits    Limits    `yaml:"limits"`
+	Auth      Auth      `yaml:"auth"`
+	Push      Push      `yaml:"push"`
+	Proxy     Proxy     `yaml:"proxy"`
+	HTTP      HTTP      `yaml:"http" restart:"yes"`
+	Log       Log       `yaml:"log"`
+}
+
+// OpenSentence is what security.open must say, word for word, before the
+// server listens to others than this machine without asking who they are.
+const OpenSentence = "anyone may register and call"
+
+// Security holds the admissions that an operator has to make in words.
+type Security struct {
+	// Open is empty or OpenSentence.
+	Open string `yaml:"open"`
+}
+
+// Node says who this process is among several.
+type Node struct {
+	// ID is the node's number, part of every Flow; 0 on a single node.
+	ID uint32 `yaml:"id" range:"0..65535"`
+}
+
+// Listen is one socket address on which SIP is spoken.
+type Listen struct {
+	// Name is what flows, rules and metrics call the listener; unique, at most
+	// 32 characters.
+	Name      string            `yaml:"name"`
+	Transport ListenerTransport `yaml:"transport"`
+	// Addr is host:port; an empty host means every address of the machine.
+	Addr string `yaml:"addr"`
+	// Advertise is the host or host:port that others see in Via, Record-Route
+	// and Path; empty means Addr.
+	Advertise string `yaml:"advertise"`
+	// Sockets is how many UDP sockets share the address; 0 means one per CPU.
+	Sockets int `yaml:"sockets" range:"0..256"`
+}
+
+// Transport bounds and times connections.
+type Transport struct {
+	// MaxConns bounds the connections of all listeners, MaxConnsPerSource those
+	// of one IP address.
+	MaxConns          int `yaml:"max_conns" range:"1..1000000" restart:"yes"`
+	MaxConnsPerSource int `yaml:"max_conns_per_source" range:"1..1000000" restart:"yes"`
+	// IdleTimeout ends a connection on which nothing came for so long.
+	IdleTimeout time.Duration `yaml:"idle_timeout" range:"10s..24h" restart:"yes"`
+	// KeepAlive is the interval of TCP keep-alive probes; 0 sends none.
+	KeepAlive time.Duration `yaml:"keepalive" range:"0s..2h" restart:"yes"`
+	// UserTimeout ends a connection whose sent bytes stay unacknowledged.
+	UserTimeout time.Duration `yaml:"user_timeout" range:"1s..10m" restart:"yes"`
+	// WriteTimeout bounds one write to a connection.
+	WriteTimeout time.Duration `yaml:"write_timeout" range:"100ms..1m" restart:"yes"`
+	// MaxMessage is the largest message accepted on a connection, in bytes.
+	MaxMessage int `yaml:"max_message" range:"1500..65535" restart:"yes"`
+	// FlowFresh is how long after its last byte a connection counts as alive.
+	FlowFresh time.Duration `yaml:"flow_fresh" range:"1s..24h" restart:"yes"`
+	// Rules choose the listener for destinations that have no flow yet; the
+	// longest prefix wins.
+	Rules []TransportRule `yaml:"rules" restart:"yes"`
+}
+
+// TransportRule sends what goes to a prefix out by one listener.
+type TransportRule struct {
+	Prefix   netip.Prefix `yaml:"prefix"`
+	Listener string       `yaml:"listener"`
+}
+
+// Registrar is the policy for REGISTER (RFC 3261 §10).
+type Registrar struct {
+	Expires Expires `yaml:"expires"`
+	// DefaultQ is the q value of a contact that names none.
+	DefaultQ float64 `yaml:"default_q" range:"0..1"`
+	// MaxContacts bounds the contacts of one AOR.
+	MaxContacts int      `yaml:"max_contacts" range:"1..100"`
+	Overflow    Overflow `yaml:"overflow"`
+	// OverflowStatus answers a REGISTER that would exceed MaxContacts.
+	OverflowStatus OverflowStatus `yaml:"overflow_status"`
+	// Match decides which stored contact a new one replaces when neither RFC
+	// 5626 nor push parameters identify the device: "contact",
+	// "contact_callid" or "param:NAME".
+	Match string `yaml:"match"`
+	// RetryAfter is the Retry-After of answers that ask to come back.
+	RetryAfter time.Duration `yaml:"retry_after" range:"1s..1h"`
+}
+
+// Expires is the policy for registration lifetimes.
+type Expires struct {
+	// Default applies where the request names none; Min and Max bound what is
+	// granted to contacts without push (push.expires.max bounds the others).
+	Default time.Duration `yaml:"default" range:"1s..720h"`
+	Min     time.Duration `yaml:"min" range:"0s..1h"`
+	Max     time.Duration `yaml:"max" range:"1s..720h"`
+	MinMode MinMode       `yaml:"min_mode"`
+	Jitter  Jitter        `yaml:"jitter"`
+}
+
+// Jitter shortens granted lifetimes at random, so that phones which registered
+// together do not return together. The larger of both applies.
+type Jitter struct {
+	Time    time.Duration `yaml:"time" range:"0s..1h"`
+	Percent int           `yaml:"percent" range:"0..50"`
+}
+
+// Limits bound what one request and all of them together may occupy.
+type Limits struct {
+	// Lengths in bytes of what a REGISTER brings.
+	UsernameLen int `yaml:"username_len" range:"1..1024"`
+	DomainLen   int `yaml:"domain_len" range:"1..1024"`
+	AORLen      int `yaml:"aor_len" range:"1..2048"`
+	ContactLen  int `yaml:"contact_len" range:"64..16384"`
+	// Bindings bounds the bindings in memory, Watches the requests that watch an
+	// AOR for a phone to return.
+	Bindings int `yaml:"bindings" range:"1..100000000" restart:"yes"`
+	Watches  int `yaml:"watches" range:"1..10000000" restart:"yes"`
+	// Transactions bounds the SIP transactions alive at once.
+	Transactions int `yaml:"transactions" range:"100..10000000" restart:"yes"`
+	// Parked bounds the requests that wait for a phone; ParkedPerAOR those of
+	// one AOR.
+	Parked       int `yaml:"parked" range:"1..10000000" restart:"yes"`
+	ParkedPerAOR int `yaml:"parked_per_aor" range:"1..10000" restart:"yes"`
+}
+
+// Auth says who is asked for credentials, and who has which.
+type Auth struct {
+	Mode AuthModes `yaml:"mode"`
+	// Realm is what phones show and hash; empty means the first domain.
+	Realm string `yaml:"realm"`
+	// Algorithms are offered in this order (RFC 8760).
+	Algorithms []Algorithm `yaml:"algorithms"`
+	// UsersFile holds users in the format of docs/operations.md; Users are
+	// those of this file. Both together count.
+	UsersFile SecretFile `yaml:"users_file"`
+	Users     []User     `yaml:"users"`
+	// NonceTTL is how long a nonce may be used.
+	NonceTTL time.Duration `yaml:"nonce_ttl" range:"10s..24h"`
+	// Trusted sources are not asked for credentials.
+	Trusted []Trusted `yaml:"trusted"`
+	Limit   AuthLimit `yaml:"limit"`
+}
+
+// AuthModes says who must authenticate, for the two kinds of request.
+type AuthModes struct {
+	Registrar AuthMode `yaml:"registrar"`
+	Proxy     AuthMode `yaml:"proxy"`
+}
+
+// User is one account.
+type User struct {
+	// Name is the digest user name and the user part of the AOR.
+	Name string `yaml:"name"`
+	// Exactly one of these four proves the user: the password in the file or in
+	// a file of its own, or H(name:realm:password) in hexadecimal.
+	Password     Secret     `yaml:"password"`
+	PasswordFile SecretFile `yaml:"password_file"`
+	HA1MD5       Secret     `yaml:"ha1_md5"`
+	HA1SHA256    Secret     `yaml:"ha1_sha256"`
+}
+
+// Trusted is a source that is believed without credentials.
+type Trusted struct {
+	CIDR netip.Prefix `yaml:"cidr"`
+}
+
+// AuthLimit slows down guessing: failed attempts per source address.
+type AuthLimit struct {
+	// PerSource is how many failures a minute one address may cause on end,
+	// Burst how many at once; 0 sets no limit.
+	PerSource int `yaml:"per_source" range:"0..100000"`
+	Burst     int `yaml:"burst" range:"1..100000"`
+}
+
+// Proxy is the policy for requests that are forwarded (RFC 3261 §16).
+type Proxy struct {
+	Fork Fork `yaml:"fork"`
+	// TimerC ends a branch that rings for too long; RFC 3261 §16.6 step 11 wants
+	// more than three minutes.
+	TimerC time.Duration `yaml:"timer_c" range:"181s..1h"`
+	// RecordRoute keeps this server in the path of dialogs, without which it
+	// cannot wake a phone inside one.
+	RecordRoute bool `yaml:"record_route"`
+	// MaxForwards is given to requests that arrive without Max-Forwards.
+	MaxForwards int `yaml:"max_forwards" range:"1..255"`
+	// Routes lead to others than registered phones, for senders that are
+	// authenticated or trusted; the first that matches is taken.
+	Routes []Route `yaml:"routes"`
+}
+
+// Route matches Request-URIs and says where they go.
+type Route struct {
+	Name string `yaml:"name"`
+	// Domain is the host to match, empty for the own domains; Prefix is how the
+	// user part begins.
+	Domain string `yaml:"domain"`
+	Prefix string `yaml:"prefix"`
+	// To is the SIP URI of the next hop.
+	To string `yaml:"to"`
+}
+
+// HTTP is the server for metrics and health checks.
+type HTTP struct {
+	// Addr is host:port; empty serves no HTTP.
+	Addr string `yaml:"addr"`
+}
+
+// Log says what is logged to standard error, and how.
+type Log struct {
+	Level  Level  `yaml:"level"`
+	Format Format `yaml:"format" restart:"yes"`
+}

@@ -1,0 +1,85 @@
+package configs
+
+import "time"
+
+// A defaulter fills itself with defaults before a file's values are laid over
+// it. List elements need one, because Default holds none of them.
+type defaulter interface{ setDefaults() }
+
+// Default returns the configuration of a server that was given no file: it
+// listens on this machine's loopback address only and asks nobody for a
+// password. reveille.yaml documents the same values.
+func Default() *Config {
+	return &Config{
+		Listen: []Listen{
+			{Name: "udp", Transport: UDP, Addr: "127.0.0.1:5060"},
+			{Name: "tcp", Transport: TCP, Addr: "127.0.0.1:5060"},
+		},
+		Transport: Transport{
+			MaxConns:          20000,
+			MaxConnsPerSource: 1000,
+			IdleTimeout:       time.Hour,
+			KeepAlive:         30 * time.Second,
+			UserTimeout:       30 * time.Second,
+			WriteTimeout:      5 * time.Second,
+			MaxMessage:        65535,
+			FlowFresh:         4 * time.Minute,
+		},
+		Domains: []string{"localhost", "127.0.0.1"},
+		Registrar: Registrar{
+			Expires: Expires{
+				Default: time.Hour,
+				Min:     time.Minute,
+				Max:     time.Hour,
+				MinMode: Raise,
+			},
+			DefaultQ:       1,
+			MaxContacts:    10,
+			Overflow:       RejectNew,
+			OverflowStatus: 403,
+			Match:          "contact",
+			RetryAfter:     30 * time.Second,
+		},
+		Limits: Limits{
+			UsernameLen:  64,
+			DomainLen:    64,
+			AORLen:       256,
+			ContactLen:   2048,
+			Bindings:     1_000_000,
+			Watches:      100_000,
+			Transactions: 200_000,
+			Parked:       50_000,
+			ParkedPerAOR: 32,
+		},
+		Auth: Auth{
+			Mode:       AuthModes{Registrar: Off, Proxy: Off},
+			Algorithms: []Algorithm{SHA256, MD5},
+			NonceTTL:   5 * time.Minute,
+			Limit:      AuthLimit{PerSource: 30, Burst: 20},
+		},
+		Push: Push{
+			Enabled:         true,
+			Unsupported:     RejectPush,
+			Expires:         PushExpires{Max: 30 * day},
+			TriggerInterval: 120 * time.Second,
+			PNSRegInterval:  130 * time.Second,
+			Refresh:         Refresh{Retries: 5, Backoff: Backoff{Min: 5 * time.Second, Max: time.Minute}},
+			Wait: Wait{
+				Invite:   InviteWait{Default: 25 * time.Second, WebPush: 45 * time.Second},
+				Message:  15 * time.Second,
+				InDialog: 15 * time.Second,
+			},
+			SilentWait: 8 * time.Second,
+			Policy:     WakePolicies{Default: Asleep},
+			PURR:       PURR{Enabled: true},
+		},
+		Proxy: Proxy{
+			Fork:        Parallel,
+			TimerC:      181 * time.Second,
+			RecordRoute: true,
+			MaxForwards: 70,
+		},
+		HTTP: HTTP{Addr: "127.0.0.1:8080"},
+		Log:  Log{Level: Info, Format: Text},
+	}
+}

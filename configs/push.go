@@ -1,0 +1,182 @@
+package configs
+
+import (
+	"slices"
+	"time"
+)
+
+// Push is the policy for waking phones (RFC 8599).
+type Push struct {
+	Enabled bool `yaml:"enabled" restart:"yes"`
+	// Unsupported says what becomes of a REGISTER for a push service without app.
+	Unsupported Unsupported `yaml:"unsupported"`
+	Expires     PushExpires `yaml:"expires"`
+	// TriggerInterval is how long before its expiry a phone is woken to refresh
+	// (RFC 8599 §5.5: at least 120 s).
+	TriggerInterval time.Duration `yaml:"trigger_interval" range:"120s..24h"`
+	// PNSRegInterval is the sip.pnsreg value for phones that wake by themselves
+	// (RFC 8599 §5.6.1: more than 120 s).
+	PNSRegInterval time.Duration `yaml:"pnsreg_interval" range:"121s..24h"`
+	Refresh        Refresh       `yaml:"refresh"`
+	Wait           Wait          `yaml:"wait"`
+	// SilentWait is how long a request waits for a phone to come back by itself
+	// when policy forbids a push.
+	SilentWait time.Duration `yaml:"silent_wait" range:"1s..30s"`
+	Policy     WakePolicies  `yaml:"policy"`
+	PURR       PURR          `yaml:"purr" restart:"yes"`
+	// Apps are asked in order; the first whose provider and param match takes
+	// the push.
+	Apps []App `yaml:"apps"`
+}
+
+// PushExpires bounds the lifetime of bindings that can be woken.
+type PushExpires struct {
+	Max time.Duration `yaml:"max" range:"10m..365d"`
+}
+
+// Refresh says how often a phone is woken again that did not refresh.
+type Refresh struct {
+	Retries int     `yaml:"retries" range:"0..20"`
+	Backoff Backoff `yaml:"backoff"`
+}
+
+// Backoff is the first and the longest pause between retries; it doubles.
+type Backoff struct {
+	Min time.Duration `yaml:"min" range:"1s..1h"`
+	Max time.Duration `yaml:"max" range:"1s..24h"`
+}
+
+// Wait is how long a request waits for a woken phone.
+type Wait struct {
+	Invite InviteWait `yaml:"invite"`
+	// A request other than INVITE must be answered before its sender gives up
+	// after 32 s (RFC 3261 §17.1.2.2, Timer F).
+	Message  time.Duration `yaml:"message" range:"1s..30s"`
+	InDialog time.Duration `yaml:"in_dialog" range:"1s..30s"`
+}
+
+// InviteWait is how long an INVITE waits: a person may have to click on a web
+// push.
+type InviteWait struct {
+	Default time.Duration `yaml:"default" range:"1s..170s"`
+	WebPush time.Duration `yaml:"webpush" range:"1s..170s"`
+}
+
+// WakePolicies say when a phone is woken although it may be reachable.
+type WakePolicies struct {
+	Default WakePolicy `yaml:"default"`
+	// Providers overrides Default for one pn-provider.
+	Providers map[string]WakePolicy `yaml:"providers"`
+}
+
+// For returns the policy for a pn-provider.
+func (p WakePolicies) For(provider string) WakePolicy {
+	if policy, ok := p.Providers[provider]; ok {
+		return policy
+	}
+	return p.Default
+}
+
+// PURR is RFC 8599 §6.2: waking phones inside long dialogs.
+type PURR struct {
+	Enabled bool `yaml:"enabled"`
+	// KeyFile holds the sealing keys; empty makes a key that lasts as long as
+	// the process, so that after a restart dialogs lose their way to the phone.
+	KeyFile SecretFile `yaml:"key_file"`
+}
+
+// App is one credential: it may push to the phones whose pn-provider and
+// pn-param match. Exactly one of APNs, FCM, WebPush and Webhook is set.
+type App struct {
+	// Name is what logs and metrics call it; unique.
+	Name string `yaml:"name"`
+	// Provider is the pn-provider; empty means the usual one of the push service.
+	Provider string `yaml:"provider"`
+	// Param is a pattern for pn-param in which * stands for any characters.
+	Param string `yaml:"param"`
+	// Queue bounds the pushes that wait, InFlight those under way.
+	Queue    int `yaml:"queue" range:"1..1000000"`
+	InFlight int `yaml:"in_flight" range:"1..1000"`
+
+	APNs    *APNs    `yaml:"apns"`
+	FCM     *FCM     `yaml:"fcm"`
+	WebPush *WebPush `yaml:"webpush"`
+	Webhook *Webhook `yaml:"webhook"`
+}
+
+// setDefaults implements defaulter.
+func (a *App) setDefaults() { *a = App{Param: "*", Queue: 1000, InFlight: 100} }
+
+// Type returns "apns", "fcm", "webpush" or "webhook": which credential is set.
+func (a *App) Type() string {
+	switch {
+	case a.APNs != nil:
+		return "apns"
+	case a.FCM != nil:
+		return "fcm"
+	case a.WebPush != nil:
+		return "webpush"
+	case a.Webhook != nil:
+		return "webhook"
+	}
+	return ""
+}
+
+// APNs is a credential for Apple's push service: a token key or a certificate.
+type APNs struct {
+	// KeyFile is the .p8 of a token key; KeyID and TeamID belong to it.
+	KeyFile SecretFile `yaml:"key_file"`
+	KeyID   string     `yaml:"key_id"`
+	TeamID  string     `yaml:"team_id"`
+	// CertFile is a PEM file with the certificate and its key.
+	CertFile    CertFile    `yaml:"cert_file"`
+	Environment Environment `yaml:"environment"`
+	// Host replaces the environment's server: https://host:port. CAFile says
+	// whom to believe there.
+	Host   string   `yaml:"host"`
+	CAFile CertFile `yaml:"ca_file"`
+}
+
+func (a *APNs) setDefaults() { *a = APNs{Environment: Production} }
+
+// FCM is a credential for Google's push service.
+type FCM struct {
+	ServiceAccountFile SecretFile `yaml:"service_account_file"`
+	// Project is the Firebase project; empty means the service account's.
+	Project string `yaml:"project"`
+	// Endpoint replaces https://fcm.googleapis.com/v1.
+	Endpoint string `yaml:"endpoint"`
+}
+
+// WebPush is a key for browsers' push services (RFC 8030, RFC 8292).
+type WebPush struct {
+	VAPIDKeyFile SecretFile `yaml:"vapid_key_file"`
+	// Subscriber is the mailto: or https: address of the operator.
+	Subscriber string `yaml:"subscriber"`
+	// AllowedHosts are the push services that subscriptions may name, a leading
+	// "*." standing for any subdomain.
+	AllowedHosts []string `yaml:"allowed_hosts"`
+	// AllowPrivate also permits addresses of private networks.
+	AllowPrivate bool     `yaml:"allow_private"`
+	CAFile       CertFile `yaml:"ca_file"`
+}
+
+func (w *WebPush) setDefaults() { *w = WebPush{AllowedHosts: slices.Clone(knownWebPushHosts())} }
+
+// knownWebPushHosts are the push services of the browsers in wide use.
+func knownWebPushHosts() []string {
+	return []string{
+		"fcm.googleapis.com", "*.push.services.mozilla.com", "web.push.apple.com", "*.push.apple.com", "*.notify.windows.com",
+	}
+}
+
+// Webhook hands the push to a program of the operator's by HTTP POST.
+type Webhook struct {
+	URL string `yaml:"url"`
+	// Secret signs the body; it comes from the file or the environment.
+	Secret     Secret     `yaml:"secret"`
+	SecretFile SecretFile `yaml:"secret_file"`
+	// Body is a Go text/template for the JSON body; empty means the default one.
+	Body   string   `yaml:"body"`
+	CAFile CertFile `yaml:"ca_file"`
+}

@@ -1,0 +1,171 @@
+package configs
+
+import "log/slog"
+
+// A Secret is a value that is used but never shown.
+type Secret string
+
+const redacted = "<redacted>"
+
+// Reveal returns the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String hides the secret from fmt.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return `"` + s.String() + `"` }
+
+// LogValue hides the secret from slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText hides the secret from encoders.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// File types say what Load checks. After Load a path is absolute or empty: a
+// relative one starts at the folder of the configuration file.
+type (
+	// SecretFile must be readable, and not by everyone.
+	SecretFile string
+	// CertFile must hold PEM certificates of which none has expired.
+	CertFile string
+)
+
+// enum is a string type with a closed set of values; the zero value is only
+// allowed if the set holds it.
+type enum interface{ values() []string }
+
+// ListenerTransport is a protocol that a listener speaks.
+type ListenerTransport string
+
+// The transports.
+const (
+	UDP ListenerTransport = "udp"
+	TCP ListenerTransport = "tcp"
+)
+
+func (ListenerTransport) values() []string { return []string{string(UDP), string(TCP)} }
+
+// MinMode says what becomes of a lifetime below the minimum.
+type MinMode string
+
+// Raise grants the minimum, Reject answers 423 with Min-Expires.
+const (
+	Raise  MinMode = "raise"
+	Reject MinMode = "reject"
+)
+
+func (MinMode) values() []string { return []string{string(Raise), string(Reject)} }
+
+// Overflow says what becomes of one contact too many.
+type Overflow string
+
+// RejectNew refuses the REGISTER, ReplaceOldest drops the contact that was
+// refreshed longest ago.
+const (
+	RejectNew     Overflow = "reject"
+	ReplaceOldest Overflow = "replace_oldest"
+)
+
+func (Overflow) values() []string { return []string{string(RejectNew), string(ReplaceOldest)} }
+
+// OverflowStatus is the SIP status that refuses one contact too many.
+type OverflowStatus int
+
+func (OverflowStatus) values() []string { return []string{"403", "503"} }
+
+// AuthMode says whether a request must be authenticated.
+type AuthMode string
+
+// Required challenges everyone but trusted sources, Off nobody.
+const (
+	Required AuthMode = "required"
+	Off      AuthMode = "off"
+)
+
+func (AuthMode) values() []string { return []string{string(Required), string(Off)} }
+
+// Algorithm is a digest algorithm by its name on the wire.
+type Algorithm string
+
+// The digest algorithms (RFC 8760).
+const (
+	SHA256 Algorithm = "SHA-256"
+	MD5    Algorithm = "MD5"
+)
+
+func (Algorithm) values() []string { return []string{string(SHA256), string(MD5)} }
+
+// Unsupported says what becomes of a REGISTER that names a push service for
+// which no app is configured.
+type Unsupported string
+
+// RejectPush answers 555, AcceptWithoutPush registers the contact without push.
+const (
+	RejectPush        Unsupported = "reject"
+	AcceptWithoutPush Unsupported = "accept"
+)
+
+func (Unsupported) values() []string { return []string{string(RejectPush), string(AcceptWithoutPush)} }
+
+// WakePolicy says when a request for a phone leads to a push.
+type WakePolicy string
+
+// Always pushes and waits even if the flow looks alive, Asleep only if it does
+// not.
+const (
+	Always WakePolicy = "always"
+	Asleep WakePolicy = "asleep"
+)
+
+func (WakePolicy) values() []string { return []string{string(Always), string(Asleep)} }
+
+// Environment is one of Apple's two push services.
+type Environment string
+
+// The environments. A token of one is unknown in the other.
+const (
+	Production Environment = "production"
+	Sandbox    Environment = "sandbox"
+)
+
+func (Environment) values() []string { return []string{string(Production), string(Sandbox)} }
+
+// Fork is the order in which the phones of one AOR are tried.
+type Fork string
+
+// Parallel tries all phones at once.
+const Parallel Fork = "parallel"
+
+func (Fork) values() []string { return []string{string(Parallel)} }
+
+// Level is the least level that is logged.
+type Level string
+
+// The levels.
+const (
+	Debug Level = "debug"
+	Info  Level = "info"
+	Warn  Level = "warn"
+	Error Level = "error"
+)
+
+func (Level) values() []string {
+	return []string{string(Debug), string(Info), string(Warn), string(Error)}
+}
+
+// Format is the form of log lines.
+type Format string
+
+// The formats.
+const (
+	Text Format = "text"
+	JSON Format = "json"
+)
+
+func (Format) values() []string { return []string{string(Text), string(JSON)} }
