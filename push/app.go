@@ -1,0 +1,141 @@
+package push
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Defaults and bounds of an App.
+const (
+	DefaultQueueLen       = 4096
+	DefaultInFlight       = 100
+	DefaultAttemptTimeout = 3 * time.Second
+)
+
+// An App is a credential and the phones that it may wake.
+type App struct {
+	// Name for logs and metrics, unique.
+	Name string
+	// Provider is the pn-provider value that it serves.
+	Provider string
+	// ParamPattern is the pn-param value that it serves. It may be a glob as in
+	// path.Match; "" and "*" take any. If several apps fit, the one without
+	// wildcards wins, then the longest pattern, then the first.
+	ParamPattern string
+	// Sender makes the attempts. The Dispatcher closes it. Its type must be
+	// comparable, such as a pointer.
+	Sender Sender
+	// QueueLen bounds the requests that wait in a lane; default 4096. Refreshes
+	// may take half of it, so that they never crowd out calls.
+	QueueLen int
+	// InFlight bounds the attempts at a time of a lane; default 100. Until the
+	// first success it is 1, for APNs allows one stream until it has seen a
+	// valid token.
+	InFlight int
+	// AttemptTimeout bounds one attempt; default 3 s.
+	AttemptTimeout time.Duration
+}
+
+// withDefaults checks a and fills what was left out.
+func (a App) withDefaults() (App, error) {
+	var errs []error
+	if a.Name == "" {
+		errs = append(errs, errors.New("name missing"))
+	}
+	if a.Provider == "" {
+		errs = append(errs, errors.New("provider missing"))
+	}
+	if a.Sender == nil {
+		errs = append(errs, errors.New("sender missing"))
+	} else if !reflect.TypeOf(a.Sender).Comparable() {
+		errs = append(errs, errors.New("sender not comparable"))
+	}
+	if _, err := path.Match(a.ParamPattern, ""); err != nil {
+		errs = append(errs, fmt.Errorf("param pattern %q: %w", a.ParamPattern, err))
+	}
+	if a.QueueLen < 0 || a.InFlight < 0 || a.AttemptTimeout < 0 {
+		errs = append(errs, errors.New("negative limit"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return App{}, fmt.Errorf("push app %q: %w", a.Name, err)
+	}
+	a.Provider = strings.ToLower(a.Provider)
+	if a.ParamPattern == "" {
+		a.ParamPattern = "*"
+	}
+	if a.QueueLen == 0 {
+		a.QueueLen = DefaultQueueLen
+	}
+	if a.InFlight == 0 {
+		a.InFlight = DefaultInFlight
+	}
+	if a.AttemptTimeout == 0 {
+		a.AttemptTimeout = DefaultAttemptTimeout
+	}
+	return a, nil
+}
+
+// sameLane reports whether a lane of a can serve b as it is.
+func (a App) sameLane(b App) bool {
+	return a.Name == b.Name && a.Provider == b.Provider && a.Sender == b.Sender &&
+		a.QueueLen == b.QueueLen && a.InFlight == b.InFlight && a.AttemptTimeout == b.AttemptTimeout
+}
+
+// takes reports whether a serves p.
+func (a App) takes(p Params) bool {
+	if a.Provider != p.Provider {
+		return false
+	}
+	for _, param := range p.services() {
+		if ok, _ := path.Match(a.ParamPattern, param); ok {
+			return true
+		}
+	}
+	return a.ParamPattern == "*"
+}
+
+// betterThan reports whether a is more specific than b.
+func (a App) betterThan(b App) bool {
+	aGlob, bGlob := strings.ContainsAny(a.ParamPattern, `*?[\`), strings.ContainsAny(b.ParamPattern, `*?[\`)
+	if aGlob != bGlob {
+		return bGlob
+	}
+	return len(a.ParamPattern) > len(b.ParamPattern)
+}
+
+// routes are the apps in the order of the configuration.
+type routes []*route
+
+func newRoutes(apps []App) (routes, error) {
+	var rs routes
+	var errs []error
+	names := make(map[string]bool)
+	for _, a := range apps {
+		a, err := a.withDefaults()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if names[a.Name] {
+			errs = append(errs, fmt.Errorf("push app %q: name used twice", a.Name))
+		}
+		names[a.Name] = true
+		rs = append(rs, &route{app: a, lanes: make(map[string]*lane)})
+	}
+	return rs, errors.Join(errs...)
+}
+
+// find returns the most specific app that takes p, or nil.
+func (rs routes) find(p Params) *route {
+	var best *route
+	for _, r := range rs {
+		if r.app.takes(p) && (best == nil || r.app.betterThan(best.app)) {
+			best = r
+		}
+	}
+	return best
+}

@@ -1,0 +1,106 @@
+package push
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// observe learns from an attempt how the push service is. Call with mu held.
+func (l *lane) observe(o Outcome, successes uint64, now time.Time) {
+	switch o.Class {
+	case OK:
+		l.warm = true
+		l.successes++
+		l.failures, l.opened = 0, 0
+		l.lastOK = now
+		if l.pausedFor.Class != Throttled {
+			l.pausedUntil = time.Time{}
+		}
+		return
+	case Gone, Suspect, Rejected:
+		// It lives, and refuses this one. The lane stays cold or warm.
+		l.failures = 0
+	case Throttled:
+		l.failures = 0
+		if o.Scope == ScopeLane {
+			wait := o.RetryAfter
+			if wait <= 0 {
+				wait = cooldown(1, rand.Float64())
+			}
+			l.pause(now.Add(wait), o, now)
+		}
+	case Network, Unavailable, Credential:
+		l.failures++
+		if o.Class == Network && l.successes == successes {
+			// The connection is dead; the next one starts with one stream.
+			l.warm = false
+		}
+		if l.failures >= breakerAfter && !l.paused(now) {
+			l.opened++
+			l.pause(now.Add(cooldown(l.opened, rand.Float64())), o, now)
+		}
+	default: // Expired, Shed, Forbidden: nothing was sent.
+		return
+	}
+	l.lastFailure, l.lastReason = now, o.Reason
+}
+
+func (l *lane) paused(now time.Time) bool { return now.Before(l.pausedUntil) }
+
+// pause sends nothing until then, because of o, and ends the jobs that cannot
+// wait so long. Call with mu held.
+func (l *lane) pause(until time.Time, o Outcome, now time.Time) {
+	if until.Before(l.pausedUntil) {
+		return
+	}
+	l.pausedUntil, l.pausedFor = until, o
+	l.warm = false
+	l.metrics.paused(l.app, o)
+	l.log.Warn("push service paused", "class", o.Class.String(), "reason", o.Reason,
+		"status", o.Status, "pause", until.Sub(now), "err", o.Err)
+	if l.resume != nil {
+		l.resume.Stop()
+	}
+	l.resume = time.AfterFunc(until.Sub(now), func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.pump(time.Now())
+	})
+	for i := range l.first {
+		for e := l.first[i].Front(); e != nil; {
+			j := e.Value.(*job)
+			e = e.Next()
+			if l.hopeless(j, now) {
+				l.finish(j, l.pauseOutcome(now))
+			}
+		}
+	}
+}
+
+// hopeless reports whether j cannot be sent in time because of the pause: its
+// deadline comes first, or our credential is refused, which no wait mends.
+func (l *lane) hopeless(j *job, now time.Time) bool {
+	return l.paused(now) && (l.pausedFor.Class == Credential || !l.pausedUntil.Before(j.deadline))
+}
+
+// pauseOutcome is the outcome of a job that the pause ends.
+func (l *lane) pauseOutcome(now time.Time) Outcome {
+	o := l.pausedFor
+	o.RetryAfter = l.pausedUntil.Sub(now)
+	o.GoneSince, o.ID = time.Time{}, ""
+	return o
+}
+
+func (l *lane) health() LaneHealth {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := LaneHealth{
+		App: l.app.Name, Provider: l.app.Provider, Part: l.part,
+		Queued: l.waiting(), InFlight: l.inFlight, Limit: l.limit(),
+		LastOK: l.lastOK, LastFailure: l.lastFailure, LastReason: l.lastReason, Failures: l.failures,
+	}
+	if l.paused(time.Now()) {
+		h.PausedUntil, h.PausedFor = l.pausedUntil, l.pausedFor.Class
+	}
+	return h
+}

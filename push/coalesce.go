@@ -1,0 +1,68 @@
+package push
+
+import "time"
+
+// Bounds of coalescing.
+const (
+	// coalesceFor is how long a push that was taken still answers for others of
+	// the same wake: the bindings of one AOR that share a token are tried within
+	// milliseconds, a later request of the dialog comes after more than that.
+	coalesceFor = 2 * time.Second
+	// maxRecent bounds the pushes remembered per lane; the oldest is forgotten.
+	maxRecent = 1024
+	// maxWaiters bounds the requests that one push answers.
+	maxWaiters = 64
+)
+
+// A wakeKey says which requests are one wake: the same device is asked for the
+// same reason. The binding is not part of it, for a device may have several
+// with one token.
+type wakeKey struct {
+	aor    string
+	params Params
+	prid   string
+	callID string
+	kind   Kind
+}
+
+func keyOf(r *Request, t Token) wakeKey {
+	return wakeKey{aor: r.AOR, params: r.Params, prid: t.PRID, callID: r.CallID, kind: r.Kind}
+}
+
+// recent remembers the wakes that were taken lately. The lane's mu guards it.
+type recent struct {
+	outcomes map[wakeKey]Outcome
+	order    []taken // oldest first
+}
+
+type taken struct {
+	key wakeKey
+	at  time.Time
+}
+
+func (rc *recent) add(k wakeKey, o Outcome, now time.Time) {
+	if rc.outcomes == nil {
+		rc.outcomes = make(map[wakeKey]Outcome)
+	}
+	rc.forget(now, maxRecent-1)
+	if _, ok := rc.outcomes[k]; ok {
+		return
+	}
+	rc.outcomes[k] = o
+	rc.order = append(rc.order, taken{k, now})
+}
+
+// get returns the outcome of k if it is recent.
+func (rc *recent) get(k wakeKey, now time.Time) (Outcome, bool) {
+	rc.forget(now, maxRecent)
+	o, ok := rc.outcomes[k]
+	return o, ok
+}
+
+// forget drops what is too old, and the oldest beyond n.
+func (rc *recent) forget(now time.Time, n int) {
+	for len(rc.order) > 0 && (len(rc.order) > n || now.Sub(rc.order[0].at) >= coalesceFor) {
+		delete(rc.outcomes, rc.order[0].key)
+		rc.order = rc.order[1:]
+	}
+}

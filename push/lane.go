@@ -1,0 +1,365 @@
+package push
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// defaultDeadline is for requests that have none.
+const defaultDeadline = 30 * time.Second
+
+// errLaneClosed: the lane's app was replaced or the Dispatcher closed.
+var errLaneClosed = errors.New("push: lane closed")
+
+// A lane sends the requests of one credential. Its states:
+//
+//	cold    one attempt at a time, until the push service took one
+//	warm    InFlight attempts at a time
+//	paused  none: throttled, or the breaker is open. Afterwards it is cold, so
+//	        that the next attempt is the breaker's probe.
+//
+// A request that would have to wait longer than its deadline is told at once.
+type lane struct {
+	app     App
+	part    string
+	exec    *executor
+	metrics *metrics
+	log     *slog.Logger
+	empty   chan struct{} // closed when the lane is closed and has no jobs
+
+	// mu guards what follows. The executor's mu may be taken while it is held.
+	mu     sync.Mutex
+	closed bool
+	jobs   map[wakeKey]*job
+	recent recent
+	// Jobs that may be sent: first[0] before first[1], the refreshes.
+	first    [2]list.List
+	delayed  int // jobs that wait for their next attempt
+	inFlight int
+
+	warm        bool
+	successes   uint64
+	failures    int // of the push service, in a row
+	opened      int // times the breaker opened in a row
+	pausedUntil time.Time
+	pausedFor   Outcome
+	resume      *time.Timer
+	lastOK      time.Time
+	lastFailure time.Time
+	lastReason  string
+
+	shownQueued, shownInFlight int // what the metrics say
+}
+
+// A job is one push, for all requests that are the same wake.
+type job struct {
+	key      wakeKey
+	req      *Request
+	deadline time.Time
+	since    time.Time
+	waiters  []*waiter
+	attempts int
+	state    jobState
+	elem     *list.Element // while queued
+	timer    *time.Timer   // queued: the deadline; delayed: the next attempt
+}
+
+type jobState uint8
+
+const (
+	queued jobState = iota
+	delayed
+	sending
+	finished
+)
+
+// A waiter is a request that waits for a job.
+type waiter struct {
+	done     func(Outcome)
+	canceled bool
+}
+
+func newLane(a App, part string, e *executor, m *metrics, log *slog.Logger) *lane {
+	return &lane{
+		app: a, part: part, exec: e, metrics: m,
+		log:   log.With("app", a.Name, "provider", a.Provider, "part", part),
+		empty: make(chan struct{}),
+		jobs:  make(map[wakeKey]*job),
+	}
+}
+
+// submit is Dispatcher.Submit for a request of this lane.
+func (l *lane) submit(r *Request, tok Token, done func(Outcome)) (cancel func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, errLaneClosed
+	}
+	now := time.Now()
+	key := keyOf(r, tok)
+	if o, ok := l.recent.get(key, now); ok {
+		l.metrics.coalesced(l.app)
+		l.exec.post(func() { done(o) })
+		return func() {}, nil
+	}
+	deadline := r.Deadline
+	if deadline.IsZero() {
+		deadline = now.Add(defaultDeadline)
+	}
+	w := &waiter{done: done}
+	if j := l.jobs[key]; j != nil {
+		if len(j.waiters) >= maxWaiters {
+			return nil, ErrQueueFull
+		}
+		l.metrics.coalesced(l.app)
+		j.waiters = append(j.waiters, w)
+		if deadline.After(j.deadline) {
+			j.deadline = deadline
+			if j.state == queued {
+				j.timer.Reset(time.Until(deadline))
+			}
+		}
+		return func() { l.cancel(j, w) }, nil
+	}
+
+	if l.full(r.Kind) {
+		return nil, ErrQueueFull
+	}
+	j := &job{key: key, req: r, deadline: deadline, since: now, waiters: []*waiter{w}}
+	l.jobs[key] = j
+	l.enqueue(j, now)
+	return func() { l.cancel(j, w) }, nil
+}
+
+// full reports whether a request of kind k finds no room.
+func (l *lane) full(k Kind) bool {
+	bound := l.app.QueueLen
+	if k == Refresh {
+		// Refreshes come in floods and can wait; a call cannot.
+		bound = max(bound/2, 1)
+	}
+	return l.waiting() >= bound
+}
+
+// waiting counts the jobs that are not being sent. Call with mu held.
+func (l *lane) waiting() int { return l.first[0].Len() + l.first[1].Len() + l.delayed }
+
+// enqueue makes j ready to be sent, or ends it if it cannot be in time. Call
+// with mu held.
+func (l *lane) enqueue(j *job, now time.Time) {
+	j.state = queued
+	switch {
+	case !j.deadline.After(now):
+		l.finish(j, Outcome{Class: Expired, Reason: "DeadlinePassed", Err: context.DeadlineExceeded})
+		return
+	case l.hopeless(j, now):
+		l.finish(j, l.pauseOutcome(now))
+		return
+	}
+	q := &l.first[0]
+	if j.key.kind == Refresh {
+		q = &l.first[1]
+	}
+	j.elem = q.PushBack(j)
+	j.timer = time.AfterFunc(j.deadline.Sub(now), func() { l.expire(j) })
+	l.pump(now)
+}
+
+// expire ends a job whose deadline passed in the queue.
+func (l *lane) expire(j *job) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if j.state == queued && !j.deadline.After(time.Now()) {
+		l.finish(j, Outcome{Class: Expired, Reason: "DeadlinePassed", Err: context.DeadlineExceeded})
+	}
+}
+
+// pump starts as many attempts as the lane's state allows. Call with mu held.
+func (l *lane) pump(now time.Time) {
+	for l.inFlight < l.limit() && !l.paused(now) {
+		e := l.first[0].Front()
+		if e == nil {
+			e = l.first[1].Front()
+		}
+		if e == nil {
+			break
+		}
+		j := e.Value.(*job)
+		l.unqueue(j)
+		j.state = sending
+		l.inFlight++
+		// Ends when the Sender returns, at the attempt's timeout; wait waits
+		// for its job.
+		go l.attempt(j, j.deadline, l.successes)
+	}
+	l.metrics.load(l)
+}
+
+// unqueue takes j out of where it waits. Call with mu held.
+func (l *lane) unqueue(j *job) {
+	if j.timer != nil {
+		j.timer.Stop()
+	}
+	if j.elem != nil {
+		l.first[0].Remove(j.elem) // does nothing if elem is in the other list
+		l.first[1].Remove(j.elem)
+		j.elem = nil
+	}
+	if j.state == delayed {
+		l.delayed--
+	}
+}
+
+func (l *lane) limit() int {
+	if l.warm {
+		return l.app.InFlight
+	}
+	return 1
+}
+
+// attempt sends j once.
+func (l *lane) attempt(j *job, deadline time.Time, successes uint64) {
+	start := time.Now()
+	if end := start.Add(l.app.AttemptTimeout); end.Before(deadline) {
+		deadline = end
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	o := l.send(ctx, j.req)
+	l.metrics.attempted(l.app, o, time.Since(start))
+	l.settle(j, o, successes)
+}
+
+// send keeps a fault of a Sender from ending the process.
+func (l *lane) send(ctx context.Context, r *Request) (o Outcome) {
+	defer func() {
+		if v := recover(); v != nil {
+			o = Outcome{Class: Rejected, Reason: "SenderPanic", Err: fmt.Errorf("sender panicked: %v", v)}
+		}
+	}()
+	return l.app.Sender.Send(ctx, r)
+}
+
+// settle notes how an attempt ended and decides what becomes of the job.
+// successes is the lane's count when the attempt began.
+func (l *lane) settle(j *job, o Outcome, successes uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.inFlight--
+	j.attempts++
+	l.observe(o, successes, now)
+	if j.state == finished { // shed by Close
+		l.pump(now)
+		return
+	}
+	wait, again := retryDelay(o, j.attempts, rand.Float64())
+	if l.paused(now) {
+		wait = max(wait, l.pausedUntil.Sub(now))
+	}
+	switch {
+	case !again, j.abandoned(), !now.Add(wait).Before(j.deadline):
+		l.finish(j, o)
+	case wait == 0:
+		l.enqueue(j, now)
+	default:
+		j.state = delayed
+		l.delayed++
+		j.timer = time.AfterFunc(wait, func() { l.wake(j) })
+	}
+	l.pump(now)
+}
+
+// wake makes a delayed job ready for its next attempt.
+func (l *lane) wake(j *job) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if j.state == delayed {
+		l.delayed--
+		l.enqueue(j, time.Now())
+	}
+}
+
+// abandoned reports whether nobody waits for j any more.
+func (j *job) abandoned() bool {
+	for _, w := range j.waiters {
+		if !w.canceled {
+			return false
+		}
+	}
+	return true
+}
+
+// cancel is what Submit returned for w.
+func (l *lane) cancel(j *job, w *waiter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w.canceled || j.state == finished {
+		return
+	}
+	w.canceled = true
+	if j.state != sending && j.abandoned() {
+		l.finish(j, Outcome{Class: Shed, Reason: "Canceled", Err: context.Canceled})
+		l.pump(time.Now())
+	}
+}
+
+// finish ends j and tells all who wait. Call with mu held.
+func (l *lane) finish(j *job, o Outcome) {
+	l.unqueue(j)
+	j.state = finished
+	delete(l.jobs, j.key)
+	o.Attempts = j.attempts
+	now := time.Now()
+	if o.Class == OK {
+		l.recent.add(j.key, o, now)
+	}
+	l.metrics.finished(l.app, j.key.kind, o, now.Sub(j.since))
+	for _, w := range j.waiters {
+		l.exec.post(func() { w.done(o) })
+	}
+	if l.closed && len(l.jobs) == 0 {
+		close(l.empty)
+	}
+}
+
+// close lets the lane take nothing new.
+func (l *lane) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	l.closed = true
+	if len(l.jobs) == 0 {
+		close(l.empty)
+	}
+}
+
+// wait reports whether the jobs of a closed lane ended before done was closed.
+func (l *lane) wait(done <-chan struct{}) bool {
+	select {
+	case <-l.empty:
+		return true
+	case <-done:
+		return false
+	}
+}
+
+// shed ends all jobs. Attempts under way no longer matter.
+func (l *lane) shed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, j := range l.jobs {
+		l.finish(j, Outcome{Class: Shed, Reason: "Closed", Err: ErrClosed})
+	}
+	if l.resume != nil {
+		l.resume.Stop()
+	}
+}

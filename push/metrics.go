@@ -1,0 +1,87 @@
+package push
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of a Dispatcher. The labels are of the configuration, never of what
+// phones send.
+type metrics struct {
+	requests *prometheus.CounterVec
+	attempts *prometheus.CounterVec
+	refusals *prometheus.CounterVec
+	joined   *prometheus.CounterVec
+	pauses   *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+	total    *prometheus.HistogramVec
+	queue    *prometheus.GaugeVec
+	flight   *prometheus.GaugeVec
+}
+
+// newMetrics registers the metrics; with a nil Registerer they count for nobody.
+func newMetrics(r prometheus.Registerer) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"app", "provider"})
+	}
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.005, 2.5, 9),
+		}, labels)
+	}
+	m := &metrics{
+		requests: counter("reveille_push_requests_total", "Wakes by how they ended.", "app", "provider", "kind", "class"),
+		attempts: counter("reveille_push_attempts_total", "Requests sent to push services, by their answer.", "app", "provider", "class"),
+		refusals: counter("reveille_push_refused_total", "Wakes not taken, by reason.", "reason"),
+		joined:   counter("reveille_push_coalesced_total", "Wakes that another push answered for.", "app", "provider"),
+		pauses:   counter("reveille_push_pauses_total", "Times that a lane stopped sending, by cause.", "app", "provider", "class"),
+		latency:  histogram("reveille_push_attempt_seconds", "Time until the push service answered.", "app", "provider"),
+		total:    histogram("reveille_push_request_seconds", "Time from taking a wake to its outcome.", "app", "provider", "kind"),
+		queue:    gauge("reveille_push_queue_depth", "Wakes that wait to be sent."),
+		flight:   gauge("reveille_push_in_flight", "Attempts under way."),
+	}
+	if r != nil {
+		r.MustRegister(m.requests, m.attempts, m.refusals, m.joined, m.pauses, m.latency, m.total, m.queue, m.flight)
+	}
+	return m
+}
+
+func (m *metrics) finished(a App, k Kind, o Outcome, d time.Duration) {
+	m.requests.WithLabelValues(a.Name, a.Provider, k.String(), o.Class.String()).Inc()
+	m.total.WithLabelValues(a.Name, a.Provider, k.String()).Observe(d.Seconds())
+}
+
+func (m *metrics) attempted(a App, o Outcome, d time.Duration) {
+	m.attempts.WithLabelValues(a.Name, a.Provider, o.Class.String()).Inc()
+	m.latency.WithLabelValues(a.Name, a.Provider).Observe(d.Seconds())
+}
+
+func (m *metrics) refused(err error) {
+	reason := "closed"
+	switch {
+	case errors.Is(err, ErrNoApp):
+		reason = "no_app"
+	case errors.Is(err, ErrQueueFull):
+		reason = "queue_full"
+	}
+	m.refusals.WithLabelValues(reason).Inc()
+}
+
+func (m *metrics) coalesced(a App) { m.joined.WithLabelValues(a.Name, a.Provider).Inc() }
+
+func (m *metrics) paused(a App, o Outcome) {
+	m.pauses.WithLabelValues(a.Name, a.Provider, o.Class.String()).Inc()
+}
+
+// load publishes what changed of l since the last time. Call with l.mu held.
+func (m *metrics) load(l *lane) {
+	q, f := l.waiting(), l.inFlight
+	m.queue.WithLabelValues(l.app.Name, l.app.Provider).Add(float64(q - l.shownQueued))
+	m.flight.WithLabelValues(l.app.Name, l.app.Provider).Add(float64(f - l.shownInFlight))
+	l.shownQueued, l.shownInFlight = q, f
+}
