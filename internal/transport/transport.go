@@ -1,0 +1,291 @@
+package transport
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"reveille/flow"
+)
+
+// flushTime is how long Stop lets connections write what is queued.
+const flushTime = time.Second
+
+// interfacesEvery is how often the list of interface addresses is renewed.
+const interfacesEvery = time.Minute
+
+// maxDatagram is the payload that fits an IPv4 datagram of 65,535 bytes.
+const maxDatagram = 65507
+
+// A Transport is a set of listeners and the connections on them. All methods
+// are safe for concurrent use.
+type Transport struct {
+	opts      Options
+	log       *slog.Logger
+	metrics   *metrics
+	listeners []*listener // in configured order
+	byName    map[string]*listener
+	conns     *conns
+	dials     dials
+	seen      *seenTable
+	buffered  budget
+	locals    atomic.Pointer[[]netip.Prefix]
+
+	// ctx ends when Stop begins; accept loops, dials and pauses heed it.
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // every goroutine of the Transport
+
+	mu      sync.Mutex // guards what follows
+	started bool
+	stopped bool
+}
+
+// ListenerInfo describes a bound listener.
+type ListenerInfo struct {
+	Name      string
+	Transport flow.Transport
+	// Addr is the bound address, with the port that was really taken.
+	Addr netip.AddrPort
+	// Advertise is the configured "host[:port]", or empty.
+	Advertise string
+}
+
+// New checks o and binds all listeners. Nothing is read before Start.
+func New(o Options) (*Transport, error) {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if o.Incarnation == 0 {
+		var b [8]byte
+		rand.Read(b[:])
+		o.Incarnation = binary.BigEndian.Uint64(b[:]) | 1
+	}
+	t := &Transport{
+		opts:     o,
+		log:      o.Logger,
+		metrics:  newMetrics(o.Registerer),
+		byName:   make(map[string]*listener),
+		conns:    newConns(o.MaxConns, o.MaxConnsPerSource),
+		seen:     newSeenTable(o.SeenFlows, time.Now()),
+		buffered: budget{max: o.MaxBuffered},
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.dials.pending = make(map[peer][]func(flow.Flow, error))
+	prefixes, err := o.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	t.locals.Store(&prefixes)
+	for i, lo := range o.Listeners {
+		l, err := t.bind(lo, i)
+		if err != nil {
+			t.closeListeners()
+			return nil, fmt.Errorf("listener %q: %w", lo.Name, err)
+		}
+		t.listeners = append(t.listeners, l)
+		t.byName[l.Name] = l
+	}
+	return t, nil
+}
+
+// Start begins to read and accept. Calls after the first, or after Stop, do
+// nothing.
+func (t *Transport) Start() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.started || t.stopped {
+		return
+	}
+	t.started = true
+	for _, l := range t.listeners {
+		t.log.Info("listening", slog.String("listener", l.Name), slog.String("transport", l.Transport.String()), slog.String("addr", l.Addr.String()))
+		for _, s := range l.sockets {
+			t.wg.Go(s.serve)
+		}
+		if l.accept != nil {
+			t.wg.Go(l.serve)
+		}
+	}
+	t.wg.Go(t.watchInterfaces)
+}
+
+// Stop closes the listeners, gives connections a moment to write what is
+// queued, closes them, and waits until every reader has returned, but not
+// longer than ctx. Further calls only wait.
+func (t *Transport) Stop(ctx context.Context) error {
+	t.mu.Lock()
+	first := !t.stopped
+	t.stopped = true
+	t.mu.Unlock()
+	if first {
+		t.cancel()
+		t.closeListeners()
+		for _, c := range t.conns.all() {
+			c.finish(ErrStopped)
+		}
+	}
+	done := make(chan struct{})
+	go func() { // Ends with the last goroutine of t.
+		t.wg.Wait()
+		close(done)
+	}()
+	flush := time.NewTimer(flushTime)
+	defer flush.Stop()
+	var err error
+	select {
+	case <-done:
+		return nil
+	case <-flush.C:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	for _, c := range t.conns.all() {
+		c.close(ErrStopped)
+	}
+	if err == nil {
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	return fmt.Errorf("stop transport: %w", err)
+}
+
+// spawn runs fn on a goroutine that Stop waits for. It reports false, and does
+// not run fn, once Stop has begun.
+func (t *Transport) spawn(fn func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stopped {
+		return false
+	}
+	t.wg.Go(fn)
+	return true
+}
+
+// pause waits for d and reports false if Stop began meanwhile.
+func (t *Transport) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-t.ctx.Done():
+		return false
+	}
+}
+
+func (t *Transport) watchInterfaces() {
+	for t.pause(interfacesEvery) {
+		prefixes, err := t.opts.Interfaces()
+		if err != nil {
+			t.log.Warn("interface addresses are not up to date", slog.Any("err", err))
+			continue
+		}
+		t.locals.Store(&prefixes)
+	}
+}
+
+// Send sends the message b on f. It does not wait for the peer: a datagram
+// goes out at once, a connection's bytes are queued. b may be reused when Send
+// returns. ErrFlowDead, ErrQueueFull and ErrTooLong may be wrapped.
+func (t *Transport) Send(f flow.Flow, b []byte) error {
+	l := t.byName[f.Listener]
+	if l == nil || l.Transport != f.Transport || f.Node != t.opts.Node {
+		return ErrFlowDead
+	}
+	err := t.send(l, f, b)
+	if err != nil {
+		l.metrics.sendError(err).Inc()
+		return fmt.Errorf("send on %s: %w", f, err)
+	}
+	l.metrics.sent.Inc()
+	return nil
+}
+
+func (t *Transport) send(l *listener, f flow.Flow, b []byte) error {
+	if !f.Stream() {
+		return l.sendDatagram(f.Remote, b)
+	}
+	c := t.conn(f)
+	switch {
+	case c == nil:
+		return ErrFlowDead
+	case len(b) > t.opts.MaxMessage:
+		return ErrTooLong
+	}
+	return c.send(b)
+}
+
+// Open reports whether f can still carry a message: its connection is open or,
+// for UDP, its listener exists.
+func (t *Transport) Open(f flow.Flow) bool {
+	if f.Stream() {
+		c := t.conn(f)
+		return c != nil && c.open()
+	}
+	l := t.byName[f.Listener]
+	return l != nil && l.Transport == f.Transport && f.Node == t.opts.Node
+}
+
+// Alive reports whether the peer is likely to hear what is sent on f: it sent
+// something within FlowFresh on a connection that is open, or within
+// DatagramFresh over UDP. The table behind the latter may forget, never
+// invent: after a flood from many addresses a live flow may count as dead.
+func (t *Transport) Alive(f flow.Flow, now time.Time) bool {
+	if f.Stream() {
+		c := t.conn(f)
+		return c != nil && c.open() && now.Sub(c.lastSeen()) < t.opts.FlowFresh
+	}
+	return t.Open(f) && t.seen.within(t.byName[f.Listener].index, f.Remote, now, t.opts.DatagramFresh)
+}
+
+// conn returns f's connection, or nil if it has ended.
+func (t *Transport) conn(f flow.Flow) *conn {
+	c := t.conns.get(f.Conn)
+	if c == nil || c.flow != f {
+		return nil
+	}
+	return c
+}
+
+// Addr returns the bound address of a listener, or nil.
+func (t *Transport) Addr(listener string) net.Addr {
+	l := t.byName[listener]
+	switch {
+	case l == nil:
+		return nil
+	case l.accept != nil:
+		return l.accept.Addr()
+	}
+	return l.sockets[0].conn.LocalAddr()
+}
+
+// Listeners describes the listeners in configured order.
+func (t *Transport) Listeners() []ListenerInfo {
+	out := make([]ListenerInfo, 0, len(t.listeners))
+	for _, l := range t.listeners {
+		out = append(out, l.ListenerInfo)
+	}
+	return out
+}
+
+func (t *Transport) closeListeners() {
+	for _, l := range t.listeners {
+		if err := l.close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.log.Warn("close listener", slog.String("listener", l.Name), slog.Any("err", err))
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package transport
+
+import "time"
+
+// send queues the message b.
+func (c *conn) send(b []byte) error { return c.enqueue(b, true) }
+
+// write queues bytes that are not a message.
+func (c *conn) write(b []byte) error { return c.enqueue(b, false) }
+
+func (c *conn) enqueue(b []byte, message bool) error {
+	c.mu.Lock()
+	if c.cause != nil {
+		c.mu.Unlock()
+		return ErrFlowDead
+	}
+	if c.queued+len(b) > c.t.opts.WriteQueue || !c.t.buffered.take(len(b)) {
+		c.mu.Unlock()
+		// The peer does not read. What it missed is lost anyway, so let it find
+		// out and connect again.
+		c.close(ErrQueueFull)
+		return ErrQueueFull
+	}
+	c.queued += len(b)
+	if message && c.framing != nil {
+		c.pending = c.framing.appendMessage(c.pending, b)
+	} else {
+		c.pending = append(c.pending, b...)
+	}
+	c.startWriter()
+	c.mu.Unlock()
+	return nil
+}
+
+// startWriter starts drain if there is something to write. c.mu is held. The
+// reader, which outlives every call, keeps the wait group from reaching zero.
+func (c *conn) startWriter() {
+	if c.writing || c.framing == nil || len(c.pending) == 0 {
+		return
+	}
+	c.writing = true
+	c.t.wg.Go(c.drain)
+}
+
+// drain writes until nothing is pending or the connection ends.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.pending) > 0 && !c.closed {
+		out := c.pending
+		c.pending = nil
+		c.mu.Unlock()
+		err := c.nc.SetWriteDeadline(time.Now().Add(c.t.opts.WriteTimeout))
+		if err == nil {
+			_, err = c.nc.Write(out)
+		}
+		c.mu.Lock()
+		c.credit(len(out))
+		if err != nil {
+			c.closeLocked(err)
+		}
+	}
+	c.writing = false
+	if c.flush {
+		c.closeLocked(c.cause)
+	}
+}
+
+// credit returns n queued bytes to the budget. c.mu is held.
+func (c *conn) credit(n int) {
+	c.queued -= n
+	c.t.buffered.give(n)
+}
+
+// close ends the connection at once. The first cause stays.
+func (c *conn) close(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closeLocked(cause)
+}
+
+func (c *conn) closeLocked(cause error) {
+	if c.cause == nil {
+		c.cause = cause
+	}
+	if c.closed {
+		return
+	}
+	c.closed = true
+	c.credit(len(c.pending))
+	c.pending = nil
+	// The peer may have closed first; there is nobody to tell.
+	_ = c.nc.Close()
+}
+
+// finish ends the connection as soon as the queue is written.
+func (c *conn) finish(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+	c.flush = true
+	if !c.writing {
+		c.closeLocked(cause)
+	}
+}
+
+// end lets the queue be written and queues no more; the connection stays open.
+func (c *conn) end(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+}
