@@ -90,7 +90,9 @@ type Push struct {
 	// Param is pn-param; its meaning belongs to the provider.
 	Param string
 	// PRID is pn-prid, the device's token or push address. It is a secret of
-	// the device: never show it to other users and never log it whole.
+	// the device: never show it to other users and never log it whole. Empty
+	// with a Provider set: the push service said that the token is dead, and
+	// the device can be reached only while its flow lives.
 	PRID string
 	// SelfWaking: the Contact carried +sip.pnsreg, so the device can wake
 	// itself to refresh (RFC 8599 §4.1.4).
@@ -252,6 +254,9 @@ var (
 	// ErrFull: the store holds as many bindings, watches or pending commits as
 	// it may.
 	ErrFull = errors.New("usrloc: store full")
+	// ErrForeignID: an Update's result held a BindingID that was not made for
+	// its AOR, that another binding has, or the same one twice.
+	ErrForeignID = errors.New("usrloc: binding id of another binding")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("usrloc: store closed")
 )

@@ -1,0 +1,306 @@
+package usrloc
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Memory is the Store of a single node. Records live in memory; a Committer
+// makes them durable.
+//
+// A change is applied, and visible to Get, Watch and later Updates, before it
+// is durable; done and the watches are told when it is. So readers may see a
+// binding at most one commit before its 200. If a commit fails, Memory holds
+// what was never acknowledged: from then on all methods return ErrUnavailable,
+// and the process should end.
+//
+// Times are kept in milliseconds, in UTC; what an Update returns is cut. The
+// bindings lie packed in slabs without pointers that grow and never shrink. An
+// AOR's partition selects one of many shards, each with a lock of its own under
+// which Update's function runs.
+type Memory struct {
+	opts    MemoryOptions
+	shards  []*shard
+	metrics *metrics
+
+	bindings atomic.Int64 // in all shards; bounded by MaxBindings
+	watches  atomic.Int64 // bounded by MaxWatches
+	pending  atomic.Int64 // Updates that are not done; bounded by MaxPending
+	closed   atomic.Bool
+	failure  atomic.Pointer[error] // of the Committer
+}
+
+var _ Store = (*Memory)(nil)
+
+// MemoryOptions are the limits and dependencies of a Memory. Zero values stand
+// for the defaults.
+type MemoryOptions struct {
+	// MaxBindings is how many bindings the store takes; default 4,000,000.
+	MaxBindings int
+	// MaxWatches is how many watches there may be at a time; default 200,000.
+	MaxWatches int
+	// MaxPending is how many Updates may wait for their commit; default 65,536.
+	MaxPending int
+	// Shards is how many independently locked parts there are, rounded up to a
+	// power of two; default 64, at most 65,536.
+	Shards int
+	// Committer makes changes durable; nil if memory is enough.
+	Committer Committer
+	// Registerer takes the metrics; nil for none.
+	Registerer prometheus.Registerer
+}
+
+// A Committer makes durable what a Memory has applied.
+type Committer interface {
+	// Commit takes over the changes that one Update of aor made. All Changes
+	// have the same Version; those of kind Expired need not be written, for
+	// RetainUntil says the same, and an Update that makes no others is not
+	// handed over at all. Whether a plain refresh suffices, Old and New tell.
+	//
+	// Commit is called in the order in which changes of aor are applied, under
+	// a lock of the store: it must not block and not call the store. It calls
+	// done exactly once, from any goroutine, after it has returned, when the
+	// changes are durable or have failed. Commits may end in any order; the
+	// store restores that of the AOR.
+	Commit(aor AOR, changes []Change, done func(error))
+}
+
+func (o *MemoryOptions) setDefaults() {
+	for _, d := range [...]struct {
+		value    *int
+		fallback int
+	}{{&o.MaxBindings, 4_000_000}, {&o.MaxWatches, 200_000}, {&o.MaxPending, 65_536}, {&o.Shards, 64}} {
+		if *d.value <= 0 {
+			*d.value = d.fallback
+		}
+	}
+	shards := 1
+	for shards < min(o.Shards, 1<<16) {
+		shards *= 2
+	}
+	o.Shards = shards
+}
+
+// NewMemory returns an empty Memory. It starts no goroutine.
+func NewMemory(opts MemoryOptions) *Memory {
+	opts.setDefaults()
+	m := &Memory{opts: opts, shards: make([]*shard, opts.Shards)}
+	seed, now := maphash.MakeSeed(), time.Now()
+	for i := range m.shards {
+		m.shards[i] = newShard(seed, now)
+	}
+	m.metrics = newMetrics(opts.Registerer, m)
+	return m
+}
+
+// Close makes all methods return ErrClosed. Commits that have begun are still
+// told of.
+func (m *Memory) Close() error {
+	m.closed.Store(true)
+	return nil
+}
+
+func (m *Memory) shard(partition uint16) *shard {
+	return m.shards[int(partition)&(len(m.shards)-1)]
+}
+
+// usable returns why nothing can be asked of the store, or nil.
+func (m *Memory) usable(ctx context.Context) error {
+	if m.closed.Load() {
+		return ErrClosed
+	}
+	if err := m.failure.Load(); err != nil {
+		return *err
+	}
+	return ctx.Err()
+}
+
+// Get implements Store.
+func (m *Memory) Get(ctx context.Context, aor AOR) (Record, error) {
+	if err := m.usable(ctx); err != nil {
+		return Record{AOR: aor}, err
+	}
+	sh := m.shard(Partition(aor))
+	now := time.Now()
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	rec, _, err := sh.record(aor, now)
+	return rec, err
+}
+
+// Resolve implements Store.
+func (m *Memory) Resolve(ctx context.Context, id BindingID) (AOR, error) {
+	if err := m.usable(ctx); err != nil {
+		return "", err
+	}
+	sh := m.shard(id.Partition())
+	now := time.Now()
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	at, ok := sh.ids[id]
+	if !ok || sh.bindings.at(at).lapsed(now) {
+		return "", ErrNotFound
+	}
+	return sh.name(sh.users.at(sh.bindings.at(at).aor)), nil
+}
+
+// Update implements Store. fn runs once, under the lock of aor's shard; done
+// runs before the watches of aor are told.
+func (m *Memory) Update(ctx context.Context, aor AOR, fn func(Record) (Record, error), done func(Record, []Change, error)) {
+	if err := m.usable(ctx); err != nil {
+		done(Record{AOR: aor}, nil, err)
+		return
+	}
+	if m.pending.Add(1) > int64(m.opts.MaxPending) {
+		m.pending.Add(-1)
+		m.metrics.refused("pending")
+		done(Record{AOR: aor}, nil, ErrFull)
+		return
+	}
+	sh := m.shard(Partition(aor))
+	m.update(sh, aor, fn, &delivery{done: done})
+	m.drain(sh, aor)
+}
+
+// update applies fn and puts d, the end of the Update, into aor's lane.
+func (m *Memory) update(sh *shard, aor AOR, fn func(Record) (Record, error), d *delivery) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	queued := false
+	defer func() {
+		if !queued { // fn panicked
+			m.pending.Add(-1)
+		}
+	}()
+	d.rec, d.changes, d.err = m.change(sh, aor, fn)
+	d.ready = m.opts.Committer == nil || !needsCommit(d.changes)
+	sh.enqueue(aor, d)
+	queued = true
+	if d.ready {
+		return
+	}
+	m.opts.Committer.Commit(aor, d.changes, func(err error) {
+		m.committed(sh, aor, d, err)
+	})
+}
+
+// needsCommit reports whether changes must be made durable. Expiry need not:
+// RetainUntil is durable already.
+func needsCommit(changes []Change) bool {
+	for i := range changes {
+		if changes[i].Kind != Expired {
+			return true
+		}
+	}
+	return false
+}
+
+// committed is called once the changes of d are durable, or have failed.
+func (m *Memory) committed(sh *shard, aor AOR, d *delivery, err error) {
+	if err != nil {
+		err = fmt.Errorf("commit record of %s: %w: %w", aor, ErrUnavailable, err)
+		m.failure.CompareAndSwap(nil, &err)
+	}
+	sh.mu.Lock()
+	if err != nil {
+		d.rec, d.changes, d.err = Record{AOR: aor}, nil, err
+	}
+	d.ready = true
+	sh.mu.Unlock()
+	m.drain(sh, aor)
+}
+
+// change runs fn on the Record of aor and applies what it returns. The caller
+// holds the lock.
+func (m *Memory) change(sh *shard, aor AOR, fn func(Record) (Record, error)) (Record, []Change, error) {
+	now := time.Now()
+	failed := func(err error) (Record, []Change, error) { return Record{AOR: aor}, nil, err }
+	old, lapsed, err := sh.record(aor, now)
+	if err != nil {
+		return failed(err)
+	}
+	result, err := fn(old)
+	if err != nil {
+		return failed(err)
+	}
+	bindings, changes, err := compare(aor, old.Bindings, result, now)
+	if err != nil {
+		return failed(err)
+	}
+	changes = append(expired(aor, lapsed), changes...)
+	if len(changes) == 0 {
+		return old, nil, nil
+	}
+	if err := m.admit(sh, aor, changes); err != nil {
+		return failed(err)
+	}
+	version := sh.apply(aor, changes)
+	for i := range changes {
+		changes[i].Version = version
+		m.metrics.changed(changes[i].Kind)
+	}
+	return Record{AOR: aor, Version: version, Bindings: bindings}, changes, nil
+}
+
+// expired returns the changes that remove lapsed.
+func expired(aor AOR, lapsed []Binding) []Change {
+	if len(lapsed) == 0 {
+		return nil
+	}
+	changes := make([]Change, len(lapsed))
+	for i := range lapsed {
+		changes[i] = Change{Kind: Expired, Cause: CauseExpiry, AOR: aor, Old: &lapsed[i]}
+	}
+	return changes
+}
+
+// admit counts the bindings that changes add and remove, and refuses changes
+// that do not fit, or that use the ID of another AOR's binding.
+func (m *Memory) admit(sh *shard, aor AOR, changes []Change) error {
+	var grow int64
+	for i := range changes {
+		switch changes[i].Kind {
+		case Created:
+			grow++
+			if at, ok := sh.ids[changes[i].New.ID]; ok && sh.bindings.at(at).aor != sh.find(aor) {
+				return fmt.Errorf("check record of %s: %w", aor, ErrForeignID)
+			}
+		case Removed, Expired:
+			grow--
+		}
+	}
+	if total := m.bindings.Add(grow); grow > 0 && total > int64(m.opts.MaxBindings) {
+		m.bindings.Add(-grow)
+		m.metrics.refused("bindings")
+		return ErrFull
+	}
+	return nil
+}
+
+// Load puts a Record back that was made durable earlier, without a commit and
+// without telling anybody. It serves the Committer's owner before the store is
+// in use; bindings whose RetainUntil has passed are left out. It may be called
+// from several goroutines.
+func (m *Memory) Load(rec Record) error {
+	sh := m.shard(Partition(rec.AOR))
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	_, changes, err := compare(rec.AOR, nil, rec, time.Now())
+	if err != nil || len(changes) == 0 {
+		return err
+	}
+	if sh.find(rec.AOR) != 0 {
+		return fmt.Errorf("load record of %s: loaded before", rec.AOR)
+	}
+	if err := m.admit(sh, rec.AOR, changes); err != nil {
+		return err
+	}
+	sh.version = max(sh.version, rec.Version-min(rec.Version, 1)) // apply adds one
+	sh.apply(rec.AOR, changes)
+	return nil
+}

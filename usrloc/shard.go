@@ -1,0 +1,249 @@
+package usrloc
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// A shard keeps the AORs of some partitions: bindings packed without pointers,
+// an index, the timers, and for AORs that are just being changed or watched a
+// lane.
+type shard struct {
+	mu sync.Mutex // guards everything below
+	// aors and ids find slots. Several AORs with one hash are chained through
+	// aorSlot.sameHash.
+	aors map[uint64]uint32
+	ids  map[BindingID]uint32
+	seed maphash.Seed
+
+	users    table[aorSlot]
+	bindings table[bindingSlot]
+	strings  slab
+	words    dictionary
+	timers   wheel
+
+	lanes map[AOR]*lane
+
+	version   uint64 // the last Version given to a Record
+	mark      uint32 // the last mark given to a timer
+	pushCount int
+	scratch   []byte
+}
+
+// An aorSlot is an AOR that has bindings.
+type aorSlot struct {
+	version  uint64
+	name     uint32 // in strings
+	nameLen  uint32
+	first    uint32 // its first binding; the others follow through sibling
+	sameHash uint32 // the next AOR with the same hash
+}
+
+// A bindingSlot is a binding and its timers.
+//
+// A plain refresh, which leaves all strings as they are, can be written by
+// changing head, refreshDue, expiryDue and the marks in place.
+type bindingSlot struct {
+	head
+	body    uint32 // in strings
+	bodyLen uint32
+	aor     uint32
+	sibling uint32
+	// refreshDue and expiryDue are the times, in Unix milliseconds, at which the
+	// two timers are due: from the binding at first, later by claims and Done.
+	refreshDue, expiryDue int64
+	// The marks are different after each change of the binding, claim and Done
+	// of that timer. A Due carries its own as Stamp.
+	refreshMark, expiryMark uint32
+	// The wheel's links.
+	prev, next uint32
+	place      uint16
+}
+
+// deadline is when the earlier of the two timers is due.
+func (s *bindingSlot) deadline() int64 { return min(s.refreshDue, s.expiryDue) }
+
+// lapsed reports whether the binding is gone for readers.
+func (s *bindingSlot) lapsed(now time.Time) bool { return s.retainUntil <= now.UnixMilli() }
+
+// errDamaged says that a slab holds what no encoder wrote: a defect of ours.
+var errDamaged = errors.New("usrloc: damaged slab")
+
+func newShard(seed maphash.Seed, now time.Time) *shard {
+	sh := &shard{
+		aors:  make(map[uint64]uint32),
+		ids:   make(map[BindingID]uint32),
+		lanes: make(map[AOR]*lane),
+		seed:  seed,
+	}
+	sh.timers = wheel{slots: &sh.bindings, elapsed: max(0, now.UnixMilli())}
+	return sh
+}
+
+func (sh *shard) hash(aor AOR) uint64 { return maphash.String(sh.seed, string(aor)) }
+
+// find returns the number of aor's slot, or 0.
+func (sh *shard) find(aor AOR) uint32 {
+	i := sh.aors[sh.hash(aor)]
+	for i != 0 {
+		u := sh.users.at(i)
+		if sh.strings.equal(u.name, int(u.nameLen), string(aor)) {
+			break
+		}
+		i = u.sameHash
+	}
+	return i
+}
+
+// name returns the AOR in slot u.
+func (sh *shard) name(u *aorSlot) AOR {
+	sh.scratch = sh.strings.get(sh.scratch[:0], u.name, int(u.nameLen))
+	return AOR(sh.scratch)
+}
+
+// record returns the Record of aor at now, and apart from it the bindings that
+// have lapsed but are not removed yet.
+func (sh *shard) record(aor AOR, now time.Time) (rec Record, lapsed []Binding, err error) {
+	rec.AOR = aor
+	i := sh.find(aor)
+	if i == 0 {
+		return rec, nil, nil
+	}
+	u := sh.users.at(i)
+	rec.Version = u.version
+	n := 0
+	for at := u.first; at != 0; at = sh.bindings.at(at).sibling {
+		n++
+	}
+	rec.Bindings = make([]Binding, 0, n)
+	for at := u.first; at != 0; at = sh.bindings.at(at).sibling {
+		s := sh.bindings.at(at)
+		var b Binding
+		sh.scratch = sh.strings.get(sh.scratch[:0], s.body, int(s.bodyLen))
+		if err := parseBody(&b, &s.head, string(sh.scratch), &sh.words); err != nil {
+			return Record{AOR: aor}, nil, fmt.Errorf("read binding %s: %w", s.id, errDamaged)
+		}
+		if s.lapsed(now) {
+			lapsed = append(lapsed, b)
+		} else {
+			rec.Bindings = append(rec.Bindings, b)
+		}
+	}
+	return rec, lapsed, nil
+}
+
+// apply makes changes of aor, which follow from its present bindings, and
+// returns the new version.
+func (sh *shard) apply(aor AOR, changes []Change) uint64 {
+	i := sh.find(aor)
+	if i == 0 {
+		i = sh.addAOR(aor)
+	}
+	for _, c := range changes {
+		switch c.Kind {
+		case Created:
+			sh.addBinding(i, c.New)
+		case Updated:
+			sh.write(sh.ids[c.New.ID], c.New)
+		case Removed, Expired:
+			sh.removeBinding(i, c.Old.ID)
+		}
+	}
+	sh.version++
+	u := sh.users.at(i)
+	u.version = sh.version
+	if u.first == 0 {
+		sh.removeAOR(i, aor)
+	}
+	return sh.version
+}
+
+func (sh *shard) addAOR(aor AOR) uint32 {
+	i := sh.users.alloc()
+	u := sh.users.at(i)
+	u.name, u.nameLen = sh.strings.set(0, []byte(aor)), uint32(len(aor))
+	h := sh.hash(aor)
+	u.sameHash = sh.aors[h]
+	sh.aors[h] = i
+	return i
+}
+
+func (sh *shard) removeAOR(i uint32, aor AOR) {
+	u := sh.users.at(i)
+	h := sh.hash(aor)
+	switch at := sh.aors[h]; {
+	case at != i:
+		for sh.users.at(at).sameHash != i {
+			at = sh.users.at(at).sameHash
+		}
+		sh.users.at(at).sameHash = u.sameHash
+	case u.sameHash != 0:
+		sh.aors[h] = u.sameHash
+	default:
+		delete(sh.aors, h)
+	}
+	sh.strings.release(u.name)
+	sh.users.release(i)
+}
+
+// addBinding appends b to the bindings of AOR slot i.
+func (sh *shard) addBinding(i uint32, b *Binding) {
+	at := sh.bindings.alloc()
+	sh.bindings.at(at).aor = i
+	sh.ids[b.ID] = at
+	link := &sh.users.at(i).first
+	for *link != 0 {
+		link = &sh.bindings.at(*link).sibling
+	}
+	*link = at
+	sh.write(at, b)
+}
+
+// write stores b in slot at and sets its timers anew.
+func (sh *shard) write(at uint32, b *Binding) {
+	s := sh.bindings.at(at)
+	sh.countPush(s, -1)
+	s.head = headOf(b)
+	if !b.Push.IsZero() {
+		s.flags |= flagPush
+	}
+	sh.countPush(s, 1)
+	sh.scratch = appendBody(sh.scratch[:0], b, &sh.words)
+	s.body, s.bodyLen = sh.strings.set(s.body, sh.scratch), uint32(len(sh.scratch))
+	s.refreshDue, s.expiryDue = never, s.retainUntil
+	if s.refreshAt != noTime {
+		s.refreshDue = s.refreshAt
+	}
+	s.refreshMark, s.expiryMark = sh.nextMark(), sh.nextMark()
+	sh.timers.set(at)
+}
+
+// removeBinding takes the binding id out of AOR slot i.
+func (sh *shard) removeBinding(i uint32, id BindingID) {
+	at := sh.ids[id]
+	s := sh.bindings.at(at)
+	link := &sh.users.at(i).first
+	for *link != at {
+		link = &sh.bindings.at(*link).sibling
+	}
+	*link = s.sibling
+	delete(sh.ids, id)
+	sh.timers.unset(at)
+	sh.strings.release(s.body)
+	sh.countPush(s, -1)
+	sh.bindings.release(at)
+}
+
+func (sh *shard) countPush(s *bindingSlot, n int) {
+	if s.flags&flagPush != 0 {
+		sh.pushCount += n
+	}
+}
+
+func (sh *shard) nextMark() uint32 {
+	sh.mark++
+	return sh.mark
+}
