@@ -1,0 +1,130 @@
+package transaction
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+
+	"reveille/flow"
+	"reveille/internal/sipmsg"
+)
+
+// A Layer runs all transactions of a server. It is safe for concurrent use.
+type Layer struct {
+	o       Options
+	metrics *metrics
+	// seed makes the spread over the queues and the tags of stateless answers
+	// unpredictable.
+	seed   maphash.Seed
+	queues []*Queue
+
+	live      [kinds]atomic.Int64 // transactions by kind
+	undecided atomic.Int64        // transactions without a final response
+	suspended atomic.Int64        // suspended keys
+
+	stopping atomic.Bool
+	idle     chan struct{} // capacity 1: undecided may have become 0
+	quit     chan struct{} // closed when the workers must end
+	halt     sync.Once
+	workers  sync.WaitGroup
+}
+
+// New returns a Layer that takes messages at once and handles them after Start.
+func New(o Options) *Layer {
+	o = o.withDefaults()
+	l := &Layer{
+		o:    o,
+		seed: maphash.MakeSeed(),
+		idle: make(chan struct{}, 1),
+		quit: make(chan struct{}),
+	}
+	l.queues = make([]*Queue, o.Queues)
+	for i := range l.queues {
+		l.queues[i] = newQueue(l)
+	}
+	l.metrics = newMetrics(o.Registerer, l)
+	return l
+}
+
+// Start starts the queues' goroutines. Stop ends them and waits for them.
+func (l *Layer) Start() {
+	for _, q := range l.queues {
+		l.workers.Go(q.run)
+	}
+}
+
+// Stop answers new requests with 503 from now on, waits until every request and
+// branch has its final response or ctx has ended, and ends the goroutines. What
+// only absorbs retransmissions is not waited for. It returns ctx's error if
+// something was left undecided. It may be called more than once.
+func (l *Layer) Stop(ctx context.Context) error {
+	l.stopping.Store(true)
+	err := l.drain(ctx)
+	l.halt.Do(func() { close(l.quit) })
+	l.workers.Wait()
+	return err
+}
+
+func (l *Layer) drain(ctx context.Context) error {
+	for l.undecided.Load() != 0 {
+		select {
+		case <-l.idle:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// decide counts a transaction that got its final response or ended without.
+func (l *Layer) decide() {
+	if l.undecided.Add(-1) == 0 && l.stopping.Load() {
+		select {
+		case l.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// place says which queue a Call-ID belongs to, and which slot of the queue's
+// busy table.
+func (l *Layer) place(callID string) (*Queue, uint8) {
+	h := maphash.String(l.seed, callID)
+	return l.queues[h%uint64(len(l.queues))], uint8(h >> 56)
+}
+
+// Queue returns the queue of a Call-ID.
+func (l *Layer) Queue(callID string) *Queue {
+	q, _ := l.place(callID)
+	return q
+}
+
+// Receive takes a message that arrived on f. The messages of one flow must be
+// passed one after another, in the order of their arrival. It reports false if
+// the message was dropped because the queue is full.
+func (l *Layer) Receive(f flow.Flow, m *sipmsg.Message) bool {
+	q, slot := l.place(m.CallID())
+	return q.receive(f, m, slot)
+}
+
+// FlowClosed fails the client transactions that still wait for a response on
+// the connection f. It must be called after the last Receive of f and when
+// Sender already refuses f.
+func (l *Layer) FlowClosed(f flow.Flow) {
+	for _, q := range l.queues {
+		if q.flows.has(f) {
+			q.push(item{f: f})
+		}
+	}
+}
+
+// Busy reports whether a message with this Call-ID is queued, being handled,
+// held or suspended. It may say true for another Call-ID's sake. A true answer
+// about a message that was received on the caller's own flow stays true until
+// it has been handled, so a caller that reads f in order and finds callID idle
+// may handle f's next message itself.
+func (l *Layer) Busy(f flow.Flow, callID string) bool {
+	q, slot := l.place(callID)
+	return q.busy[slot].Load() != 0
+}

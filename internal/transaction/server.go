@@ -1,0 +1,319 @@
+package transaction
+
+import (
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"reveille/flow"
+	"reveille/internal/sipmsg"
+)
+
+// A Server is a server transaction: one request and the answers to it. Its
+// methods must be called on its queue, except the function that Suspend returns.
+type Server struct {
+	q     *Queue
+	m     *sipmsg.Message
+	f     flow.Flow
+	last  []byte  // the last response sent; nil: none, or only the 100 of the layer
+	chain *Server // the next one with the same key
+	onEnd func()
+
+	repeat   timer         // Timer G, or the delay before a 100 to non-INVITE
+	life     timer         // Timer H, I, J, L, or the client's F
+	interval time.Duration // of repeat
+	state    state
+	trying   bool // the layer has sent a 100 to the INVITE
+}
+
+// newServer creates the transaction of a new request.
+func (q *Queue) newServer(f flow.Flow, m *sipmsg.Message) *Server {
+	s := &Server{q: q, m: m, f: f, state: nisTrying}
+	if m.Method() == "INVITE" {
+		s.state = ivsProceeding
+	}
+	s.repeat = timer{owner: s, kind: timerRepeat}
+	s.life = timer{owner: s, kind: timerLife}
+	q.link(s)
+	q.layer.live[s.kind()].Add(1)
+	q.layer.undecided.Add(1)
+	return s
+}
+
+// Message returns the request.
+func (s *Server) Message() *sipmsg.Message { return s.m }
+
+// Flow returns the flow on which the request arrived.
+func (s *Server) Flow() flow.Flow { return s.f }
+
+// Queue returns the queue on which everything about the request must be done.
+func (s *Server) Queue() *Queue { return s.q }
+
+// Done reports whether a final response was given, or no longer may be.
+func (s *Server) Done() bool { return !s.state.undecided() }
+
+func (s *Server) invite() bool { return s.m.Method() == "INVITE" }
+
+func (s *Server) kind() kind {
+	if s.invite() {
+		return kindServerInvite
+	}
+	return kindServerOther
+}
+
+// Respond sends a response and keeps it for retransmissions of the request.
+// wire must not be changed afterwards. After a final response only a 2xx to an
+// INVITE that has been accepted is sent; everything else is discarded.
+//
+// To a request that is no INVITE a 100 goes out only when RFC 4320 §4.1 allows
+// it, other provisional responses never. A 408 ends such a request without a
+// response.
+func (s *Server) Respond(code int, wire []byte) {
+	if s.state == terminated {
+		// RFC 4320 §4.2, RFC 6026 §8.3: too late.
+		s.q.layer.metrics.dropped(dropLateResponse)
+		return
+	}
+	if !s.invite() {
+		switch {
+		case code > 100 && code < 200, code == 100 && !s.f.Stream():
+			// RFC 4320 §4.1. The 100 of a datagram flow is sent by expire.
+			s.q.layer.metrics.dropped(dropForbidden)
+			return
+		case code == 408:
+			// RFC 4320 §4.2: the client knows about the time-out already.
+			s.q.layer.metrics.dropped(dropForbidden)
+			wire = nil
+		}
+	}
+	s.step(responseEvent(code), wire)
+}
+
+// Reply responds with an answer of our own. If r needs a To tag and has none, it
+// gets one that stays the same for this request.
+func (s *Server) Reply(r sipmsg.Reply) {
+	if r.ToTag == "" {
+		r.ToTag = s.q.layer.tag(s.m)
+	}
+	s.Respond(r.Code, s.m.AppendReply(nil, r))
+}
+
+// Refuse replies without keeping the transaction, so that a peer we do not know
+// costs no memory: a copy of the request comes as a new one, to be refused anew
+// with the same answer. For an INVITE this is only right before anything else
+// was sent; later, Refuse is Reply.
+func (s *Server) Refuse(r sipmsg.Reply) {
+	if s.Done() || s.last != nil || s.state == nisProceeding || s.trying {
+		s.Reply(r)
+		return
+	}
+	s.q.refuse(s.f, s.m, r)
+	s.end()
+}
+
+// OnEnd has fn called on the queue when the transaction is gone. Several
+// functions are called in the order in which they were given.
+func (s *Server) OnEnd(fn func()) {
+	if s.state == terminated {
+		s.q.later = append(s.q.later, fn)
+		return
+	}
+	if before := s.onEnd; before != nil {
+		s.onEnd = func() { before(); fn() }
+		return
+	}
+	s.onEnd = fn
+}
+
+// Post is Queue.Post for work on behalf of this request: if fn panics, the
+// request is answered 500. It may be called from any goroutine.
+func (s *Server) Post(fn func()) { s.q.push(item{fn: fn, serving: s}) }
+
+// Suspend holds back further messages of the request's flow and Call-ID until
+// resume is called, which may be done from any goroutine and counts once. Then
+// fn (which may be nil) runs on the queue, before the messages that were held.
+// resume is nil if too many keys are suspended already.
+func (s *Server) Suspend() (resume func(fn func())) {
+	q, key := s.q, holdKey{s.f, s.m.CallID()}
+	h := q.suspend(key)
+	if h == nil {
+		return nil
+	}
+	var resumed atomic.Bool
+	return func(fn func()) {
+		if resumed.Swap(true) {
+			return
+		}
+		if fn == nil {
+			fn = func() {}
+		}
+		// Two items: the release must happen even if fn panics.
+		q.push(item{fn: fn, serving: s}, item{fn: func() { q.release(key, h) }})
+	}
+}
+
+// step feeds an event to the state machine and does what it says. wire is the
+// response of evTrying to evFailure.
+func (s *Server) step(ev event, wire []byte) {
+	was := s.state
+	st := was.on(ev)
+	s.state = st.next
+	if was.undecided() && !st.next.undecided() {
+		s.q.layer.decide()
+	}
+	if st.do&doSend != 0 {
+		s.last = wire
+		s.send(wire)
+	}
+	if st.do&doResend != 0 {
+		s.resend()
+	}
+	if st.do&doRepeat != 0 && !s.f.Stream() {
+		// RFC 3261 §17.2.1, Timer G: T1, then min(2*G, T2).
+		s.interval = backOff(s.interval, s.q.layer.o.T1, s.q.layer.o.T2)
+		s.q.start(&s.repeat, s.interval)
+	}
+	if st.do&doQuiet != 0 {
+		s.q.timers.stop(&s.repeat)
+	}
+	if st.timer != keep {
+		if d := s.q.layer.limit(st.timer, s.f.Stream()); d > 0 {
+			s.q.start(&s.life, d)
+		} else {
+			s.state = terminated
+		}
+	}
+	if s.state == terminated && was != terminated {
+		s.gone()
+	}
+}
+
+// end terminates the transaction without an event.
+func (s *Server) end() {
+	if s.state.undecided() {
+		s.q.layer.decide()
+	}
+	s.state = terminated
+	s.gone()
+}
+
+// gone forgets the transaction. It has just become terminated.
+func (s *Server) gone() {
+	s.q.timers.stop(&s.repeat)
+	s.q.timers.stop(&s.life)
+	s.q.unlink(s)
+	s.q.layer.live[s.kind()].Add(-1)
+	s.last = nil
+	if s.onEnd != nil {
+		s.q.later = append(s.q.later, s.onEnd)
+		s.onEnd = nil
+	}
+}
+
+// await is called when the user has seen the request. It does what is due if the
+// user has not answered.
+func (s *Server) await() {
+	l := s.q.layer
+	switch {
+	case s.state == ivsProceeding && s.last == nil:
+		// RFC 3261 §17.2.1: a 100 at once. It is not kept but made again.
+		s.trying = true
+		s.resend()
+	case s.state == nisTrying:
+		s.q.start(&s.repeat, untilT2(l.o.T1, l.o.T2))
+		s.q.start(&s.life, 64*l.o.T1)
+	case s.state == nisProceeding:
+		s.q.start(&s.life, 64*l.o.T1)
+	}
+}
+
+// expire implements expirer.
+func (s *Server) expire(k timerKind) {
+	s.q.serving = s
+	switch {
+	case k == timerLife:
+		s.step(evExpire, nil)
+	case s.state == nisTrying:
+		s.step(evRepeat, s.m.AppendReply(nil, sipmsg.Reply{Code: 100}))
+	default:
+		s.q.layer.metrics.retransmitted.Inc()
+		s.step(evRepeat, nil)
+	}
+}
+
+// resend sends the last response once more.
+func (s *Server) resend() {
+	if s.last != nil {
+		s.send(s.last)
+	} else if s.trying {
+		s.q.scratch = s.m.AppendReply(s.q.scratch[:0], sipmsg.Reply{Code: 100})
+		s.send(s.q.scratch)
+	}
+}
+
+// send puts a response on the wire. A failure changes nothing (RFC 6026 §8.8).
+func (s *Server) send(wire []byte) {
+	if wire != nil {
+		s.q.respond(s.f, s.m, wire)
+	}
+}
+
+// respond sends a response to the request m, which arrived on f.
+func (q *Queue) respond(f flow.Flow, m *sipmsg.Message, wire []byte) {
+	if err := q.layer.o.Sender.Send(responseFlow(f, m.TopVia()), wire); err != nil {
+		q.layer.metrics.sendErrors.Inc()
+		q.layer.debug("response not sent", slog.String("call_id", m.CallID()),
+			slog.String("method", m.Method()), slog.Any("err", err))
+	}
+}
+
+// toTag returns the To tag of the response that was sent last, or the one that
+// our own answers get.
+func (s *Server) toTag() string {
+	if tag := s.m.ToTag(); tag != "" {
+		return tag
+	}
+	if s.last != nil {
+		if r, err := sipmsg.Parse(s.last, s.m.Source()); err == nil && r.ToTag() != "" {
+			return r.ToTag()
+		}
+	}
+	return s.q.layer.tag(s.m)
+}
+
+// responseFlow returns where the response to a request goes that arrived on f
+// with the top Via.
+func responseFlow(f flow.Flow, via sipmsg.Via) flow.Flow {
+	// RFC 3261 §18.2.2: streams answer on their connection.
+	if f.Stream() {
+		return f
+	}
+	// RFC 3581 §4: with rport, back to the port it came from.
+	if _, ok := via.RPort(); ok {
+		return f
+	}
+	// RFC 3261 §18.2.2: else to the port of sent-by, or 5060. maddr is not
+	// honoured: it would let a stranger aim our answers at others.
+	port := uint16(5060)
+	if n, err := strconv.ParseUint(via.Port, 10, 16); err == nil && n != 0 {
+		port = uint16(n)
+	}
+	f.Remote = netip.AddrPortFrom(f.Remote.Addr(), port)
+	return f
+}
+
+// responseEvent is the event of a response by its status.
+func responseEvent(code int) event {
+	switch {
+	case code == 100:
+		return evTrying
+	case code < 200:
+		return evProvisional
+	case code < 300:
+		return evSuccess
+	default:
+		return evFailure
+	}
+}
