@@ -5,6 +5,7 @@
 package event
 
 import (
+	"log/slog"
 	"time"
 
 	"reveille/flow"
@@ -14,6 +15,10 @@ import (
 type Event interface {
 	// Kind is the event's stable name in logs, webhooks and metrics.
 	Kind() string
+	// level and line are the event's log line; an attribute without a value is
+	// left out.
+	level() slog.Level
+	line() (string, []slog.Attr)
 }
 
 // A Sink takes events. Emit must not block and may be called from any
@@ -94,8 +99,8 @@ func (PushOutcome) Kind() string { return "push_outcome" }
 
 // Call is a step in the life of a request that the proxy handles.
 type Call struct {
-	// Step is "received", "parked", "woken", "forwarded", "answered",
-	// "timed_out", "cancelled", "failed" or "ended".
+	// Step is "received", "parked", "woken", "forwarded", "ringing", "answered",
+	// "timed_out", "cancelled" or "failed".
 	Step           string
 	Method, CallID string
 	From, To       string // AORs or URIs without parameters

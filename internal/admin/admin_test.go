@@ -1,0 +1,88 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestServer_Endpoints(t *testing.T) {
+	r := prometheus.NewRegistry()
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "reveille_test_total", Help: "A counter."})
+	r.MustRegister(c)
+	c.Inc()
+	var ready atomic.Bool
+	s, err := New(Options{Addr: "127.0.0.1:0", Gatherer: r, Ready: func() error {
+		if ready.Load() {
+			return nil
+		}
+		return errors.New("starting")
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	get := func(method, path string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(method, "http://"+s.Addr().String()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(b)
+	}
+	tests := []struct {
+		name, method, path string
+		ready              bool
+		status             int
+		body               string
+	}{
+		{"alive while starting", "GET", "/healthz", false, 200, "ok\n"},
+		{"not ready yet", "GET", "/readyz", false, 503, "starting\n"},
+		{"ready", "GET", "/readyz", true, 200, "ready\n"},
+		{"metrics", "GET", "/metrics", true, 200, "reveille_test_total 1\n"},
+		{"no writing", "POST", "/healthz", true, 405, ""},
+		{"nothing else", "GET", "/debug/pprof/", true, 404, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ready.Store(tt.ready)
+			status, body := get(tt.method, tt.path)
+			if status != tt.status || !strings.Contains(body, tt.body) {
+				t.Errorf("%s %s = %d %q, want %d and %q", tt.method, tt.path, status, body, tt.status, tt.body)
+			}
+		})
+	}
+	for range 2 {
+		if err := s.Stop(context.Background()); err != nil {
+			t.Errorf("Stop: %v", err)
+		}
+	}
+	if _, err := http.Get("http://" + s.Addr().String() + "/healthz"); err == nil {
+		t.Error("still serving after Stop")
+	}
+}
+
+func TestServer_StopWithoutStart(t *testing.T) {
+	s, err := New(Options{Addr: "127.0.0.1:0", Gatherer: prometheus.NewRegistry(), Ready: func() error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stop(context.Background()); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+}

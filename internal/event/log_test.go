@@ -1,0 +1,102 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"reveille/flow"
+)
+
+func TestLog_Lines(t *testing.T) {
+	f := flow.Flow{Listener: "main", Transport: flow.UDP, Remote: netip.MustParseAddrPort("192.0.2.7:5060")}
+	tests := []struct {
+		name  string
+		event Event
+		kind  string
+		want  string // "" if the line is below Info
+	}{
+		{
+			name:  "refresh is quiet",
+			event: Registration{Action: "refreshed", AOR: "sip:a@example.com"},
+			kind:  "registration",
+		}, {
+			name:  "created",
+			event: Registration{Action: "created", AOR: "sip:a@example.com", Flow: f},
+			kind:  "registration",
+			want:  `level=INFO msg="registration created" aor=sip:a@example.com flow=udp:192.0.2.7:5060@main`,
+		}, {
+			name:  "refused",
+			event: Registration{Action: "refused", AOR: "sip:a@example.com", Status: 423, Reason: "Interval Too Brief"},
+			kind:  "registration",
+			want:  `level=INFO msg="registration refused" aor=sip:a@example.com status=423 reason="Interval Too Brief"`,
+		}, {
+			name:  "push accepted is quiet",
+			event: PushOutcome{Class: "ok"},
+			kind:  "push_outcome",
+		}, {
+			name:  "push refused",
+			event: PushOutcome{Class: "credential", Provider: "apns", Status: 403, Latency: 1500 * time.Microsecond, Err: errors.New("bad key")},
+			kind:  "push_outcome",
+			want:  `level=WARN msg="push outcome" class=credential provider=apns status=403 latency=1.5ms err="bad key"`,
+		}, {
+			name:  "dead token",
+			event: PushOutcome{Class: "gone", Provider: "fcm"},
+			kind:  "push_outcome",
+			want:  `level=INFO msg="push outcome" class=gone provider=fcm`,
+		}, {
+			name:  "answered",
+			event: Call{Step: "answered", Method: "INVITE", Status: 200, Elapsed: 2 * time.Second},
+			kind:  "call",
+			want:  `level=INFO msg="request answered" method=INVITE status=200 elapsed=2s`,
+		}, {
+			name:  "parked is quiet",
+			event: Call{Step: "parked"},
+			kind:  "call",
+		}, {
+			name:  "fail2ban line",
+			event: AuthFailed{Flow: f, Method: "REGISTER", User: "alice", Realm: "example.com", Reason: "wrong password"},
+			kind:  "auth_failed",
+			want:  `level=INFO msg="authentication failed" source=192.0.2.7 method=REGISTER user=alice realm=example.com reason="wrong password"`,
+		},
+		{name: "refresh due is quiet", event: RefreshDue{AOR: "sip:a@example.com"}, kind: "refresh_due"},
+		{name: "push requested is quiet", event: PushRequested{AOR: "sip:a@example.com"}, kind: "push_requested"},
+		{name: "flow closed is quiet", event: FlowClosed{Flow: f}, kind: "flow_closed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var b bytes.Buffer
+			h := slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if a.Key == slog.TimeKey {
+					return slog.Attr{}
+				}
+				return a
+			}})
+			Fan{Discard{}, NewLog(slog.New(h))}.Emit(tt.event)
+			if got := strings.TrimSpace(b.String()); got != tt.want {
+				t.Errorf("Emit(%#v) wrote\n%s\nwant\n%s", tt.event, got, tt.want)
+			}
+			if got := tt.event.Kind(); got != tt.kind {
+				t.Errorf("Kind() = %q, want %q", got, tt.kind)
+			}
+		})
+	}
+}
+
+func TestLog_DebugShowsTheQuietOnes(t *testing.T) {
+	var b bytes.Buffer
+	l := NewLog(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	for _, e := range []Event{
+		Registration{Action: "refreshed"}, RefreshDue{}, PushRequested{}, PushOutcome{Class: "ok"}, Call{Step: "woken"}, FlowClosed{Err: errors.New("reset")},
+	} {
+		b.Reset()
+		l.Emit(e)
+		if !strings.Contains(b.String(), "level=DEBUG") {
+			t.Errorf("Emit(%#v) wrote %q, want a line at DEBUG", e, b.String())
+		}
+	}
+}

@@ -1,0 +1,145 @@
+// Package wake asks a device to wake: it builds the push request for a binding,
+// hands it to the push dispatcher, tells the events what became of it, and
+// brings the push service's word about a dead token home to the location
+// service (RFC 8599 §5.5: no push to a PRID that is known to be of no use).
+//
+// Both the proxy, for requests that wait, and the refresher, for bindings that
+// are about to expire, call it. It does not decide who is woken or who waits.
+package wake
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"reveille/internal/event"
+	"reveille/push"
+	"reveille/usrloc"
+)
+
+// Dispatcher takes push requests; *push.Dispatcher implements it.
+type Dispatcher interface {
+	Supports(push.Params) bool
+	Submit(r *push.Request, done func(push.Outcome)) (cancel func(), err error)
+}
+
+// A Cause says why a device is woken.
+type Cause struct {
+	Kind push.Kind
+	// Method and CallID are those of the request that waits; empty for a refresh.
+	Method, CallID string
+	// Deadline is when the wake is of no more use.
+	Deadline time.Time
+}
+
+// Waker is safe for concurrent use.
+type Waker struct {
+	dispatcher Dispatcher
+	store      usrloc.Store
+	sink       event.Sink
+	log        *slog.Logger
+	dead       *deadSet
+}
+
+// ErrDead: the push service declared the device's token dead.
+var ErrDead = errors.New("wake: push token is dead")
+
+// New returns a Waker that pushes through d and drops dead tokens from store.
+// A nil logger discards.
+func New(d Dispatcher, store usrloc.Store, sink event.Sink, log *slog.Logger) *Waker {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Waker{dispatcher: d, store: store, sink: sink, log: log, dead: newDeadSet()}
+}
+
+// Can reports whether b carries what is needed to wake its device and some
+// credential of ours may push to it.
+func (w *Waker) Can(b *usrloc.Binding) bool {
+	if b.Push.IsZero() || w.dead.has(b.Push.Provider, b.Push.Param, b.Push.PRID) {
+		return false
+	}
+	params, _, err := push.Parse(b.Push.Provider, b.Push.Param, b.Push.PRID)
+	return err == nil && w.dispatcher.Supports(params)
+}
+
+// Wake asks the device of binding b, registered under aor, to wake. done runs
+// exactly once, never before Wake returns, unless Wake returned an error: then
+// nothing was sent. cancel drops what is not yet sent. The push identifier is
+// that of the push service's payload and of the events.
+func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.Outcome)) (pushID string, cancel func(), err error) {
+	if w.dead.has(b.Push.Provider, b.Push.Param, b.Push.PRID) {
+		return "", nil, ErrDead
+	}
+	params, tokens, err := push.Parse(b.Push.Provider, b.Push.Param, b.Push.PRID)
+	if err != nil {
+		return "", nil, fmt.Errorf("wake %s: %w", aor, err)
+	}
+	r := &push.Request{
+		Binding: b.ID, AOR: string(aor), Params: params, Tokens: tokens,
+		Kind: c.Kind, Method: c.Method, CallID: c.CallID, PushID: rand.Text(),
+		Deadline: c.Deadline, BoundAt: b.Updated,
+	}
+	id, target, began := b.ID, b.Push, time.Now()
+	w.sink.Emit(event.PushRequested{
+		PushID: r.PushID, AOR: r.AOR, Binding: id.String(), Provider: params.Provider, PushKind: c.Kind.String(),
+		Method: c.Method, CallID: c.CallID, Deadline: c.Deadline,
+	})
+	report := func(o push.Outcome) {
+		w.sink.Emit(event.PushOutcome{
+			PushID: r.PushID, AOR: r.AOR, Binding: id.String(), Provider: params.Provider, PushKind: c.Kind.String(),
+			Class: o.Class.String(), Reason: o.Reason, Status: o.Status, Attempts: o.Attempts,
+			Latency: time.Since(began), Err: o.Err,
+		})
+	}
+	cancel, err = w.dispatcher.Submit(r, func(o push.Outcome) {
+		report(o)
+		if o.Class == push.Gone && speaksOf(o, r.BoundAt) {
+			w.dead.add(target.Provider, target.Param, target.PRID)
+			w.forget(aor, id, target.PRID)
+		}
+		done(o)
+	})
+	if err != nil {
+		report(push.Outcome{Class: push.Shed, Reason: err.Error(), Err: err})
+		return "", nil, fmt.Errorf("wake %s: %w", aor, err)
+	}
+	return r.PushID, cancel, nil
+}
+
+// speaksOf reports whether a Gone outcome speaks of the token as it was registered
+// at boundAt. APNs says since when a token is gone; if the device registered it
+// again later, the word is out of date.
+func speaksOf(o push.Outcome, boundAt time.Time) bool {
+	return o.GoneSince.IsZero() || o.GoneSince.After(boundAt)
+}
+
+// forget takes the dead token out of the binding. The provider's name stays: a
+// binding with a provider and no PRID is a phone that can be reached only while
+// its flow lives.
+func (w *Waker) forget(aor usrloc.AOR, id usrloc.BindingID, prid string) {
+	drop := func(rec usrloc.Record) (usrloc.Record, error) {
+		b := rec.Find(id)
+		if b == nil || b.Push.PRID != prid {
+			// It registered with another token in the meantime.
+			return rec, nil
+		}
+		bindings := append([]usrloc.Binding(nil), rec.Bindings...)
+		for i := range bindings {
+			if bindings[i].ID == id {
+				bindings[i].Push.PRID = ""
+				bindings[i].RefreshAt = time.Time{}
+			}
+		}
+		rec.Bindings, rec.Cause = bindings, usrloc.CauseDeadToken
+		return rec, nil
+	}
+	w.store.Update(context.Background(), aor, drop, func(_ usrloc.Record, _ []usrloc.Change, err error) {
+		if err != nil {
+			w.log.Warn("drop dead push token", "aor", string(aor), "err", err)
+		}
+	})
+}
