@@ -1,0 +1,77 @@
+package registrar
+
+import "time"
+
+// threshold is the lifetime from which on no 423 is allowed: RFC 3261 §10.3
+// step 7 wants an hour granted to whoever asks for it.
+const threshold = 3600
+
+// requested returns the lifetime that c asks for, in seconds.
+func (p *Policy) requested(in *Input, c *Contact) uint32 {
+	// RFC 3261 §10.3 step 7: the contact's own parameter, else the header
+	// field, else the registrar's default.
+	switch {
+	case c.Expires.Present:
+		return c.Expires.Seconds
+	case in.Expires.Present:
+		return in.Expires.Seconds
+	}
+	granted := p.DefaultExpires
+	if c.Push.PRID != "" && p.Push.Waking != nil {
+		// Who leaves it to us is not told that it is too short.
+		granted = max(granted, p.Push.MinExpires)
+	}
+	return uint32(granted / time.Second)
+}
+
+// grant returns the lifetime to give to a contact that asked for that many
+// seconds; 0 is a removal. push may lose its data if the lifetime is too short.
+func (p *Policy) grant(asked uint32, push *pushPlan, random float64) (time.Duration, error) {
+	if asked == 0 {
+		return 0, nil
+	}
+	least, most := p.MinExpires, p.MaxExpires
+	if push.wakes() {
+		most = p.Push.MaxExpires
+	}
+	granted := time.Duration(asked) * time.Second
+	if granted < least {
+		if p.ShortExpires == Reject && asked < threshold {
+			return 0, p.tooBrief(push)
+		}
+		granted = least
+	}
+	granted = min(granted, most)
+	if push.wakes() && granted < p.Push.MinExpires {
+		// RFC 8599 §5.6.1.1: the binding would end before the device can be
+		// woken to refresh it.
+		if p.Push.TooShort == TooShortReject {
+			return 0, p.tooBrief(push)
+		}
+		push.drop()
+		granted = min(granted, p.MaxExpires)
+	}
+	if push.wakes() {
+		least = max(least, p.Push.MinExpires)
+	}
+	return p.shorten(granted, least, random), nil
+}
+
+// tooBrief is the answer to a lifetime below the minimum.
+func (p *Policy) tooBrief(push *pushPlan) *Refusal {
+	least := p.MinExpires
+	if push.wakes() && p.Push.TooShort == TooShortReject {
+		least = max(least, p.Push.MinExpires)
+	}
+	r := refuse(423, "Interval Too Brief")
+	r.MinExpires = uint32((least + time.Second - 1) / time.Second)
+	return r
+}
+
+// shorten takes a random part off granted, but never goes below least: devices
+// that registered together (after an outage, say) do not come back together.
+func (p *Policy) shorten(granted, least time.Duration, random float64) time.Duration {
+	spread := max(p.JitterTime, granted/100*time.Duration(p.JitterPercent))
+	shorter := (granted - time.Duration(float64(spread)*random)).Truncate(time.Second)
+	return min(granted, max(shorter, least))
+}

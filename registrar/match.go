@@ -1,0 +1,172 @@
+package registrar
+
+import (
+	"strings"
+
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// A rank says by what a contact and a binding are the same device; the higher
+// the surer.
+type rank uint8
+
+const (
+	noMatch    rank = iota
+	byContact       // the Contact URI, or what the policy compares instead
+	byPRID          // pn-provider, pn-param and pn-prid
+	byInstance      // +sip.instance
+	byFlow          // +sip.instance and reg-id
+)
+
+// The URI parameters of RFC 8599 §8.7 that a phone registers with.
+const (
+	pnProvider = "pn-provider"
+	pnParam    = "pn-param"
+	pnPRID     = "pn-prid"
+)
+
+// maxRegID is the largest reg-id (RFC 5626 §4.2).
+const maxRegID = 1<<31 - 1
+
+// An identity is what tells a contact's device from others.
+type identity struct {
+	uri sipmsg.URI
+	// bare is uri without the pn-* parameters.
+	bare     sipmsg.URI
+	valid    bool // uri could be read
+	raw      string
+	instance string
+	regID    uint32
+	push     usrloc.Push
+}
+
+func identityOf(c *Contact) identity {
+	id := identityOfURI(c.URI)
+	id.instance, id.regID, id.push = c.Instance, c.RegID, c.Push
+	// RFC 5626 §6: a reg-id means something together with an instance only.
+	if id.instance == "" || id.regID > maxRegID {
+		id.regID = 0
+	}
+	return id
+}
+
+func identityOfURI(raw string) identity {
+	id := identity{raw: raw}
+	var err error
+	if id.uri, err = sipmsg.ParseURI(raw); err != nil {
+		return id
+	}
+	id.bare, err = sipmsg.ParseURI(id.uri.WithoutParams(pnProvider, pnParam, pnPRID))
+	id.valid = err == nil
+	return id
+}
+
+// is reports whether the contact is the AOR itself (RFC 5627 §5.1), with
+// whatever parameters.
+func (id *identity) is(aor usrloc.AOR) bool {
+	if !id.valid || !id.uri.IsSIP() || id.uri.Port != "" {
+		return false
+	}
+	own, err := sipmsg.CanonicalAOR(id.uri)
+	return err == nil && own == string(aor)
+}
+
+// sameDevice reports whether, and by what, pl's contact and b are one device. A
+// push device is one binding under its AOR, however its address, port, Call-ID
+// or token change.
+func (p *Policy) sameDevice(in *Input, pl *plan, b *usrloc.Binding) rank {
+	id := &pl.id
+	if id.instance != "" && sameInstance(id.instance, b.Instance) {
+		switch {
+		case id.regID == 0 || b.RegID == 0:
+			return byInstance
+		case id.regID == b.RegID:
+			return byFlow
+		}
+		// RFC 5626 §6: two flows of one device are two bindings. They may carry
+		// one token.
+		return noMatch
+	}
+	stored := identityOfURI(b.Contact)
+	stored.push = b.Push
+	if b.Push.IsZero() {
+		// Not to be woken (any more), but the same phone if it has this token.
+		stored.push = pushOf(stored.uri)
+	}
+	if samePRID(id.push, stored.push) {
+		return byPRID
+	}
+	// Two instances are two devices, even behind one address. RFC 5626 §6: with
+	// a reg-id the Contact URI is not compared.
+	if id.instance != "" && b.Instance != "" || id.regID != 0 {
+		return noMatch
+	}
+	if p.sameContact(in, pl, &stored, b) {
+		return byContact
+	}
+	return noMatch
+}
+
+// sameContact compares by the Contact URI.
+func (p *Policy) sameContact(in *Input, pl *plan, stored *identity, b *usrloc.Binding) bool {
+	id := &pl.id
+	if !id.valid || !stored.valid {
+		return id.raw == stored.raw
+	}
+	switch {
+	case id.push.PRID != "" && stored.push.PRID != "":
+		// RFC 8599 §4.1.1: a phone without an instance whose token was replaced
+		// has another URI, but all else in it is as before.
+		return sameService(id.push, stored.push) && id.bare.Equal(stored.bare)
+	case id.push.PRID != "":
+		// RFC 8599 §4.1.5: a phone that asked with a query registers now.
+		return id.bare.Equal(stored.bare)
+	case stored.push.PRID != "":
+		// RFC 8599 §4.1.2: a phone takes its binding away, or its token back, by
+		// a REGISTER without pn-prid. A query for all services is no such thing:
+		// its empty pn-provider differs (RFC 3261 §19.1.4).
+		return id.uri.Equal(stored.uri) || pl.remove() && id.bare.Equal(stored.bare)
+	}
+	switch p.Match {
+	case MatchURICallID:
+		return in.CallID == b.CallID && id.bare.Equal(stored.bare)
+	case MatchParameter:
+		v, ok := id.uri.Param(p.MatchParam)
+		w, has := stored.uri.Param(p.MatchParam)
+		if ok && has {
+			return v == w
+		}
+	}
+	return id.bare.Equal(stored.bare)
+}
+
+// sameInstance compares instance identifiers. RFC 4122 §3: the digits of a UUID
+// may be in either case.
+func sameInstance(a, b string) bool {
+	const uuid = "urn:uuid:"
+	if len(a) > len(uuid) && strings.EqualFold(a[:len(uuid)], uuid) {
+		return strings.EqualFold(a, b)
+	}
+	return a == b
+}
+
+// samePRID reports whether a and b are one token of one app. Queries have none
+// and are never the same. Tokens are opaque: their case counts, unlike that of
+// other URI parameters.
+func samePRID(a, b usrloc.Push) bool {
+	return a.PRID != "" && a.PRID == b.PRID && sameService(a, b)
+}
+
+func sameService(a, b usrloc.Push) bool {
+	return strings.EqualFold(a.Provider, b.Provider) && a.Param == b.Param
+}
+
+// pushOf reads the push parameters of a Contact URI.
+func pushOf(u sipmsg.URI) usrloc.Push {
+	value := func(name string) string {
+		v, _ := u.Param(name)
+		return sipmsg.Unescape(v)
+	}
+	return usrloc.Push{Provider: value(pnProvider), Param: value(pnParam), PRID: value(pnPRID)}
+}

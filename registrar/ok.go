@@ -1,0 +1,145 @@
+package registrar
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// dateFormat is that of the Date header field (RFC 3261 §20.17).
+const dateFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
+
+// AppendOK appends to dst the header lines that the 200 to a REGISTER adds to
+// those every response has, each ended by CRLF: all bindings of rec as of now,
+// the Path if it is to be shown, the push services and the date. It allocates
+// nothing if dst is large enough.
+func AppendOK(dst []byte, p *Policy, rec *usrloc.Record, res *Result, now time.Time) []byte {
+	for i := range rec.Bindings {
+		b := &rec.Bindings[i]
+		if b.Expired(now) {
+			continue
+		}
+		dst = appendContact(dst, b, slices.Contains(res.Carried, b.ID), now)
+	}
+	// RFC 3327 §5.3: the Path as received.
+	for _, v := range res.Path {
+		dst = append(dst, "Path: "...)
+		dst = append(dst, v...)
+		dst = append(dst, "\r\n"...)
+	}
+	if len(res.Path) > 0 {
+		dst = append(dst, "Supported: path\r\n"...)
+	}
+	for i := range res.Caps {
+		dst = appendCap(dst, &res.Caps[i], p.Push.PURR)
+	}
+	// RFC 3261 §10.3 step 8.
+	dst = append(dst, "Date: "...)
+	dst = now.UTC().AppendFormat(dst, dateFormat)
+	return append(dst, "\r\n"...)
+}
+
+// appendContact appends one binding with what is left of its lifetime (RFC 3261
+// §10.3 step 8).
+func appendContact(dst []byte, b *usrloc.Binding, carried bool, now time.Time) []byte {
+	dst = append(dst, "Contact: <"...)
+	if carried {
+		dst = append(dst, b.Contact...)
+		dst = append(dst, '>')
+		dst = append(dst, b.Params...)
+	} else {
+		// RFC 8599 §13: the tokens of the user's other devices are not for this
+		// one.
+		params := strings.IndexByte(b.Contact, '@') + 1
+		dst = append(dst, b.Contact[:params]...)
+		dst = appendWithoutPRID(dst, b.Contact[params:])
+		dst = append(dst, '>')
+		dst = appendWithoutPRID(dst, b.Params)
+	}
+	if b.Q >= 0 {
+		dst = append(dst, ";q="...)
+		dst = appendQ(dst, b.Q)
+	}
+	dst = append(dst, ";expires="...)
+	// What is left of a second counts as one, for 0 would mean "removed".
+	dst = strconv.AppendInt(dst, max(int64(b.Expires.Sub(now)/time.Second), 1), 10)
+	return append(dst, "\r\n"...)
+}
+
+// appendWithoutPRID appends parameters ("host;a=b;c?headers") less pn-prid.
+func appendWithoutPRID(dst []byte, s string) []byte {
+	for s != "" {
+		n := parameterLen(s)
+		name, _, _ := strings.Cut(s[:n], "=")
+		name = strings.Trim(name, "; \t")
+		if s[0] != ';' || !strings.EqualFold(sipmsg.Unescape(name), pnPRID) {
+			dst = append(dst, s[:n]...)
+		}
+		s = s[n:]
+	}
+	return dst
+}
+
+// parameterLen returns where the next parameter of s, or the headers of a URI,
+// begin. A quoted string may hold anything.
+func parameterLen(s string) int {
+	quoted := false
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ';' || c == '?'):
+			return i
+		}
+	}
+	return len(s)
+}
+
+// appendQ appends q in its shortest form: "1", "0.5", "0".
+func appendQ(dst []byte, q usrloc.Q) []byte {
+	if q >= 1000 {
+		return append(dst, '1')
+	}
+	dst = append(dst, '0')
+	if q == 0 {
+		return dst
+	}
+	dst = append(dst, '.', byte('0'+q/100))
+	if q%100 != 0 {
+		dst = append(dst, byte('0'+q/10%10))
+	}
+	if q%10 != 0 {
+		dst = append(dst, byte('0'+q%10))
+	}
+	return dst
+}
+
+// appendCap appends one Feature-Caps line. RFC 8599 §5.4: each push service has
+// its own, with everything that belongs to it; RFC 6809 §6: it begins with '*'.
+func appendCap(dst []byte, c *Cap, purr PURR) []byte {
+	dst = append(dst, `Feature-Caps: *;+sip.pns="`...)
+	dst = append(dst, c.Provider...)
+	dst = append(dst, '"')
+	if c.VAPID != "" {
+		dst = append(dst, `;+sip.vapid="`...)
+		dst = append(dst, c.VAPID...)
+		dst = append(dst, '"')
+	}
+	if c.PNSReg != 0 {
+		dst = append(dst, `;+sip.pnsreg="`...)
+		dst = strconv.AppendUint(dst, uint64(c.PNSReg), 10)
+		dst = append(dst, '"')
+	}
+	if purr != nil && !c.Binding.IsZero() {
+		dst = append(dst, `;+sip.pnspurr="`...)
+		dst = purr.AppendMint(dst, c.Binding)
+		dst = append(dst, '"')
+	}
+	return append(dst, "\r\n"...)
+}

@@ -1,0 +1,110 @@
+package registrar
+
+import (
+	"strings"
+
+	"reveille/push"
+	"reveille/usrloc"
+)
+
+// A pushPlan is what a contact's push parameters come to (RFC 8599 §5.6.1).
+type pushPlan struct {
+	// store goes into the binding; zero if the device cannot be woken.
+	store usrloc.Push
+	// caps are what the 200 announces.
+	caps []Cap
+	// refresh: a push shall refresh the binding before it ends.
+	refresh bool
+	// voipOnly: the only token must not be used for a refresh.
+	voipOnly bool
+}
+
+// wakes reports whether the binding can be woken.
+func (p *pushPlan) wakes() bool { return !p.store.IsZero() }
+
+// drop makes the binding one that cannot be woken, and announces nothing.
+func (p *pushPlan) drop() { *p = pushPlan{} }
+
+// planPush reads what c, which asks for that many seconds, wants of push.
+func (p *Policy) planPush(in *Input, c *Contact, asked uint32) (pushPlan, error) {
+	switch {
+	case !c.PushAsked:
+		// RFC 8599 §5.6.1: without pn-provider this is an ordinary contact.
+		return pushPlan{}, nil
+	case in.PushIndicated:
+		// RFC 8599 §5.6.1: a proxy nearer to the phone wakes it.
+		return pushPlan{}, nil
+	case asked == 0:
+		// RFC 8599 §4.1.2: a removal, not a query; nothing is announced.
+		return pushPlan{}, nil
+	case c.Push.PRID == "":
+		return p.query(c.Push.Provider)
+	}
+	params, tokens, err := push.Parse(c.Push.Provider, c.Push.Param, c.Push.PRID)
+	if err != nil || !tagValue(params.Provider) || p.Push.Waking == nil || !p.Push.Waking.Supports(params) {
+		// RFC 8599 §5.6.1.1: unknown service, or something missing for it.
+		return p.unsupported(err)
+	}
+	pl := pushPlan{store: c.Push}
+	// A VoIP token may be used for calls alone.
+	_, ok := (&push.Request{Kind: push.Refresh, Tokens: tokens}).Token()
+	pl.refresh, pl.voipOnly = ok, !ok
+	announced := p.announce(params)
+	if c.Push.SelfWaking {
+		// RFC 8599 §5.6.1.1: tell a device that wakes itself when to.
+		announced.PNSReg = uint32(p.Push.PNSReg.Seconds())
+	}
+	pl.caps = []Cap{announced}
+	return pl, nil
+}
+
+// query answers a contact without pn-prid: which services are there (RFC 8599
+// §5.6.1.2)? Nothing is stored.
+func (p *Policy) query(provider string) (pushPlan, error) {
+	var pl pushPlan
+	if p.Push.Waking != nil {
+		for _, name := range p.Push.Waking.Providers() {
+			// RFC 8599 §5.6.1.2: an empty value asks for all of them.
+			if (provider == "" || strings.EqualFold(name, provider)) && tagValue(name) {
+				pl.caps = append(pl.caps, p.announce(push.Params{Provider: name}))
+			}
+		}
+	}
+	if len(pl.caps) == 0 {
+		return p.unsupported(nil)
+	}
+	return pl, nil
+}
+
+// announce makes the Feature-Caps of a service. RFC 8599 §5.6.1.1: sip.vapid
+// only where the push service knows VAPID.
+func (p *Policy) announce(params push.Params) Cap {
+	c := Cap{Provider: params.Provider, VAPID: p.Push.Waking.VAPIDKey(params)}
+	if !tagValue(c.VAPID) {
+		c.VAPID = ""
+	}
+	return c
+}
+
+// unsupported is what becomes of a contact whose push service is of no use.
+func (p *Policy) unsupported(cause error) (pushPlan, error) {
+	if p.Push.Unsupported == AcceptWithoutPush {
+		return pushPlan{}, nil
+	}
+	// RFC 8599 §8.1.
+	r := refuse(555, "Push Notification Service Not Supported")
+	r.Err = cause
+	return pushPlan{}, r
+}
+
+// tagValue reports whether s can stand between the quotes of a feature
+// capability (RFC 8599 §9, RFC 3840 §9: token-nobang).
+func tagValue(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-.%*_+`'~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
