@@ -1,0 +1,146 @@
+package sipmsg
+
+import (
+	"bytes"
+	"errors"
+	"unsafe"
+)
+
+// A FrameKind says what stands at the start of a stream's buffer.
+type FrameKind uint8
+
+const (
+	// FrameMore: nothing complete yet, read on.
+	FrameMore FrameKind = iota
+	// FrameMessage: a whole message, body included.
+	FrameMessage
+	// FramePing: CRLF CRLF, to be answered with CRLF (RFC 5626 §4.4.1).
+	FramePing
+	// FrameSkip: a single CRLF, a peer's pong or noise (RFC 3261 §7.5).
+	FrameSkip
+)
+
+// String returns the kind's name for logs and tests.
+func (k FrameKind) String() string {
+	switch k {
+	case FrameMessage:
+		return "message"
+	case FramePing:
+		return "ping"
+	case FrameSkip:
+		return "skip"
+	}
+	return "more"
+}
+
+// Errors of framing. After any of them the stream cannot be used further.
+var (
+	// ErrNoLength: no Content-Length, without which no message can be framed.
+	ErrNoLength = errors.New("sipmsg: message on a stream without Content-Length")
+	// ErrFrameTooLong: header section or message longer than allowed.
+	ErrFrameTooLong = errors.New("sipmsg: message on a stream too long")
+)
+
+// A Framer finds messages in a stream (RFC 3261 §18.3). It keeps no bytes, only
+// how far it looked, so that a message that arrives in small pieces costs no more
+// than one that comes whole. One Framer serves one stream.
+type Framer struct {
+	max    int
+	looked int
+}
+
+// NewFramer returns a Framer for messages of at most max bytes; max is limited
+// to MaxMessage, and 0 stands for it.
+func NewFramer(max int) *Framer { return &Framer{max: limit(max)} }
+
+func limit(max int) int {
+	if max <= 0 || max > MaxMessage {
+		return MaxMessage
+	}
+	return max
+}
+
+// Next is Frame for a buffer that starts where the last unit ended and grows at
+// its end only.
+func (f *Framer) Next(buf []byte) (kind FrameKind, n int, err error) {
+	kind, n, err = frame(buf, f.max, f.looked)
+	f.looked = 0
+	if kind == FrameMore {
+		f.looked = len(buf)
+	}
+	return kind, n, err
+}
+
+// Frame looks at buf, everything that was read from a stream and not consumed
+// yet, and returns the kind and length of the first unit in it. FrameMore has
+// the length 0. What it returns does not depend on how the bytes were split into
+// reads.
+//
+// An error, always a *StatusError, means that the position of the next message
+// is unknown: the connection must be closed (RFC 4475 §3.1.2.3). n is then the
+// length of the header section, if it is known, so that Parse(buf[:n]) gives the
+// request to answer; otherwise 0.
+func Frame(buf []byte, max int) (kind FrameKind, n int, err error) {
+	return frame(buf, limit(max), 0)
+}
+
+// frame does it; the first looked bytes are known not to hold an empty line.
+func frame(buf []byte, max, looked int) (FrameKind, int, error) {
+	if len(buf) == 0 {
+		return FrameMore, 0, nil
+	}
+	if buf[0] == '\r' {
+		return frameLineEnd(buf)
+	}
+	// A method or "SIP": whatever else comes first is no SIP at all.
+	if !is(buf[0], classToken) {
+		return FrameMore, 0, badRequest("", ErrNotSIP)
+	}
+	from := looked - 3
+	if from < 0 {
+		from = 0
+	}
+	head := bytes.Index(buf[from:min(len(buf), max)], []byte("\r\n\r\n"))
+	if head < 0 {
+		if len(buf) >= max {
+			return FrameMore, 0, &StatusError{Code: 513, Err: ErrFrameTooLong}
+		}
+		return FrameMore, 0, nil
+	}
+	head += from + 4
+	var s Scan
+	if err := s.Parse(unsafe.String(unsafe.SliceData(buf), head)); err == ErrNotSIP {
+		return FrameMore, 0, badRequest("", err)
+	}
+	length, ok, err := s.ContentLength()
+	switch {
+	case err != nil:
+		return FrameMore, head, badRequest("Bad Content-Length", err)
+	case !ok:
+		// RFC 3261 §18.3, §20.14: required on streams.
+		return FrameMore, head, badRequest("Missing Content-Length", ErrNoLength)
+	case length > max-head:
+		return FrameMore, head, &StatusError{Code: 513, Err: ErrFrameTooLong}
+	case len(buf) < head+length:
+		return FrameMore, 0, nil
+	}
+	return FrameMessage, head + length, nil
+}
+
+// frameLineEnd tells a ping from a single line end.
+func frameLineEnd(buf []byte) (FrameKind, int, error) {
+	const ping = "\r\n\r\n"
+	for i := range min(len(buf), len(ping)) {
+		if buf[i] == ping[i] {
+			continue
+		}
+		if i == 2 {
+			return FrameSkip, 2, nil
+		}
+		return FrameMore, 0, badRequest("", errLineEnd)
+	}
+	if len(buf) < len(ping) {
+		return FrameMore, 0, nil
+	}
+	return FramePing, len(ping), nil
+}

@@ -1,0 +1,339 @@
+package sipmsg
+
+import (
+	"net/netip"
+	"strings"
+	"unsafe"
+)
+
+// maxValues bounds the values of each of the header fields that are lists of
+// addresses or Vias: more hops than Max-Forwards allows cannot be.
+const maxValues = 256
+
+// Parse copies raw and reads one message: a datagram, a WebSocket message, or
+// what Frame found in a stream. src is where it came from; from it the received
+// and rport parameters are filled in when a response or forwarded request is
+// built. raw may be reused after the call.
+//
+//   - err == nil: m is well formed.
+//   - err != nil, m != nil: m is a damaged or illegal request, but enough of it
+//     can be read to answer it. err is a *StatusError. Its typed values may be
+//     missing; use m for AppendReply and for the log only.
+//   - err != nil, m == nil: not to be answered: no SIP, a response, an ACK, or a
+//     request without a usable Via or CSeq. Drop it.
+//
+// Line ends before the start line are skipped (RFC 3261 §7.5), and bytes behind
+// the body that Content-Length announces are left out (§18.3).
+func Parse(raw []byte, src netip.AddrPort) (m *Message, err error) {
+	for len(raw) >= 2 && raw[0] == '\r' && raw[1] == '\n' {
+		raw = raw[2:]
+	}
+	if len(raw) > MaxMessage {
+		return nil, ErrTooLong
+	}
+	// The scan works on the caller's bytes, so that only the message proper is
+	// copied. Nothing of the view outlives this call.
+	var s Scan
+	scanErr := s.Parse(unsafe.String(unsafe.SliceData(raw), len(raw)))
+	if s.body == 0 || scanErr == ErrNotSIP {
+		return nil, scanErr
+	}
+	length, lengthErr := s.bodyLength()
+	s.raw = string(raw[:s.body+length])
+	m, err = build(&s, src)
+	switch {
+	case !m.IsRequest():
+		// RFC 3261 §18.3, RFC 4475 §3.1.2.5: a damaged response is dropped.
+		if err = firstError(scanErr, lengthErr, err); err != nil {
+			return nil, err
+		}
+		return m, nil
+	case scanErr == errVersion:
+		// RFC 3261 §21.5.6; the rest need not even be SIP 2.0 syntax.
+		err = &StatusError{Code: 505, Err: scanErr}
+	case scanErr != nil:
+		err = badRequest("Malformed Message", scanErr)
+	case lengthErr != nil:
+		err = badRequest("Bad Content-Length", lengthErr)
+	}
+	// RFC 3261 §17: an ACK is never answered.
+	if err != nil && (m.method == "ACK" || len(m.vias) == 0 || !m.Has(HdrCSeq)) {
+		return nil, err
+	}
+	return m, err
+}
+
+// bodyLength returns how many of the bytes behind the empty line belong to the
+// message. Without Content-Length it is all of them (RFC 3261 §18.3).
+func (s *Scan) bodyLength() (int, error) {
+	have := len(s.raw) - s.body
+	n, ok, err := s.ContentLength()
+	switch {
+	case err != nil:
+		return 0, err
+	case !ok:
+		return have, nil
+	case n > have:
+		// RFC 3261 §18.3: a datagram shorter than it says is an error.
+		return have, errShortBody
+	}
+	return n, nil
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// build makes the Message from a scan of its own bytes. The error is the first
+// defect; the Message is never nil, but its values may be missing then.
+func build(s *Scan, src netip.AddrPort) (*Message, error) {
+	m := &Message{
+		raw:         s.raw,
+		src:         src,
+		status:      s.status,
+		body:        uint16(s.body),
+		maxForwards: -1,
+		from:        -1,
+		to:          -1,
+	}
+	m.headers = append(make([]headerSpan, 0, s.n), s.headers[:s.n]...)
+	b := builder{m: m, s: s}
+	b.vias()
+	b.cseq()
+	b.startLine()
+	b.callID()
+	b.addresses()
+	b.maxForwards()
+	return m, b.err
+}
+
+// A builder fills a Message and keeps the first defect that it meets.
+type builder struct {
+	m   *Message
+	s   *Scan
+	err error
+}
+
+func (b *builder) fail(phrase string, err error) {
+	if b.err == nil {
+		b.err = badRequest(phrase, err)
+	}
+}
+
+// value returns the unfolded value of a header field of which there must be at
+// most one. ok is false, and the defect noted, if there are several, or if there
+// is none and must is set.
+func (b *builder) value(id HeaderID, must bool) (v string, ok bool) {
+	switch n := b.s.count[id]; {
+	case n > 1:
+		// RFC 4475 §3.3.8.
+		b.fail("Multiple "+id.String(), errRepeated)
+		return "", false
+	case n == 0:
+		if must {
+			b.fail("Missing "+id.String(), errMissing)
+		}
+		return "", false
+	}
+	return b.unfolded(&b.s.headers[b.s.first[id]-1]), true
+}
+
+func (b *builder) unfolded(h *headerSpan) string {
+	if h.folded {
+		return unfold(h.value.of(b.m.raw))
+	}
+	return h.value.of(b.m.raw)
+}
+
+func (b *builder) vias() {
+	m := b.m
+	m.vias = make([]Via, 0, b.s.count[HdrVia])
+	for i := range m.headers {
+		if m.headers[i].id != HdrVia {
+			continue
+		}
+		for rest, more := b.unfolded(&m.headers[i]), true; more; {
+			var v string
+			v, rest, more = cutValue(rest)
+			if len(m.vias) == maxValues {
+				b.fail("Too Many Via", errTooManyValues)
+				return
+			}
+			var via Via
+			if err := parseVia(&via, v); err != nil {
+				b.fail("Bad Via", err)
+				return
+			}
+			m.vias = append(m.vias, via)
+		}
+	}
+	if len(m.vias) == 0 {
+		b.fail("Missing Via", errMissing)
+	}
+}
+
+// cutValue takes the first value off a comma-separated list.
+func cutValue(s string) (v, rest string, more bool) {
+	end := valueEnd(s)
+	if end == len(s) {
+		return trim(s), "", false
+	}
+	return trim(s[:end]), s[end+1:], true
+}
+
+// cseq reads "1*DIGIT LWS Method" (RFC 3261 §20.16).
+func (b *builder) cseq() {
+	v, ok := b.value(HdrCSeq, true)
+	if !ok {
+		return
+	}
+	end := strings.IndexAny(v, " \t")
+	if end < 0 {
+		b.fail("Bad CSeq", errCSeq)
+		return
+	}
+	// RFC 4475 §3.1.2.4: a number beyond 32 bits is an error. RFC 3261 §8.1.1.5
+	// forbids the upper half of the range, but nothing is gained by refusing it.
+	seq, ok := parseUint(v[:end], 1<<32-1)
+	method := trim(v[end:])
+	if !ok || !all(method, classToken) {
+		b.fail("Bad CSeq", errCSeq)
+		return
+	}
+	b.m.cseq = CSeq{Seq: uint32(seq), Method: method}
+}
+
+func (b *builder) startLine() {
+	m, s := b.m, b.s
+	if !s.request {
+		m.reason = s.reason.of(m.raw)
+		m.method = m.cseq.Method
+		return
+	}
+	m.method = s.method.of(m.raw)
+	// RFC 4475 §3.1.2.17: methods are compared with case.
+	if m.cseq.Method != "" && m.cseq.Method != m.method {
+		b.fail("CSeq Method Mismatch", errCSeq)
+	}
+	uri, err := ParseURI(s.uri.of(m.raw))
+	if err != nil {
+		b.fail("Bad Request-URI", err)
+		return
+	}
+	// RFC 3261 §19.1.1 table 1: no URI headers in a Request-URI (RFC 4475
+	// §3.1.2.11); they could turn into header fields further on.
+	if uri.Headers != "" {
+		b.fail("Headers in Request-URI", errURI)
+		return
+	}
+	m.uri = uri
+}
+
+func (b *builder) callID() {
+	v, ok := b.value(HdrCallID, true)
+	if !ok {
+		return
+	}
+	if !isCallID(v) {
+		b.fail("Bad Call-ID", errCallID)
+		return
+	}
+	b.m.callID = v
+}
+
+// isCallID accepts any visible characters: the grammar's word (RFC 3261 §25.1)
+// leaves out very few, and phones use those too.
+func isCallID(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func (b *builder) maxForwards() {
+	v, ok := b.value(HdrMaxForwards, false)
+	if !ok {
+		return
+	}
+	n, ok := parseUint(v, 255)
+	if !ok {
+		b.fail("Bad Max-Forwards", errMaxForwards)
+		return
+	}
+	b.m.maxForwards = int16(n)
+}
+
+// addresses reads From, To and the lists of addresses into one slice.
+func (b *builder) addresses() {
+	m, s := b.m, b.s
+	n := 0
+	for _, id := range [...]HeaderID{HdrFrom, HdrTo, HdrContact, HdrRoute, HdrRecordRoute, HdrPath} {
+		n += int(s.count[id])
+	}
+	m.addrs = make([]NameAddr, 0, n)
+	m.from = b.address(HdrFrom)
+	m.to = b.address(HdrTo)
+	m.contacts = b.list(HdrContact)
+	m.routes = b.list(HdrRoute)
+	m.recordRoutes = b.list(HdrRecordRoute)
+	m.paths = b.list(HdrPath)
+}
+
+func (b *builder) address(id HeaderID) int8 {
+	v, ok := b.value(id, true)
+	if !ok {
+		return -1
+	}
+	var a NameAddr
+	if err := parseNameAddr(&a, v); err != nil {
+		b.fail("Bad "+id.String(), err)
+		return -1
+	}
+	b.m.addrs = append(b.m.addrs, a)
+	return int8(len(b.m.addrs) - 1)
+}
+
+// list reads all values of a header field that is a list of addresses. In a
+// response, a value that cannot be read is left out of the list: the other side
+// decides what to do with it, and its bytes are forwarded as they are (RFC 3261
+// §16.3 step 1 asks for no more than what the proxy itself uses).
+func (b *builder) list(id HeaderID) span {
+	m := b.m
+	start := len(m.addrs)
+	if b.s.count[id] == 0 {
+		return span{uint16(start), uint16(start)}
+	}
+	for i := range m.headers {
+		if m.headers[i].id != id {
+			continue
+		}
+		for rest, more := b.unfolded(&m.headers[i]), true; more; {
+			var v string
+			v, rest, more = cutValue(rest)
+			if v == "*" && id == HdrContact {
+				m.star = true
+				continue
+			}
+			var a NameAddr
+			err := parseNameAddr(&a, v)
+			if len(m.addrs)-start == maxValues {
+				err = errTooManyValues
+			}
+			if err != nil {
+				if b.s.request {
+					b.fail("Bad "+id.String(), err)
+				}
+				break
+			}
+			m.addrs = append(m.addrs, a)
+		}
+	}
+	return span{uint16(start), uint16(len(m.addrs))}
+}
