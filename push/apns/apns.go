@@ -1,0 +1,289 @@
+// Package apns wakes iPhones through Apple's push service, with
+// github.com/sideshow/apns2.
+//
+// A VoIP push is sent for calls alone: iOS ends an app that gets one and shows
+// no call, and stops delivering. Everything else goes to the device's other
+// token, as an alert or in the background, and is Forbidden if it has none.
+package apns
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sideshow/apns2"
+	"github.com/sideshow/apns2/token"
+	"golang.org/x/net/http2"
+
+	"reveille/push"
+	"reveille/push/internal/exchange"
+)
+
+// Hosts of Apple's service. A device token is of one of the two environments,
+// which its build of the app decides.
+const (
+	Production = apns2.HostProduction
+	Sandbox    = apns2.HostDevelopment
+)
+
+// Bounds of a payload in bytes.
+const (
+	maxPayload     = 4096
+	maxVoIPPayload = 5120
+)
+
+// Options of a Sender. Either KeyP8, KeyID and TeamID are set, or Certificate.
+type Options struct {
+	// KeyP8 is the content of the .p8 file, KeyID and TeamID its 10 characters
+	// and those of the account.
+	KeyP8         []byte
+	KeyID, TeamID string
+	// Certificate is the older way: a certificate for one app.
+	Certificate tls.Certificate
+	// Host is the URL of the service; default Production.
+	Host string
+	// RootCAs of the service; nil for the system's.
+	RootCAs *x509.CertPool
+	// Alerts are the texts of pushes that iOS shows, by Kind. A Kind without
+	// text is sent in the background, which iOS may delay or drop. Nil means
+	// DefaultAlerts.
+	Alerts map[push.Kind]string
+}
+
+// DefaultAlerts are for apps without PushKit.
+func DefaultAlerts() map[push.Kind]string {
+	return map[push.Kind]string{push.Call: "Incoming call", push.Message: "New message"}
+}
+
+// Sender pushes with one credential to one environment. It is safe for
+// concurrent use.
+type Sender struct {
+	client *apns2.Client
+	alerts map[push.Kind]string
+
+	// mu guards minted; it is taken before the token's own lock.
+	mu     sync.Mutex
+	minted time.Time // when APNs last made us mint a token before its time
+}
+
+var _ push.Sender = (*Sender)(nil)
+
+// New checks the credential and returns a Sender. It does not connect.
+func New(o Options) (*Sender, error) {
+	if o.Host == "" {
+		o.Host = Production
+	}
+	if o.Alerts == nil {
+		o.Alerts = DefaultAlerts()
+	}
+	tlsConfig := &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
+	client := &apns2.Client{Host: o.Host}
+	switch {
+	case len(o.KeyP8) > 0 && len(o.Certificate.Certificate) > 0:
+		return nil, errors.New("apns: both a key and a certificate")
+	case len(o.KeyP8) > 0:
+		tok, err := newToken(o)
+		if err != nil {
+			return nil, err
+		}
+		client.Token = tok
+	case len(o.Certificate.Certificate) > 0:
+		tlsConfig.Certificates = []tls.Certificate{o.Certificate}
+	default:
+		return nil, errors.New("apns: neither a key nor a certificate")
+	}
+	client.HTTPClient = &http.Client{
+		Transport: &exchange.Transport{Base: &http2.Transport{
+			TLSClientConfig: tlsConfig,
+			// A dead connection is found within 8 s, so that at most a few
+			// attempts run into it.
+			ReadIdleTimeout: 5 * time.Second,
+			PingTimeout:     3 * time.Second,
+		}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return &Sender{client: client, alerts: o.Alerts}, nil
+}
+
+// newToken loads the key and signs once: apns2 would send an empty token in
+// place of an error later.
+func newToken(o Options) (*token.Token, error) {
+	if o.KeyID == "" || o.TeamID == "" {
+		return nil, errors.New("apns: key ID or team ID missing")
+	}
+	key, err := token.AuthKeyFromBytes(o.KeyP8)
+	if err != nil {
+		return nil, fmt.Errorf("apns: read key: %w", err)
+	}
+	tok := &token.Token{AuthKey: key, KeyID: o.KeyID, TeamID: o.TeamID}
+	if _, err := tok.Generate(); err != nil {
+		return nil, fmt.Errorf("apns: sign token: %w", err)
+	}
+	return tok, nil
+}
+
+// Close implements push.Sender.
+func (s *Sender) Close() error {
+	s.client.CloseIdleConnections()
+	return nil
+}
+
+// Send implements push.Sender.
+func (s *Sender) Send(ctx context.Context, r *push.Request) push.Outcome {
+	n, o := s.notification(r)
+	if n == nil {
+		return o
+	}
+	o, x := s.push(ctx, r, n)
+	if o.Reason == apns2.ReasonExpiredProviderToken && s.renew(x.Authorization, time.Now()) {
+		o, _ = s.push(ctx, r, n)
+		o.Attempts = 2
+	}
+	return o
+}
+
+func (s *Sender) push(ctx context.Context, r *push.Request, n *apns2.Notification) (push.Outcome, *exchange.Record) {
+	ctx, x := exchange.With(ctx)
+	resp, err := s.client.PushWithContext(ctx, n)
+	o, answered := x.Outcome(time.Now(), err)
+	if !answered {
+		return o, x
+	}
+	a := answer{status: x.Status}
+	if err == nil { // otherwise the body was no JSON, as from a proxy
+		a.reason, a.since, o.ID = resp.Reason, resp.Timestamp.Time, resp.ApnsID
+	}
+	o.Class, o.Scope = a.classify(r.BoundAt)
+	if o.Class != push.OK {
+		o.Reason = exchange.Reason(a.reason)
+		o.GoneSince = a.since
+		o.Err = fmt.Errorf("apns answered %d %s", o.Status, o.Reason)
+	}
+	return o, x
+}
+
+// renewEvery is how often APNs lets a token change; more often is answered with
+// TooManyProviderTokenUpdates.
+const renewEvery = 20 * time.Minute
+
+// renew makes the next push carry another token than the refused one, and
+// reports false if it may not. apns2 renews by age alone, which does not help if
+// its clock is wrong.
+func (s *Sender) renew(refused string, now time.Time) bool {
+	if s.client.Token == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if "bearer "+s.client.Token.GenerateIfExpired() != refused {
+		return true // another push did it meanwhile
+	}
+	if !s.minted.IsZero() && now.Sub(s.minted) < renewEvery {
+		return false
+	}
+	s.minted = now
+	s.client.Token.Lock()
+	s.client.Token.IssuedAt = 0
+	s.client.Token.Unlock()
+	return true
+}
+
+// notification builds the push for r, or says with n == nil why there is none.
+func (s *Sender) notification(r *push.Request) (n *apns2.Notification, o push.Outcome) {
+	tok, ok := r.Token()
+	if !ok {
+		return nil, push.Outcome{Class: push.Forbidden, Reason: "NoTokenForKind"}
+	}
+	if r.Kind == push.Cancel {
+		// A VoIP push would have to show a call again, and one in the background
+		// comes too late.
+		return nil, push.Outcome{Class: push.Forbidden, Reason: "NoCancelPush"}
+	}
+	if tok.Use == push.VoIP && r.Kind != push.Call {
+		return nil, push.Outcome{Class: push.Forbidden, Reason: "VoIPForCallsOnly"}
+	}
+	if !hexToken(tok.PRID) {
+		return nil, push.Outcome{Class: push.Rejected, Reason: apns2.ReasonBadDeviceToken,
+			Err: errors.New("apns: device token is not hexadecimal")}
+	}
+	n = &apns2.Notification{
+		DeviceToken: tok.PRID,
+		Topic:       r.Params.Topic(tok.Use),
+		CollapseID:  push.CollapseID(r),
+		Expiration:  expiration(r.Deadline),
+		Priority:    apns2.PriorityHigh,
+	}
+	limit := maxPayload
+	aps := map[string]any{"content-available": 1}
+	switch text := s.alerts[r.Kind]; {
+	case tok.Use == push.VoIP:
+		n.PushType = apns2.PushTypeVOIP
+		limit = maxVoIPPayload
+		aps = map[string]any{}
+	case text != "":
+		n.PushType = apns2.PushTypeAlert
+		aps["alert"] = map[string]string{"title": text}
+		aps["sound"] = "default"
+		aps["mutable-content"] = 1
+	default:
+		n.PushType = apns2.PushTypeBackground
+		n.Priority = apns2.PriorityLow // APNs refuses 10 for background
+	}
+	n.Payload = payload(r, aps, limit)
+	return n, o
+}
+
+// payload is the JSON for the app. Data that does not fit is left out: to wake
+// the phone is worth more.
+func payload(r *push.Request, aps map[string]any, limit int) []byte {
+	build := func(r *push.Request) []byte {
+		p := make(map[string]any)
+		for k, v := range push.Payload(r) {
+			p[k] = v
+		}
+		p["aps"] = aps
+		b, err := json.Marshal(p)
+		if err != nil {
+			return nil // strings and numbers always encode
+		}
+		return b
+	}
+	b := build(r)
+	if len(b) > limit {
+		bare := *r
+		bare.Data = nil
+		b = build(&bare)
+	}
+	return b
+}
+
+// expiration is when APNs drops the push. apns2 sends none for times up to the
+// epoch, and APNs then keeps the push for days; 1 means now or never, like 0.
+func expiration(deadline time.Time) time.Time {
+	if deadline.Unix() < 1 {
+		return time.Unix(1, 0)
+	}
+	return deadline
+}
+
+// hexToken reports whether s can be a device token. apns2 puts it into the path
+// as it is, where "../" would make another request of it.
+func hexToken(s string) bool {
+	// Apple says not to rely on the length; today's have 64 digits, or 160.
+	if s == "" || len(s) > 200 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,217 @@
+// Package webpush wakes browsers and UnifiedPush apps: RFC 8030 with VAPID
+// (RFC 8292), with github.com/SherClockHolmes/webpush-go.
+//
+// Pushes have no payload: RFC 8599 §12 defines no way for a phone to hand over
+// its encryption keys, and an encrypted push costs 14 times as much.
+package webpush
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"reveille/push"
+	"reveille/push/internal/exchange"
+)
+
+// Options of a Sender.
+type Options struct {
+	// VAPIDPublic and VAPIDPrivate are the key pair in base64url, as
+	// GenerateKeys makes it. Subscriptions are bound to it for life: a new pair
+	// makes all of them useless.
+	VAPIDPublic, VAPIDPrivate string
+	// Subscriber is whom a push service may ask about our pushes: a mail address
+	// or an https URL (RFC 8292 §2.1). Apple refuses made-up ones.
+	Subscriber string
+	// AllowedHosts are globs of push services; nil means DefaultHosts, "*" any
+	// host with a public address.
+	AllowedHosts []string
+	// AllowPrivate also allows addresses that are not public, and ports other
+	// than 443: for tests, the demo, and a push service of one's own.
+	AllowPrivate bool
+	// RootCAs of the push services; nil for the system's.
+	RootCAs *x509.CertPool
+}
+
+// DefaultHosts are the push services of Chrome, Firefox, Safari and Edge.
+func DefaultHosts() []string {
+	return []string{
+		"fcm.googleapis.com",
+		"updates.push.services.mozilla.com",
+		"*.push.apple.com",
+		"*.notify.windows.com",
+	}
+}
+
+// Sender pushes with one VAPID key. It is safe for concurrent use.
+type Sender struct {
+	guard  guard
+	vapid  *vapid
+	base   *http.Transport
+	client *http.Client
+
+	// mu guards refusals: by origin, how many pushes in a row were refused for
+	// their authorization. It has at most maxOrigins entries.
+	mu       sync.Mutex
+	refusals map[string]int
+}
+
+var (
+	_ push.Sender      = (*Sender)(nil)
+	_ push.Partitioner = (*Sender)(nil)
+	_ push.VAPIDKeyer  = (*Sender)(nil)
+)
+
+// New checks the options and returns a Sender. It does not connect.
+func New(o Options) (*Sender, error) {
+	v, err := newVAPID(o.VAPIDPublic, o.VAPIDPrivate, o.Subscriber)
+	if err != nil {
+		return nil, err
+	}
+	g, err := newGuard(o.AllowedHosts, o.AllowPrivate)
+	if err != nil {
+		return nil, err
+	}
+	base := &http.Transport{
+		// No proxy: the guard must see the address that is dialled.
+		DialContext:         g.dialer().DialContext,
+		TLSClientConfig:     &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:   true,
+		TLSHandshakeTimeout: 5 * time.Second,
+		IdleConnTimeout:     5 * time.Minute,
+		MaxIdleConns:        256,
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
+	}
+	return &Sender{
+		guard: g, vapid: v, base: base,
+		client: &http.Client{
+			Transport: &exchange.Transport{Base: base},
+			// A redirect would lead past the guard's view of the URL.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		refusals: make(map[string]int),
+	}, nil
+}
+
+// PublicKey implements push.VAPIDKeyer.
+func (s *Sender) PublicKey() string { return s.vapid.public }
+
+// Part implements push.Partitioner: each origin is a push service of its own.
+func (s *Sender) Part(r *push.Request) string {
+	tok, _ := r.Token()
+	u, err := s.guard.check(tok.PRID)
+	if err != nil {
+		return ""
+	}
+	return origin(u)
+}
+
+// Close implements push.Sender.
+func (s *Sender) Close() error {
+	s.base.CloseIdleConnections()
+	return nil
+}
+
+// Send implements push.Sender.
+func (s *Sender) Send(ctx context.Context, r *push.Request) push.Outcome {
+	tok, ok := r.Token()
+	if !ok {
+		return push.Outcome{Class: push.Forbidden, Reason: "NoTokenForKind"}
+	}
+	u, err := s.guard.check(tok.PRID)
+	if err != nil {
+		return push.Outcome{Class: push.Rejected, Reason: "EndpointNotAllowed", Err: err}
+	}
+	now := time.Now()
+	authorization, err := s.vapid.header(origin(u), now)
+	if err != nil {
+		return push.Outcome{Class: push.Credential, Reason: "NoVAPID", Err: err}
+	}
+	ctx, x := exchange.With(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), nil)
+	if err != nil {
+		return push.Outcome{Class: push.Rejected, Reason: "EndpointNotAllowed", Err: exchange.Redact(err)}
+	}
+	req.Header.Set("Authorization", authorization)
+	// RFC 8030 §5.2: TTL is a must.
+	req.Header.Set("TTL", strconv.Itoa(int(push.TTL(r, now)/time.Second)))
+	req.Header.Set("Urgency", urgency(r.Kind))
+	req.Header.Set("Topic", push.CollapseID(r))
+	resp, err := s.client.Do(req)
+	if err == nil {
+		resp.Body.Close()
+	}
+	o, answered := x.Outcome(now, err)
+	if !answered {
+		if errors.Is(o.Err, errPrivate) {
+			o.Class, o.Reason = push.Rejected, "AddressNotAllowed"
+		}
+		return o
+	}
+	o.Class, o.Scope, o.Reason = classify(x.Status, s.refused(origin(u), x.Status))
+	if o.Class == push.OK {
+		return o
+	}
+	o.Err = fmt.Errorf("push service answered %d", o.Status)
+	return o
+}
+
+// urgency of RFC 8030 §5.3: high also reaches a device with a low battery.
+func urgency(k push.Kind) string {
+	if k == push.Refresh {
+		return "normal"
+	}
+	return "high"
+}
+
+// maxOrigins bounds what is remembered by origin.
+const maxOrigins = 256
+
+// refused counts the refusals of our authorization in a row at an origin, this
+// status included.
+func (s *Sender) refused(origin string, status int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		if _, ok := s.refusals[origin]; ok || len(s.refusals) < maxOrigins {
+			s.refusals[origin]++
+		}
+	case status < 300:
+		delete(s.refusals, origin)
+	}
+	return s.refusals[origin]
+}
+
+// widespread is how many refusals in a row speak of our key, not of a
+// subscription that was made for another.
+const widespread = 10
+
+// classify says what a status means after so many refusals in a row.
+func classify(status, refusals int) (push.Class, push.Scope, string) {
+	switch {
+	case status >= 200 && status < 300:
+		return push.OK, 0, ""
+	case status == http.StatusNotFound, status == http.StatusGone:
+		return push.Gone, 0, "SubscriptionGone"
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		if refusals >= widespread {
+			return push.Credential, 0, "VAPIDRefused"
+		}
+		return push.Suspect, 0, "VAPIDRefused"
+	case status == http.StatusTooManyRequests:
+		return push.Throttled, push.ScopeLane, "TooManyRequests"
+	case status == http.StatusRequestEntityTooLarge:
+		return push.Rejected, 0, "PayloadTooLarge"
+	case status >= 500:
+		return push.Unavailable, 0, "ServiceUnavailable"
+	default:
+		return push.Rejected, 0, "BadRequest"
+	}
+}
