@@ -1,0 +1,19 @@
+// Package proxy is the home proxy (RFC 3261 §16): it finds the devices of the
+// user that is called, wakes those that sleep (RFC 8599 §5.6.2), holds the
+// request for them, and delivers it on the flow on which they come back.
+//
+// A request walks through the files in this order: router (is it ours to
+// relay, and where to), target (which devices, and how each is reached), fork
+// (the response context), branch (one device: parked, calling, finished),
+// forward (the bytes that leave), response (the answer that goes back). A
+// request inside a dialog goes through indialog instead of target; token tells
+// which device it is for.
+//
+// Everything that belongs to one call runs on the ordered queue of its Call-ID
+// (internal/transaction), so nothing here takes a lock: the caller's messages,
+// the branches' answers, timers, push outcomes and changes of the location
+// service are all posted there.
+//
+// The package does not read sockets, does not decide who may call (Gate) and
+// does not speak to push services (Waker).
+package proxy

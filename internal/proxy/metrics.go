@@ -1,0 +1,61 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	requests  *prometheus.CounterVec
+	parked    prometheus.Gauge
+	wakes     *prometheus.CounterVec
+	wakeTime  prometheus.Histogram
+	toPush    prometheus.Histogram
+	discarded *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_proxy_requests_total", Help: "Requests that were answered upstream, by method and status class.",
+		}, []string{"method", "class"}),
+		parked: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "reveille_proxy_parked", Help: "Branches that wait for a phone to wake.",
+		}),
+		wakes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_proxy_wakes_total", Help: "Branches that waited for a phone, by how the wait ended.",
+		}, []string{"result"}),
+		wakeTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "reveille_proxy_wake_seconds", Help: "Time from the push request to the phone's REGISTER.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2, 3, 5, 8, 13, 20, 30, 45},
+		}),
+		toPush: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "reveille_proxy_push_request_seconds", Help: "Time from a request's arrival to its push request.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .05, .25},
+		}),
+		discarded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_proxy_discarded_total", Help: "Messages that were dropped, by reason.",
+		}, []string{"reason"}),
+	}
+	if r != nil {
+		r.MustRegister(m.requests, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded)
+	}
+	return m
+}
+
+// answered counts a final answer; methods outside the known set share a label,
+// for they are the sender's to choose.
+func (m *metrics) answered(method string, code int) {
+	switch method {
+	case "INVITE", "MESSAGE", "BYE", "OPTIONS", "SUBSCRIBE", "NOTIFY", "REFER", "INFO", "UPDATE", "PRACK", "PUBLISH":
+	default:
+		method = "other"
+	}
+	m.requests.WithLabelValues(method, [...]string{"0xx", "1xx", "2xx", "3xx", "4xx", "5xx", "6xx"}[min(max(code/100, 0), 6)]).Inc()
+}
+
+func (m *metrics) woken(d time.Duration) {
+	m.wakes.WithLabelValues("woken").Inc()
+	m.wakeTime.Observe(d.Seconds())
+}

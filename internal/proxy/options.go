@@ -1,0 +1,240 @@
+package proxy
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"reveille/flow"
+	"reveille/internal/event"
+	"reveille/internal/sipmsg"
+	"reveille/internal/wake"
+	"reveille/purr"
+	"reveille/push"
+	"reveille/usrloc"
+)
+
+// Flows is what the proxy needs to know of the transports.
+type Flows interface {
+	// Alive reports whether the peer of f was heard of lately enough to be
+	// reachable there without a push.
+	Alive(f flow.Flow, now time.Time) bool
+	// Open reports whether f's connection still exists; true for UDP.
+	Open(f flow.Flow) bool
+	// Connect finds or makes a flow to remote; done runs once, on any goroutine.
+	Connect(t flow.Transport, remote netip.AddrPort, done func(flow.Flow, error))
+	// Advertised is our address as the peer of f should see it.
+	Advertised(f flow.Flow) (host string, port uint16)
+	// IsOwn reports whether host and port are an address of ours.
+	IsOwn(host string, port uint16, t flow.Transport) bool
+	// Send writes one message to f without waiting for it to leave.
+	Send(f flow.Flow, b []byte) error
+}
+
+// Waker asks devices to wake; *wake.Waker implements it.
+type Waker interface {
+	Can(b *usrloc.Binding) bool
+	Wake(aor usrloc.AOR, b *usrloc.Binding, c wake.Cause, done func(push.Outcome)) (pushID string, cancel func(), err error)
+}
+
+// A Gate says who may send a request that carries no token of ours.
+type Gate interface {
+	// Admit decides about m. done runs exactly once, inline or later, on any
+	// goroutine.
+	Admit(m *sipmsg.Message, f flow.Flow, done func(Admission))
+}
+
+// An Admission is the Gate's answer.
+type Admission struct {
+	// Refusal is the answer to send if the request may not pass: a challenge or
+	// a refusal. Nil if it may.
+	Refusal *sipmsg.Reply
+	// User is the AOR of the authenticated sender, empty if unauthenticated.
+	User usrloc.AOR
+	// Trusted: the sender is a configured peer.
+	Trusted bool
+	// Realm is the realm whose credentials were ours and are not passed on.
+	Realm string
+}
+
+// Mode is a wake policy.
+type Mode uint8
+
+// The wake policies.
+const (
+	// Race forwards on a live flow at once and pushes too if no provisional
+	// answer comes within RaceDelay.
+	Race Mode = iota
+	// Asleep pushes only if no flow is alive.
+	Asleep
+	// Always pushes and waits for the phone to register.
+	Always
+)
+
+// ParseMode reads a policy's name.
+func ParseMode(s string) (Mode, bool) {
+	switch s {
+	case "race":
+		return Race, true
+	case "asleep":
+		return Asleep, true
+	case "always":
+		return Always, true
+	}
+	return 0, false
+}
+
+// Waits say how long a request waits for a sleeping phone.
+type Waits struct {
+	// Invite is for calls; Provider overrides it by pn-provider.
+	Invite   time.Duration
+	Provider map[string]time.Duration
+	// Message is for other requests outside a dialog. A sender of such a request
+	// gives up after 32 s (RFC 8599 §5.6.2).
+	Message time.Duration
+	// InDialog is for requests inside a dialog.
+	InDialog time.Duration
+	// Silent is for requests that wait although no push may be sent.
+	Silent time.Duration
+}
+
+// A Route sends requests for a foreign domain to a fixed next hop. It is open
+// to authenticated users and trusted peers only.
+type Route struct {
+	Name string
+	// Domain is the host of the Request-URI, "*" for any; Prefix is how its user
+	// part begins, "" for any.
+	Domain, Prefix string
+	// Transport and NextHop are where such requests go.
+	Transport flow.Transport
+	NextHop   netip.AddrPort
+}
+
+// Options configure a Proxy. Store, Flows, Waker, Gate and Keys are required.
+type Options struct {
+	Store usrloc.Store
+	Flows Flows
+	Waker Waker
+	Gate  Gate
+	// Keys seal the Record-Route tokens and open PURRs.
+	Keys *purr.Keyring
+	// Domains are those whose users are registered here; at least one.
+	Domains []string
+	// Known reports whether a user exists that has no binding; nil: every user
+	// of our domains does.
+	Known func(usrloc.AOR) bool
+	// Policy chooses the wake policy of a device; nil: Race for all.
+	Policy func(provider, userAgent string) Mode
+	// Wakes are methods that wake a phone besides INVITE, MESSAGE and requests
+	// in a dialog; never ACK or CANCEL.
+	Wakes []string
+	// Waits default to 25 s, 45 s for webpush, 15 s, 15 s and 8 s.
+	Waits Waits
+	// RaceDelay is how long Race waits for a provisional answer; default 300 ms.
+	RaceDelay time.Duration
+	// RetryAfter is the Retry-After of a 500 in a dialog; default 5 s.
+	RetryAfter time.Duration
+	// MaxParked bounds the branches that wait at one time; default 50,000.
+	// MaxParkedPerAOR bounds those of one user; default 64.
+	MaxParked, MaxParkedPerAOR int
+	// MaxForks bounds the branches of one request; default 32.
+	MaxForks int
+	// MaxForwards is given to requests that have none; default 70 (RFC 3261
+	// §16.6 step 3).
+	MaxForwards int
+	// NoRecordRoute leaves us out of dialogs. Requests in a dialog then wake
+	// nobody, for they do not pass through here.
+	NoRecordRoute bool
+	Routes        []Route
+	Sink          event.Sink
+	Logger        *slog.Logger
+	// Registerer takes the metrics; nil: none.
+	Registerer prometheus.Registerer
+}
+
+func (o *Options) validate() error {
+	if o.Store == nil || o.Flows == nil || o.Waker == nil || o.Gate == nil || o.Keys == nil {
+		return errors.New("proxy: Store, Flows, Waker, Gate and Keys are required")
+	}
+	if len(o.Domains) == 0 {
+		return errors.New("proxy: at least one domain is required")
+	}
+	if o.Sink == nil {
+		o.Sink = event.Discard{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Policy == nil {
+		o.Policy = func(string, string) Mode { return Race }
+	}
+	if o.Known == nil {
+		o.Known = func(usrloc.AOR) bool { return true }
+	}
+	if o.Waits.Provider == nil {
+		// A person may have to click before a browser's page comes back.
+		o.Waits.Provider = map[string]time.Duration{"webpush": 45 * time.Second}
+	}
+	defaultTo(&o.Waits.Invite, 25*time.Second)
+	defaultTo(&o.Waits.Message, 15*time.Second)
+	defaultTo(&o.Waits.InDialog, 15*time.Second)
+	defaultTo(&o.Waits.Silent, 8*time.Second)
+	defaultTo(&o.RaceDelay, 300*time.Millisecond)
+	defaultTo(&o.RetryAfter, 5*time.Second)
+	defaultTo(&o.MaxParked, 50_000)
+	defaultTo(&o.MaxParkedPerAOR, 64)
+	defaultTo(&o.MaxForks, 32)
+	defaultTo(&o.MaxForwards, 70)
+	return nil
+}
+
+func defaultTo[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// served reports whether host is one of our domains.
+func (o *Options) served(host string) bool {
+	for _, d := range o.Domains {
+		if strings.EqualFold(d, host) {
+			return true
+		}
+	}
+	return false
+}
+
+// wakes reports whether a request outside a dialog wakes a sleeping phone.
+func (o *Options) wakes(method string) bool {
+	switch method {
+	case "INVITE", "MESSAGE":
+		return true
+	case "ACK", "CANCEL", "PRACK":
+		return false
+	}
+	for _, m := range o.Wakes {
+		if m == method {
+			return true
+		}
+	}
+	return false
+}
+
+// wait returns how long a request may wait for the device behind b.
+func (o *Options) wait(method string, inDialog bool, b *usrloc.Binding) time.Duration {
+	switch {
+	case inDialog:
+		return o.Waits.InDialog
+	case method == "INVITE":
+		if d, ok := o.Waits.Provider[b.Push.Provider]; ok {
+			return d
+		}
+		return o.Waits.Invite
+	}
+	return o.Waits.Message
+}

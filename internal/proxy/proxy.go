@@ -1,0 +1,116 @@
+package proxy
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"reveille/flow"
+	"reveille/internal/event"
+	"reveille/internal/sipmsg"
+	"reveille/internal/transaction"
+	"reveille/usrloc"
+)
+
+// A Proxy relays requests. Its methods Request, Ack and Cancel are those of a
+// transaction.User and run on the queue of the message they are given; the rest
+// is safe for concurrent use.
+type Proxy struct {
+	o       Options
+	metrics *metrics
+	bucket  *bucket
+	// lanes holds one *lane for each queue; only that queue uses it.
+	lanes sync.Map
+}
+
+// A lane is what the proxy keeps for one queue. It needs no lock.
+type lane struct {
+	forks map[*transaction.Server]*fork
+	lines map[lineKey]*line
+}
+
+// New returns a Proxy, or an error that names the missing option.
+func New(o Options) (*Proxy, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	return &Proxy{o: o, metrics: newMetrics(o.Registerer), bucket: newBucket(o.MaxParked, o.MaxParkedPerAOR)}, nil
+}
+
+// Parked returns how many branches wait for a phone at this moment.
+func (p *Proxy) Parked() int { return int(p.bucket.total.Load()) }
+
+func (p *Proxy) lane(q *transaction.Queue) *lane {
+	if l, ok := p.lanes.Load(q); ok {
+		return l.(*lane)
+	}
+	l, _ := p.lanes.LoadOrStore(q, &lane{forks: map[*transaction.Server]*fork{}, lines: map[lineKey]*line{}})
+	return l.(*lane)
+}
+
+// refuse answers a request that goes no further.
+func (p *Proxy) refuse(s *transaction.Server, r sipmsg.Reply) {
+	p.metrics.answered(s.Message().Method(), r.Code)
+	p.emit(s.Message(), event.Call{Step: "failed", Flow: s.Flow(), Status: r.Code, Reason: r.Reason})
+	s.Reply(r)
+}
+
+// emit fills in what every event of a request says.
+func (p *Proxy) emit(m *sipmsg.Message, e event.Call) {
+	e.Method, e.CallID = m.Method(), m.CallID()
+	e.From, e.To = identity(m.From().URI), identity(m.To().URI)
+	p.o.Sink.Emit(e)
+}
+
+// identity is the form in which events name a party: without parameters, which
+// may hold push data.
+func identity(u sipmsg.URI) string {
+	if aor, err := sipmsg.CanonicalAOR(u); err == nil {
+		return aor
+	}
+	return u.Scheme + ":"
+}
+
+// aorOf returns the AOR that u names, if it is a user of ours. A Request-URI
+// with one of our own addresses instead of a domain means a user of the first
+// domain: callers that know only the server's address write it so.
+func (p *Proxy) aorOf(u sipmsg.URI, t flow.Transport) (usrloc.AOR, bool) {
+	if !u.IsSIP() || u.User == "" {
+		return "", false
+	}
+	aor, err := sipmsg.CanonicalAOR(u)
+	if err != nil {
+		return "", false
+	}
+	if p.o.served(u.Host) {
+		return usrloc.AOR(aor), true
+	}
+	if p.o.Flows.IsOwn(u.Host, u.PortNum(), t) {
+		return usrloc.AOR(aor[:len(aor)-len(u.Host)] + p.o.Domains[0]), true
+	}
+	return "", false
+}
+
+// ours reports whether u names this server itself: one of our addresses, or a
+// domain of ours.
+func (p *Proxy) ours(u sipmsg.URI, t flow.Transport) bool {
+	return u.IsSIP() && (p.o.served(u.Host) || p.o.Flows.IsOwn(u.Host, u.PortNum(), t))
+}
+
+func (p *Proxy) ownVia(v sipmsg.Via) bool {
+	t, ok := flow.ParseTransport(v.Transport)
+	// No port, or one that is none, means the transport's default.
+	port, _ := strconv.ParseUint(v.Port, 10, 16)
+	return ok && p.o.Flows.IsOwn(v.Host, uint16(port), t)
+}
+
+func (p *Proxy) view(method string, now time.Time) view {
+	return view{
+		now: now, method: method,
+		alive:  func(f flow.Flow) bool { return p.o.Flows.Alive(f, now) },
+		open:   p.o.Flows.Open,
+		can:    p.o.Waker.Can,
+		policy: p.o.Policy,
+		wakes:  p.o.wakes(method),
+	}
+}

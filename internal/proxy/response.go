@@ -1,0 +1,106 @@
+package proxy
+
+import (
+	"strconv"
+	"time"
+
+	"reveille/internal/event"
+	"reveille/internal/sipmsg"
+)
+
+// reasonFor is the Reason (RFC 3326) of a CANCEL that we send because a branch
+// ended with code. Phones take cause 200 for "answered elsewhere" and keep the
+// call out of their missed calls.
+func reasonFor(code int) string {
+	s := "SIP;cause=" + strconv.Itoa(code)
+	if code == 200 {
+		s += `;text="Call completed elsewhere"`
+	}
+	return s
+}
+
+// wire is a branch's answer as it goes upstream: without our Via, and without
+// push data that is nobody else's business.
+func (f *fork) wire(m *sipmsg.Message) []byte {
+	e := m.Edit()
+	e.PopVia()
+	concealPush(m, e)
+	return e.Bytes()
+}
+
+// relay passes a provisional answer on (RFC 3261 §16.7 step 5).
+func (f *fork) relay(m *sipmsg.Message) {
+	f.p.emit(f.s.Message(), event.Call{Step: "ringing", AOR: string(f.aor), Status: m.Status(), Elapsed: time.Since(f.began)})
+	f.s.Respond(m.Status(), f.wire(m))
+}
+
+// success passes a 2xx on at once. Every 2xx to an INVITE goes upstream, also a
+// second one from another branch: the caller must end that call itself (RFC 3261
+// §13.2.2.4, §16.7 step 5).
+func (f *fork) success(b *branch, m *sipmsg.Message) {
+	if f.closed && !f.invite() {
+		return
+	}
+	first := !f.closed
+	f.closed = true
+	f.s.Respond(m.Status(), f.wire(m))
+	if !first {
+		return
+	}
+	f.p.metrics.answered(f.method, m.Status())
+	f.p.emit(f.s.Message(), event.Call{Step: "answered", AOR: string(f.aor), Binding: b.id(), PushID: b.pushID, Flow: b.target.flow, Status: m.Status(), Elapsed: time.Since(f.began)})
+	if f.invite() {
+		f.stopOthers(b, reasonFor(200))
+		f.release()
+	}
+	// A MESSAGE goes on to the devices that still sleep: each should have it.
+}
+
+// sendFinal sends the best answer upstream.
+func (f *fork) sendFinal(best final) {
+	f.closed = true
+	f.release()
+	m := f.s.Message()
+	code := best.upstream(f.invite())
+	f.p.metrics.answered(f.method, code)
+	f.p.emit(m, event.Call{Step: "failed", AOR: string(f.aor), Flow: f.s.Flow(), Status: code, Reason: best.text(), Elapsed: time.Since(f.began)})
+	if best.message == nil || code != best.code {
+		r := sipmsg.Reply{Code: code}
+		if best.message == nil {
+			r.Reason = best.reason
+		}
+		if f.inDialog && code == 500 {
+			r.Headers = f.p.retryAfter()
+		}
+		f.s.Reply(r)
+		return
+	}
+	e := best.message.Edit()
+	e.PopVia()
+	concealPush(best.message, e)
+	// RFC 3261 §16.7 step 7: the caller sees the challenges of all branches.
+	if code == 401 || code == 407 {
+		for _, other := range f.refusals {
+			if other != best.message {
+				addChallenges(e, other)
+			}
+		}
+	}
+	f.s.Respond(code, e.Bytes())
+}
+
+func addChallenges(e *sipmsg.Edit, m *sipmsg.Message) {
+	for h := range m.Headers() {
+		if h.ID == sipmsg.HdrWWWAuthenticate || h.ID == sipmsg.HdrProxyAuthenticate {
+			e.Add(h.Name, h.Value)
+		}
+	}
+}
+
+// text is the final's phrase for logs.
+func (f final) text() string {
+	if f.message != nil {
+		return f.message.Reason()
+	}
+	return f.reason
+}

@@ -1,0 +1,222 @@
+package proxy
+
+import (
+	"strings"
+	"sync/atomic"
+
+	"reveille/flow"
+	"reveille/internal/sipmsg"
+	"reveille/internal/transaction"
+	"reveille/usrloc"
+)
+
+// allow lists the methods that pass through; RFC 3261 §20.5.
+const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, INFO, UPDATE, PRACK, REFER, NOTIFY, REGISTER"
+
+// A passage is what the Route header field and the Request-URI of a request say
+// once our own entries are read (RFC 3261 §16.4).
+type passage struct {
+	// own is how many Route values on top are ours.
+	own int
+	// strict: the Request-URI is an entry of ours that a strict router put there.
+	strict bool
+	// foreign: Route values of others follow.
+	foreign bool
+	// token is the sealed token in one of our entries, nil if there is none.
+	token *token
+	// purr is a pn-purr found in the Request-URI or in a Route of ours.
+	purr string
+}
+
+// passage reads the Route header field.
+func (p *Proxy) passage(m *sipmsg.Message, t flow.Transport) passage {
+	var g passage
+	read := func(u sipmsg.URI) {
+		if g.token == nil && u.User != "" {
+			// What does not open is not ours to trust; it decides nothing.
+			g.token, _ = openToken(p.o.Keys, u.User)
+		}
+	}
+	routes := m.Routes()
+	if uri := m.RequestURI(); uri.User != "" && len(routes) > 0 && p.o.Flows.IsOwn(uri.Host, uri.PortNum(), t) {
+		read(uri)
+		// RFC 3261 §16.4: only what we put into a Record-Route ourselves.
+		g.strict = g.token != nil
+	}
+	for _, r := range routes {
+		if !p.ours(r.URI, t) {
+			break
+		}
+		read(r.URI)
+		g.own++
+	}
+	g.foreign = len(routes)-g.own > 0
+	if g.strict {
+		// The last value becomes the Request-URI and is no next hop.
+		g.foreign = len(routes)-g.own > 1
+		g.own = min(g.own, len(routes)-1)
+	}
+	// RFC 8599 §6.2.3: in the Request-URI or in a Route.
+	g.purr, _ = m.RequestURI().Param("pn-purr")
+	for _, r := range routes {
+		if g.purr == "" {
+			g.purr, _ = r.URI.Param("pn-purr")
+		}
+	}
+	return g
+}
+
+// Request implements transaction.User.
+func (p *Proxy) Request(s *transaction.Server) {
+	m, t := s.Message(), s.Flow().Transport
+	if r, ok := p.check(s); !ok {
+		p.refuse(s, r)
+		return
+	}
+	g := p.passage(m, t)
+	if g.token != nil {
+		p.inDialog(s, g)
+		return
+	}
+	// Invariant: a To tag without a token of ours is forged or belongs to a
+	// dialog that we are not part of. A foreign Route is a request to relay.
+	if m.ToTag() != "" {
+		p.refuse(s, sipmsg.Reply{Code: 403, Reason: "No Such Dialog Here"})
+		return
+	}
+	if g.foreign {
+		p.refuse(s, sipmsg.Reply{Code: 403, Reason: "Route Not Allowed"})
+		return
+	}
+	uri := m.RequestURI()
+	if p.ours(uri, t) && uri.User == "" {
+		p.answer(s)
+		return
+	}
+	p.admit(s, func(a Admission) { p.route(s, g, a) })
+}
+
+// admit asks the Gate and goes on with its answer, at once if it is known at
+// once. Otherwise what follows on this flow with this Call-ID waits.
+func (p *Proxy) admit(s *transaction.Server, next func(Admission)) {
+	resume := s.Suspend()
+	if resume == nil {
+		s.Refuse(sipmsg.Reply{Code: 503, Headers: p.retryAfter()})
+		return
+	}
+	const (
+		asking int32 = iota
+		inline
+		later
+	)
+	var state atomic.Int32
+	var answer Admission
+	p.o.Gate.Admit(s.Message(), s.Flow(), func(a Admission) {
+		answer = a
+		if !state.CompareAndSwap(asking, inline) {
+			resume(func() { next(answer) })
+		}
+	})
+	if !state.CompareAndSwap(asking, later) {
+		next(answer)
+		resume(nil)
+	}
+}
+
+// check is RFC 3261 §16.3, in its order. ok is false if r answers the request.
+func (p *Proxy) check(s *transaction.Server) (r sipmsg.Reply, ok bool) {
+	m := s.Message()
+	uri := m.RequestURI()
+	if !uri.IsSIP() {
+		return sipmsg.Reply{Code: 416}, false
+	}
+	// RFC 3261 §16.4 would have us resolve maddr; it is a way to make a proxy
+	// send anywhere, and no phone needs it.
+	if _, has := uri.Param("maddr"); has {
+		return sipmsg.Reply{Code: 403, Reason: "maddr Not Allowed"}, false
+	}
+	if n, has := m.MaxForwards(); has && n == 0 {
+		if m.Method() == "OPTIONS" {
+			return p.options(), false
+		}
+		return sipmsg.Reply{Code: 483}, false
+	}
+	// RFC 5393 §4.2: whatever we may fork must not be looping.
+	if p.looped(m, loopHash(m)) {
+		return sipmsg.Reply{Code: 482}, false
+	}
+	var unsupported []string
+	for tag := range m.Tokens(sipmsg.HdrProxyRequire) {
+		unsupported = append(unsupported, tag)
+	}
+	if len(unsupported) > 0 {
+		return sipmsg.Reply{Code: 420, Headers: []sipmsg.HeaderField{{Name: "Unsupported", Value: strings.Join(unsupported, ", ")}}}, false
+	}
+	return sipmsg.Reply{}, true
+}
+
+// answer handles a request to this server itself.
+func (p *Proxy) answer(s *transaction.Server) {
+	if s.Message().Method() == "OPTIONS" {
+		p.metrics.answered("OPTIONS", 200)
+		s.Reply(p.options())
+		return
+	}
+	p.refuse(s, sipmsg.Reply{Code: 404, Reason: "No User Named"})
+}
+
+func (p *Proxy) options() sipmsg.Reply {
+	return sipmsg.Reply{Code: 200, Headers: []sipmsg.HeaderField{
+		{Name: "Allow", Value: allow}, {Name: "Accept", Value: "*/*"}, {Name: "Supported", Value: "path"},
+	}}
+}
+
+// route sends an admitted request that is outside of any dialog on its way.
+func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
+	if s.Done() {
+		// Cancelled while the Gate was asked.
+		return
+	}
+	if a.Refusal != nil {
+		// Whoever may not pass costs no memory beyond the answer.
+		p.metrics.answered(s.Message().Method(), a.Refusal.Code)
+		s.Refuse(*a.Refusal)
+		return
+	}
+	m := s.Message()
+	f := p.newFork(s, g, a)
+	// RFC 8599 §7: a request that replaces a dialog is addressed to the PURR of
+	// that dialog's Contact. The sender was admitted, and the PURR names one
+	// device of ours.
+	if g.purr != "" {
+		if id, err := p.o.Keys.Open(g.purr); err == nil {
+			f.toBinding(leg{binding: usrloc.BindingID(id)})
+			return
+		}
+	}
+	aor, ok := p.aorOf(m.RequestURI(), s.Flow().Transport)
+	if !ok {
+		f.toRoute(a)
+		return
+	}
+	switch m.Method() {
+	case "SUBSCRIBE":
+		// No event package is served here, and phones are not subscribed to.
+		f.refuse(sipmsg.Reply{Code: 489})
+		return
+	case "PUBLISH":
+		f.refuse(sipmsg.Reply{Code: 405, Headers: []sipmsg.HeaderField{{Name: "Allow", Value: allow}}})
+		return
+	}
+	f.toUser(aor)
+}
+
+// routeFor returns the configured route for a URI that is no user of ours.
+func (p *Proxy) routeFor(u sipmsg.URI) (Route, bool) {
+	for _, r := range p.o.Routes {
+		if (r.Domain == "*" || strings.EqualFold(r.Domain, u.Host)) && strings.HasPrefix(u.User, r.Prefix) {
+			return r, true
+		}
+	}
+	return Route{}, false
+}
