@@ -23,6 +23,14 @@ type Config struct {
 	Log       Log       `yaml:"log"`
 }
 
+// Realm returns the digest realm.
+func (c *Config) Realm() string {
+	if c.Auth.Realm != "" {
+		return c.Auth.Realm
+	}
+	return c.Domains[0]
+}
+
 // OpenSentence is what security.open must say, word for word, before the
 // server listens to others than this machine without asking who they are.
 const OpenSentence = "anyone may register and call"
@@ -141,7 +149,8 @@ type Limits struct {
 // Auth says who is asked for credentials, and who has which.
 type Auth struct {
 	Mode AuthModes `yaml:"mode"`
-	// Realm is what phones show and hash; empty means the first domain.
+	// Realm is what phones show and hash; empty means the first domain, see
+	// Config.Realm.
 	Realm string `yaml:"realm"`
 	// Algorithms are offered in this order (RFC 8760).
 	Algorithms []Algorithm `yaml:"algorithms"`

@@ -90,6 +90,10 @@ func (l *loader) decodeSlice(node *yaml.Node, v reflect.Value, path string, f fi
 		return
 	}
 	// A list in the file replaces the default list; it is never merged.
+	if len(node.Content) == 0 {
+		v.SetZero()
+		return
+	}
 	list := reflect.MakeSlice(v.Type(), len(node.Content), len(node.Content))
 	for i, item := range node.Content {
 		elem := list.Index(i)
@@ -107,6 +111,10 @@ func (l *loader) decodeSlice(node *yaml.Node, v reflect.Value, path string, f fi
 }
 
 func (l *loader) decodeMap(node *yaml.Node, v reflect.Value, path string, f field) {
+	v.SetZero()
+	if node.Kind == yaml.MappingNode && len(node.Content) == 0 {
+		return
+	}
 	m := reflect.MakeMap(v.Type())
 	l.pairs(node, path, func(key, value *yaml.Node) {
 		elem := reflect.New(v.Type().Elem()).Elem()
@@ -157,7 +165,7 @@ func (l *loader) readScalar(node *yaml.Node, v reflect.Value, f field) (what, hi
 		v.SetString(node.Value)
 	case reflect.Bool:
 		if node.Tag != "!!bool" {
-			return wrong, "write true or false"
+			return wrong, "write true or false, without quotes"
 		}
 		v.SetBool(strings.EqualFold(node.Value, "true"))
 	case reflect.Float64:
@@ -248,8 +256,10 @@ func describe(node *yaml.Node) string {
 		return "empty"
 	case "!!bool":
 		return "true or false"
-	case "!!int", "!!float":
+	case "!!int":
 		return "a number"
+	case "!!float":
+		return "a fraction"
 	}
 	return "text"
 }

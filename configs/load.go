@@ -116,10 +116,13 @@ func (l *loader) at(path string) *yaml.Node {
 		if n := l.nodes[path]; n != nil {
 			return n
 		}
-		path = path[:max(strings.LastIndexByte(path, '.'), strings.LastIndexByte(path, '['), 0)]
+		path = parent(path)
 	}
 	return nil
 }
+
+// parent returns the path around a path; empty for the file.
+func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }
 
 // errorAt records a complaint about a path.
 func (l *loader) errorAt(path, what, hint string) { l.problem(l.at(path), path, what, hint) }
@@ -161,6 +164,11 @@ func (l *loader) syntax(err error) {
 		what = m[2]
 		if n, err := strconv.Atoi(m[1]); err == nil {
 			line = n
+		}
+		// The YAML package counts lines from 0 when its parser complains and from
+		// 1 when its scanner does.
+		if strings.HasPrefix(what, "did not find expected") {
+			line++
 		}
 	}
 	hint := ""

@@ -54,9 +54,11 @@ func formatDuration(d time.Duration) string {
 	return d.String()
 }
 
+var onlyDigits = regexp.MustCompile(`^\d+$`)
+
 // durationHint helps whoever wrote a bare number.
 func durationHint(node *yaml.Node) string {
-	if node.Tag == "!!int" {
+	if onlyDigits.MatchString(node.Value) {
 		return fmt.Sprintf("did you mean %ss?", node.Value)
 	}
 	return "write 500ms, 30s, 5m, 1h or 30d"
@@ -128,7 +130,7 @@ func suggest(word string, candidates []string) string {
 	if best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
-	if len(candidates) <= 16 {
+	if n := len(candidates); n > 0 && n <= 16 {
 		return "known here: " + strings.Join(candidates, ", ")
 	}
 	return ""

@@ -27,8 +27,8 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText hides the secret from encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// File types say what Load checks. After Load a path is absolute or empty: a
-// relative one starts at the folder of the configuration file.
+// File types say what Load checks. ${NAME} in a path comes from the environment,
+// and a relative path starts at the folder of the configuration file.
 type (
 	// SecretFile must be readable, and not by everyone.
 	SecretFile string

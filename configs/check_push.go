@@ -1,0 +1,161 @@
+package configs
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+func (l *loader) checkPush(cfg *Config) {
+	p := &cfg.Push
+	if p.Expires.Max <= p.TriggerInterval {
+		l.errorAt("push.trigger_interval", fmt.Sprintf("%s is not shorter than push.expires.max, %s",
+			formatDuration(p.TriggerInterval), formatDuration(p.Expires.Max)), "every phone would be woken all the time")
+	}
+	if p.Expires.Max <= p.PNSRegInterval {
+		l.errorAt("push.pnsreg_interval", fmt.Sprintf("%s is not shorter than push.expires.max, %s",
+			formatDuration(p.PNSRegInterval), formatDuration(p.Expires.Max)), "")
+	}
+	if b := p.Refresh.Backoff; b.Min > b.Max {
+		l.errorAt("push.refresh.backoff.min", fmt.Sprintf("%s is longer than max, %s", formatDuration(b.Min), formatDuration(b.Max)), "")
+	}
+	l.checkApps(p)
+	var providers []string
+	for i := range p.Apps {
+		if provider := p.Apps[i].Provider; provider != "" && !slices.Contains(providers, provider) {
+			providers = append(providers, provider)
+		}
+	}
+	for provider := range p.Policy.Providers {
+		if !slices.Contains(providers, provider) {
+			l.errorAt("push.policy.providers."+provider, "no app in push.apps has this provider", suggest(provider, providers))
+		}
+	}
+}
+
+func (l *loader) checkApps(p *Push) {
+	seen, patterns := names{}, map[string]int{}
+	for i := range p.Apps {
+		a := &p.Apps[i]
+		at := fmt.Sprintf("push.apps[%d]", i)
+		l.checkName(seen, "push.apps", i, a.Name)
+		l.checkCredentialKind(a, at)
+		pattern := a.Provider + " " + a.Param
+		if first, twice := patterns[pattern]; twice && a.Provider != "" {
+			l.errorAt(at+".param", fmt.Sprintf("push.apps[%d] takes the same provider and param and comes first", first), "")
+		} else {
+			patterns[pattern] = i
+		}
+		switch {
+		case a.APNs != nil:
+			l.checkAPNs(a.APNs, at+".apns")
+		case a.FCM != nil:
+			l.checkFCM(a.FCM, at+".fcm")
+		case a.WebPush != nil:
+			l.checkWebPush(a.WebPush, at+".webpush")
+		case a.Webhook != nil:
+			l.checkWebhook(a.Webhook, at+".webhook")
+		}
+	}
+}
+
+// checkCredentialKind wants exactly one of the four groups, and names the
+// provider after it.
+func (l *loader) checkCredentialKind(a *App, at string) {
+	var given []string
+	for _, kind := range []string{"apns", "fcm", "webpush", "webhook"} {
+		if l.nodes[at+"."+kind] != nil {
+			given = append(given, kind)
+		}
+	}
+	switch {
+	case len(given) == 0:
+		l.errorAt(at, "says nothing about how to push", "add one of the groups apns, fcm, webpush and webhook")
+	case len(given) > 1:
+		l.errorAt(at, strings.Join(given, " and ")+" exclude each other", "make two apps of it")
+	case a.Provider == "" && a.Webhook != nil:
+		l.required(at+".provider", "name the pn-provider whose pushes the webhook takes")
+	case a.Provider == "":
+		a.Provider = given[0]
+	}
+	// RFC 8599 §8.6 makes pn-provider a URI parameter value.
+	if a.Provider != "" && !providerSyntax.MatchString(a.Provider) {
+		l.errorAt(at+".provider", fmt.Sprintf("%q cannot be a pn-provider", a.Provider), "use letters, digits, . and -")
+	}
+}
+
+// providerSyntax keeps to characters that need no escapes in a URI parameter
+// nor in a feature capability's tag value.
+var providerSyntax = regexp.MustCompile(`^[a-zA-Z0-9.-]{1,64}$`)
+
+// appleID is a team's or key's identifier.
+var appleID = regexp.MustCompile(`^[A-Z0-9]{10}$`)
+
+func (l *loader) checkAPNs(c *APNs, at string) {
+	key, cert := l.nodes[at+".key_file"] != nil, l.nodes[at+".cert_file"] != nil
+	switch {
+	case key && cert:
+		l.errorAt(at, "key_file and cert_file exclude each other", "prefer key_file: it does not expire")
+	case !key && !cert:
+		l.errorAt(at, "has no credential", "set key_file, key_id and team_id, or cert_file")
+	case key:
+		l.checkAppleID(at+".key_id", c.KeyID)
+		l.checkAppleID(at+".team_id", c.TeamID)
+	}
+	if c.Host != "" {
+		l.checkURL(at+".host", c.Host, "https://host:port", "https")
+	}
+}
+
+func (l *loader) checkAppleID(path, id string) {
+	if id == "" {
+		l.required(path, "it belongs to key_file")
+	} else if !appleID.MatchString(id) {
+		l.errorAt(path, fmt.Sprintf("%q is not 10 capital letters and digits", id), "")
+	}
+}
+
+func (l *loader) checkFCM(c *FCM, at string) {
+	if c.ServiceAccountFile == "" {
+		l.required(at+".service_account_file", "download it from the Firebase console")
+	}
+	if c.Endpoint != "" {
+		l.checkURL(at+".endpoint", c.Endpoint, "https://host/v1", "https", "http")
+	}
+}
+
+func (l *loader) checkWebPush(c *WebPush, at string) {
+	if c.VAPIDKeyFile == "" {
+		l.required(at+".vapid_key_file", "it holds a P-256 key in PEM")
+	}
+	// RFC 8292 §2.1 makes the contact optional, but Apple's service refuses
+	// pushes without.
+	switch {
+	case c.Subscriber == "":
+		l.required(at+".subscriber", "write mailto:you@example.com")
+	case !strings.HasPrefix(c.Subscriber, "mailto:") && !strings.HasPrefix(c.Subscriber, "https://"):
+		l.errorAt(at+".subscriber", fmt.Sprintf("%q is neither a mailto: nor an https: URI", c.Subscriber), "write mailto:you@example.com")
+	}
+	if len(c.AllowedHosts) == 0 {
+		l.errorAt(at+".allowed_hosts", "allows no push service", "remove the key to allow those of the known browsers")
+	}
+	for i, h := range c.AllowedHosts {
+		if !validHost(strings.TrimPrefix(h, "*.")) {
+			l.errorAt(fmt.Sprintf("%s.allowed_hosts[%d]", at, i), fmt.Sprintf("%q is no host", h), "write push.example.com or *.example.com")
+		}
+	}
+}
+
+func (l *loader) checkWebhook(c *Webhook, at string) {
+	if c.URL == "" {
+		l.required(at+".url", "write https://host/path")
+	} else {
+		l.checkURL(at+".url", c.URL, "https://host/path", "https", "http")
+	}
+	if l.nodes[at+".secret"] != nil && l.nodes[at+".secret_file"] != nil {
+		l.errorAt(at, "secret and secret_file exclude each other", "keep one")
+		return
+	}
+	l.inline(at+".secret_file", c.SecretFile, &c.Secret)
+}

@@ -1,0 +1,96 @@
+package configs
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"sort"
+)
+
+// Changes are the keys whose values differ between two configurations. List
+// entries with a name are called by it: "push.apps[ios].param". No values are
+// held: some are secret.
+type Changes struct {
+	// Reload can be changed while the server runs.
+	Reload []string
+	// Restart cannot: the server must be started anew.
+	Restart []string
+}
+
+// Empty reports whether nothing differs.
+func (c Changes) Empty() bool { return len(c.Reload) == 0 && len(c.Restart) == 0 }
+
+// Compare returns what differs between the configuration in use and the next
+// one. It looks at the configuration alone: that a file named by both has new
+// contents does not show, so a reload rereads credentials in any case.
+func Compare(current, next *Config) Changes {
+	var c Changes
+	c.compare(reflect.ValueOf(current).Elem(), reflect.ValueOf(next).Elem(), "", false)
+	return c
+}
+
+func (c *Changes) add(path string, restart bool) {
+	if restart {
+		c.Restart = append(c.Restart, path)
+	} else {
+		c.Reload = append(c.Reload, path)
+	}
+}
+
+func (c *Changes) compare(a, b reflect.Value, path string, restart bool) {
+	if reflect.DeepEqual(a.Interface(), b.Interface()) {
+		return
+	}
+	switch {
+	case a.Kind() == reflect.Pointer && !a.IsNil() && !b.IsNil():
+		c.compare(a.Elem(), b.Elem(), path, restart)
+	case a.Kind() == reflect.Struct && !isScalar(a.Type()):
+		for i := range a.NumField() {
+			f := a.Type().Field(i)
+			c.compare(a.Field(i), b.Field(i), join(path, f.Tag.Get("yaml")), restart || f.Tag.Get("restart") != "")
+		}
+	case a.Kind() == reflect.Slice && isNamed(a.Type().Elem()):
+		c.compareNamed(a, b, path, restart)
+	default:
+		c.add(path, restart)
+	}
+}
+
+// isNamed reports whether list entries of type t are known by a name.
+func isNamed(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	_, ok := t.FieldByName("Name")
+	return ok
+}
+
+// compareNamed compares lists whose entries have unique names.
+func (c *Changes) compareNamed(a, b reflect.Value, path string, restart bool) {
+	index := func(v reflect.Value) (map[string]reflect.Value, []string) {
+		m, order := map[string]reflect.Value{}, []string{}
+		for i := range v.Len() {
+			name := v.Index(i).FieldByName("Name").String()
+			m[name], order = v.Index(i), append(order, name)
+		}
+		return m, order
+	}
+	was, oldOrder := index(a)
+	is, newOrder := index(b)
+	names := append(slices.Clone(oldOrder), newOrder...)
+	sort.Strings(names)
+	for _, name := range slices.Compact(names) {
+		at := fmt.Sprintf("%s[%s]", path, name)
+		if before, after := was[name], is[name]; before.IsValid() && after.IsValid() {
+			c.compare(before, after, at, restart)
+		} else {
+			c.add(at, restart)
+		}
+	}
+	kept := func(order []string) []string {
+		return slices.DeleteFunc(order, func(name string) bool { return !was[name].IsValid() || !is[name].IsValid() })
+	}
+	if !slices.Equal(kept(oldOrder), kept(newOrder)) {
+		c.add(path+" (order)", restart)
+	}
+}

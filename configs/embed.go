@@ -1,0 +1,10 @@
+package configs
+
+import _ "embed"
+
+//go:embed reveille.yaml
+var reference []byte
+
+// Reference returns the documented configuration: every key, its default and
+// what it does. It loads without a problem and equals Default.
+func Reference() []byte { return append([]byte(nil), reference...) }

@@ -1,0 +1,158 @@
+package configs
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// expiringSoon is when a certificate is worth a warning.
+const expiringSoon = 14 * day
+
+// checkFiles completes and checks the path of every file that the
+// configuration names.
+func (l *loader) checkFiles(cfg *Config) {
+	walk(reflect.ValueOf(cfg).Elem(), "", func(path string, v reflect.Value) {
+		switch v.Interface().(type) {
+		case SecretFile:
+			if l.resolve(path, v) {
+				l.checkSecretFile(path, v.String())
+			}
+		case CertFile:
+			if l.resolve(path, v) {
+				l.checkCertFile(path, v.String())
+			}
+		}
+	})
+}
+
+// walk calls fn for every scalar below v.
+func walk(v reflect.Value, path string, fn func(path string, v reflect.Value)) {
+	switch {
+	case v.Kind() == reflect.Pointer:
+		if !v.IsNil() {
+			walk(v.Elem(), path, fn)
+		}
+	case isScalar(v.Type()):
+		fn(path, v)
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			walk(v.Field(i), join(path, v.Type().Field(i).Tag.Get("yaml")), fn)
+		}
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			walk(v.Index(i), fmt.Sprintf("%s[%d]", path, i), fn)
+		}
+	}
+}
+
+// resolve replaces ${NAME} in a path, for credentials that a service manager
+// places, and lets a relative path start at the configuration's folder.
+func (l *loader) resolve(path string, v reflect.Value) bool {
+	if v.String() == "" {
+		return false
+	}
+	ok := true
+	file := os.Expand(v.String(), func(name string) string {
+		value, found := l.env.Lookup(name)
+		if !found {
+			ok = false
+			l.errorAt(path, fmt.Sprintf("the environment variable %s is not set", name), "")
+		}
+		return value
+	})
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(l.dir, file)
+	}
+	v.SetString(file)
+	return ok
+}
+
+// open reads a file that the configuration names, or complains.
+func (l *loader) open(path, file string) ([]byte, bool) {
+	data, err := readFile(file)
+	if err != nil {
+		hint := ""
+		if os.IsPermission(err) {
+			hint = "the user that runs the server must be able to read it"
+		}
+		l.errorAt(path, fmt.Sprintf("%s cannot be read: %s", file, cause(err)), hint)
+		return nil, false
+	}
+	return data, true
+}
+
+func (l *loader) checkSecretFile(path, file string) {
+	data, ok := l.open(path, file)
+	if !ok {
+		return
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		l.errorAt(path, file+" is empty", "")
+	}
+	l.checkMode(path, file)
+}
+
+// checkMode warns of a secret that every user of the machine can read. It is
+// no error because some container platforms mount secrets that way.
+func (l *loader) checkMode(path, file string) {
+	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o004 != 0 {
+		l.warnAt(path, file+" can be read by everyone on this machine", "chmod o-rwx "+file)
+	}
+}
+
+func (l *loader) checkCertFile(path, file string) {
+	rest, ok := l.open(path, file)
+	if !ok {
+		return
+	}
+	found := false
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			l.checkMode(path, file)
+		}
+		if block.Type == "CERTIFICATE" {
+			found = true
+			l.checkCertificate(path, file, block.Bytes)
+		}
+	}
+	if !found {
+		l.errorAt(path, file+" holds no PEM certificate", "")
+	}
+}
+
+func (l *loader) checkCertificate(path, file string, der []byte) {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		l.errorAt(path, file+" holds a damaged certificate", "")
+		return
+	}
+	switch {
+	case l.env.Now.After(cert.NotAfter):
+		l.errorAt(path, fmt.Sprintf("%s expired on %s", file, cert.NotAfter.UTC().Format(time.DateOnly)), "replace it")
+	case l.env.Now.Before(cert.NotBefore):
+		l.errorAt(path, fmt.Sprintf("%s is not valid before %s", file, cert.NotBefore.UTC().Format(time.DateOnly)), "is the clock right?")
+	case l.env.Now.Add(expiringSoon).After(cert.NotAfter):
+		l.warnAt(path, fmt.Sprintf("%s expires on %s", file, cert.NotAfter.UTC().Format(time.DateOnly)), "replace it soon")
+	}
+}
+
+// inline reads the secret of a *_file key into the key that it stands for.
+func (l *loader) inline(path string, file SecretFile, secret *Secret) {
+	if file == "" || l.complained(path) {
+		return
+	}
+	if data, ok := l.open(path, string(file)); ok {
+		*secret = Secret(strings.TrimRight(string(data), "\r\n"))
+	}
+}
