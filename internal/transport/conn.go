@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -37,21 +38,26 @@ type conn struct {
 	born   time.Time
 	seen   atomic.Int64 // when bytes last came, in nanoseconds after born
 
-	mu      sync.Mutex // guards what follows
+	// nc and framing are set before anyone else learns of the flow: by
+	// newConn, then by handshake. socket is what nc was at first; closing that
+	// never waits for the peer.
+	socket  net.Conn
 	nc      net.Conn
 	framing framing
-	cause   error  // why it ends; once set, nothing more is queued
-	closed  bool   // nc is closed
-	flush   bool   // close when the queue is written
-	writing bool   // drain is running
-	pending []byte // not yet handed to nc
-	queued  int    // bytes of pending and of the write under way, all in the budget
+
+	mu      sync.Mutex // guards what follows
+	cause   error      // why it ends; once set, nothing more is queued
+	closed  bool       // socket is closed
+	flush   bool       // close when the queue is written
+	writing bool       // drain is running
+	pending []byte     // not yet handed to nc
+	queued  int        // bytes of pending and of the write under way, all in the budget
 }
 
 func newConn(l *listener, nc net.Conn, remote netip.AddrPort) *conn {
 	f := l.flow(remote)
 	f.Incarnation = l.t.opts.Incarnation
-	return &conn{t: l.t, l: l, flow: f, nc: nc, born: time.Now()}
+	return &conn{t: l.t, l: l, flow: f, socket: nc, nc: nc, born: time.Now()}
 }
 
 func (c *conn) peer() peer { return peer{c.flow.Transport, c.flow.Remote} }
@@ -66,45 +72,50 @@ func (c *conn) open() bool {
 }
 
 // abandon closes a connection that was never started.
-func (c *conn) abandon(nc net.Conn) {
-	if err := nc.Close(); err != nil {
+func (c *conn) abandon() {
+	if err := c.socket.Close(); err != nil {
 		c.t.log.Debug("close refused connection", slog.Any("err", err))
 	}
 }
 
-// run is the connection's life. It ends when the connection is closed by
-// either side, and is waited for by Stop.
-func (c *conn) run() {
-	c.l.metrics.conns.Inc()
-	err := c.serve()
-	c.close(err)
-	c.t.conns.remove(c)
-	c.l.metrics.conns.Dec()
-	c.mu.Lock()
-	err = c.cause
-	c.mu.Unlock()
-	c.l.metrics.closed(err).Inc()
-	c.t.opts.Handler.FlowClosed(c.flow, err)
-}
-
-// serve shakes hands and reads until the connection ends.
-func (c *conn) serve() error {
-	if err := c.t.tune(c.nc); err != nil {
+// handshake makes the connection ready for messages.
+func (c *conn) handshake() error {
+	if err := c.t.tune(c.socket); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(c.t.ctx, c.t.opts.HandshakeTimeout)
-	nc, framing, err := c.l.stream.handshake(ctx, c.nc)
-	cancel()
+	defer cancel()
+	nc, framing, err := c.l.stream.handshake(ctx, c.socket)
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
 	c.nc, c.framing = nc, framing
-	c.startWriter() // What was queued during the handshake.
+	return nil
+}
+
+// accepted is the life of a connection that a peer made. Stop waits for it.
+func (c *conn) accepted() {
+	if err := c.handshake(); err != nil {
+		c.close(err)
+	}
+	c.run()
+}
+
+// run is the rest of a connection's life: it ends when either side closes.
+func (c *conn) run() {
+	c.l.metrics.conns.Inc()
+	if c.open() {
+		r := reader{conn: c, buf: make([]byte, initialRead), silent: c.source.IsValid()}
+		c.close(r.run())
+		r.release()
+	}
+	c.t.conns.remove(c)
+	c.l.metrics.conns.Dec()
+	c.mu.Lock()
+	cause := c.cause
 	c.mu.Unlock()
-	r := reader{conn: c, buf: make([]byte, initialRead), silent: c.source.IsValid()}
-	defer r.release()
-	return r.run()
+	c.l.metrics.closed(cause).Inc()
+	c.t.opts.Handler.FlowClosed(c.flow, cause)
 }
 
 // A reader reads one connection.
@@ -166,7 +177,7 @@ func (r *reader) consume(now time.Time) error {
 	for off < r.used {
 		kind, n, msg, err := r.framing.next(r.buf[off:r.used], r.t.opts.MaxMessage)
 		if err != nil {
-			return r.refuse(r.buf[off:r.used], err)
+			return r.refuse(msg, err)
 		}
 		if n == 0 {
 			break
@@ -216,31 +227,24 @@ func (r *reader) fit() error {
 // release returns to the budget what the buffer had grown by.
 func (r *reader) release() { r.t.buffered.give(len(r.buf) - initialRead) }
 
-// refuse answers what cannot be framed, if it is a request that can be
-// answered, and waits until the peer had a chance to read the answer.
-func (r *reader) refuse(buf []byte, cause error) error {
-	cause = errors.Join(ErrGarbled, cause)
-	m, err := sipmsg.Parse(buf, r.flow.Remote)
+// refuse ends a connection on which no further message can be found (RFC 3261
+// §18.3). head is the header section of the one at fault, if it has an end: a
+// request that can be answered is, and its sender gets time to read why.
+func (r *reader) refuse(head []byte, fault error) error {
+	cause := fmt.Errorf("%w: %w", ErrGarbled, fault)
+	m, _ := sipmsg.Parse(head, r.flow.Remote) // Its own faults do not matter beside this one.
 	if m == nil || !m.IsRequest() || m.Method() == "ACK" {
 		return cause
 	}
-	if err == nil {
-		err = cause // Whole in itself, but without a Content-Length.
-	}
-	code, phrase, headers := 400, "", []sipmsg.HeaderField(nil)
-	var status *sipmsg.StatusError
-	if errors.As(err, &status) {
-		code, phrase, headers = sipmsg.StatusOf(err)
-	}
-	reply := m.AppendReply(nil, sipmsg.Reply{Code: code, Reason: phrase, Headers: headers})
-	if err := r.send(reply); err != nil {
+	code, phrase, headers := sipmsg.StatusOf(fault)
+	if err := r.send(m.AppendReply(nil, sipmsg.Reply{Code: code, Reason: phrase, Headers: headers})); err != nil {
 		return cause
 	}
 	r.end(cause)
 	if err := r.nc.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
 		return cause
 	}
-	// How the discarded bytes end changes nothing.
+	// However the rest ends, it is not looked at.
 	_, _ = io.CopyN(io.Discard, r.nc, lingerBytes)
 	return cause
 }

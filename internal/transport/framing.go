@@ -20,8 +20,9 @@ type stream interface {
 type framing interface {
 	// next examines what was read and not yet consumed. It returns the kind of
 	// the first unit and its length in buf, or 0 if more bytes are needed, and
-	// the message that a message unit carries, which may be a part of buf. A
-	// message is not longer than limit. After an error nothing more can be read.
+	// the message that a message unit carries, which may be a part of buf and is
+	// not longer than limit. After an error, a *sipmsg.StatusError, nothing more
+	// can be read; msg is then the header section at fault, or empty.
 	next(buf []byte, limit int) (kind sipmsg.FrameKind, n int, msg []byte, err error)
 	// appendMessage appends msg to dst as it goes onto the wire.
 	appendMessage(dst, msg []byte) []byte

@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"reveille/internal/sipmsg"
 )
 
 // metrics are the package's counters. They work without a registry.
@@ -99,6 +101,7 @@ func reason(err error) string {
 		{ErrFlowDead, "dead"},
 		{ErrQueueFull, "queue_full"},
 		{ErrTooLong, "too_long"},
+		{sipmsg.ErrFrameTooLong, "too_long"},
 		{ErrBusy, "busy"},
 		{ErrStopped, "stopped"},
 		{ErrIdle, "idle"},

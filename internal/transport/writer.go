@@ -22,7 +22,7 @@ func (c *conn) enqueue(b []byte, message bool) error {
 		return ErrQueueFull
 	}
 	c.queued += len(b)
-	if message && c.framing != nil {
+	if message {
 		c.pending = c.framing.appendMessage(c.pending, b)
 	} else {
 		c.pending = append(c.pending, b...)
@@ -32,10 +32,10 @@ func (c *conn) enqueue(b []byte, message bool) error {
 	return nil
 }
 
-// startWriter starts drain if there is something to write. c.mu is held. The
-// reader, which outlives every call, keeps the wait group from reaching zero.
+// startWriter starts drain unless it runs. c.mu is held and the connection
+// open, so that the reader is there to keep the wait group from reaching zero.
 func (c *conn) startWriter() {
-	if c.writing || c.framing == nil || len(c.pending) == 0 {
+	if c.writing {
 		return
 	}
 	c.writing = true
@@ -90,7 +90,7 @@ func (c *conn) closeLocked(cause error) {
 	c.credit(len(c.pending))
 	c.pending = nil
 	// The peer may have closed first; there is nobody to tell.
-	_ = c.nc.Close()
+	_ = c.socket.Close()
 }
 
 // finish ends the connection as soon as the queue is written.

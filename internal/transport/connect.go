@@ -1,0 +1,102 @@
+package transport
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+
+	"reveille/flow"
+)
+
+// dials holds who waits for which connection to be made.
+type dials struct {
+	mu      sync.Mutex // guards pending; taken before that of conns
+	pending map[peer][]func(flow.Flow, error)
+}
+
+// finish tells all who wait for p, in the order in which they asked.
+func (d *dials) finish(p peer, f flow.Flow, err error) {
+	d.mu.Lock()
+	waiting := d.pending[p]
+	delete(d.pending, p)
+	d.mu.Unlock()
+	for _, done := range waiting {
+		done(f, err)
+	}
+}
+
+// Connect finds the flow on which remote can be sent to by tp, and calls done
+// with it once, from any goroutine and possibly before Connect returns. A UDP
+// flow needs nothing. An open connection to remote is shared; else one is
+// dialled in the background, and all who ask for it meanwhile wait for it.
+// done must not block: the connection is read only after it.
+func (t *Transport) Connect(tp flow.Transport, remote netip.AddrPort, done func(flow.Flow, error)) {
+	remote = unmap(remote)
+	l := t.choose(tp, remote.Addr())
+	switch {
+	case l == nil || remote.Port() == 0:
+		done(flow.Flow{}, ErrNoListener)
+		return
+	case !tp.Stream():
+		done(l.flow(remote), nil)
+		return
+	}
+	p := peer{tp, remote}
+	t.dials.mu.Lock()
+	if c := t.conns.find(p); c != nil {
+		t.dials.mu.Unlock()
+		done(c.flow, nil)
+		return
+	}
+	waiting, dialling := t.dials.pending[p]
+	if !dialling && len(t.dials.pending) >= t.opts.MaxDials || len(waiting) >= t.opts.MaxDials {
+		t.dials.mu.Unlock()
+		l.metrics.dialBusy.Inc()
+		done(flow.Flow{}, ErrBusy)
+		return
+	}
+	t.dials.pending[p] = append(waiting, done)
+	t.dials.mu.Unlock()
+	if !dialling && !t.spawn(func() { t.dial(l, p) }) {
+		t.dials.finish(p, flow.Flow{}, ErrStopped)
+	}
+}
+
+// dial connects to p on behalf of l, tells all who wait, and then reads the
+// connection until it ends.
+func (t *Transport) dial(l *listener, p peer) {
+	c, err := t.dialPeer(l, p)
+	if err != nil {
+		l.metrics.dialFailed.Inc()
+		t.dials.finish(p, flow.Flow{}, err)
+		return
+	}
+	l.metrics.dialled.Inc()
+	t.dials.finish(p, c.flow, nil)
+	c.run()
+}
+
+func (t *Transport) dialPeer(l *listener, p peer) (*conn, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, t.opts.DialTimeout)
+	defer cancel()
+	network := familyNetwork("tcp", p.remote.Addr())
+	nc, err := t.opts.Network.DialContext(ctx, network, l.dialFrom(), p.remote.String())
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(l, nc, p.remote)
+	if err := c.handshake(); err != nil {
+		c.abandon()
+		return nil, err
+	}
+	if refused, ok := t.conns.add(c); !ok {
+		l.metrics.refused(refused).Inc()
+		c.abandon()
+		return nil, ErrBusy
+	}
+	if t.ctx.Err() != nil {
+		// Stop may have looked through the connections before this one entered.
+		c.close(ErrStopped)
+	}
+	return c, nil
+}
