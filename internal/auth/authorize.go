@@ -1,0 +1,46 @@
+package auth
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"reveille/flow"
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// errNotOwner is the cause in the log of a 403.
+var errNotOwner = errors.New("the user may not use this address of record")
+
+// MayUse reports whether u may register aor, or call under its name: it is the
+// own name in one of the domains of u's realm, or listed with the user.
+func (a *Authenticator) MayUse(u User, aor usrloc.AOR) bool {
+	if slices.Contains(u.AORs, aor) {
+		return true
+	}
+	_, rest, ok := strings.Cut(string(aor), ":")
+	if !ok {
+		return false
+	}
+	at := strings.LastIndexByte(rest, '@')
+	if at < 0 || sipmsg.Unescape(rest[:at]) != u.Name {
+		return false
+	}
+	realm, ours := a.domain(rest[at+1:])
+	if realm == "" {
+		realm = a.o.Realm
+	}
+	return ours && realm == u.Realm
+}
+
+// Authorize returns nil if the sender that d allowed may use aor, else a 403
+// (RFC 3261 §10.3 step 4), and tells of the attempt. A trusted peer may use
+// every AOR: it authenticates its users itself.
+func (a *Authenticator) Authorize(d Decision, aor usrloc.AOR, method string, f flow.Flow) *sipmsg.StatusError {
+	if d.Outcome == Allowed && (d.Trusted || a.MayUse(d.User, aor)) {
+		return nil
+	}
+	a.emitFailure(method, d.User.Name, d.User.Realm, f, ReasonNotOwner)
+	return &sipmsg.StatusError{Code: 403, Err: errNotOwner}
+}
