@@ -1,0 +1,126 @@
+package registrar
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"reveille/flow"
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// An Exchange is one REGISTER to be answered; *transaction.Server implements
+// it.
+type Exchange interface {
+	// Message returns the request.
+	Message() *sipmsg.Message
+	// Flow returns where it arrived.
+	Flow() flow.Flow
+	// Suspend holds back what follows in this Call-ID until resume is called
+	// with the function that goes on, which then runs where the Exchange is
+	// at home. resume is nil if too many are suspended.
+	Suspend() (resume func(fn func()))
+	// Refuse gives the final answer, positive or not, without keeping it: a
+	// REGISTER that comes again is worked out again, to the same answer.
+	Refuse(r sipmsg.Reply)
+}
+
+// Serve answers the REGISTER of x, whose sender has been authenticated: may
+// says which AORs the sender may register (RFC 3261 §10.3 step 4); nil means
+// all. It returns at once; the answer may come later.
+func (r *Registrar) Serve(x Exchange, may func(usrloc.AOR) bool) {
+	p := r.policy.Load()
+	// Stores keep milliseconds.
+	now := time.Now().Truncate(time.Millisecond)
+	in, err := r.read(p, x.Message(), x.Flow(), now, may)
+	if err != nil {
+		r.refuse(x, in, err)
+		return
+	}
+	resume := x.Suspend()
+	if resume == nil {
+		r.refuse(x, in, &Refusal{Code: 503, Reason: "Too Many Requests Waiting", RetryAfter: p.RetryAfter})
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
+	var res Result
+	apply := func(rec usrloc.Record) (next usrloc.Record, err error) {
+		next, res, err = Apply(&p.Policy, rec, in)
+		return next, err
+	}
+	r.store.Update(ctx, in.AOR, apply, func(rec usrloc.Record, changes []usrloc.Change, err error) {
+		cancel()
+		resume(func() {
+			if err != nil {
+				r.refuse(x, in, p.storeRefusal(err))
+				return
+			}
+			x.Refuse(p.accept(rec, &res, in.Now))
+			r.accepted(in, &res, changes)
+		})
+	})
+}
+
+// accept makes the 200.
+func (p *rules) accept(rec usrloc.Record, res *Result, now time.Time) sipmsg.Reply {
+	lines := string(AppendOK(make([]byte, 0, 1024), &p.Policy, &rec, res, now))
+	reply := sipmsg.Reply{Code: 200}
+	for line := range strings.Lines(lines) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\r\n"), ": ")
+		reply.Headers = append(reply.Headers, sipmsg.HeaderField{Name: name, Value: value})
+	}
+	return reply
+}
+
+// storeRefusal is what a Store's error means to the phone. It never means "not
+// registered".
+func (p *rules) storeRefusal(err error) error {
+	var refusal *Refusal
+	switch {
+	case errors.As(err, &refusal):
+		return err
+	case errors.Is(err, usrloc.ErrUnavailable), errors.Is(err, usrloc.ErrFull), errors.Is(err, usrloc.ErrClosed),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		// The whole server takes no registrations now: upstream may try another.
+		return &Refusal{Code: 503, Reason: "Service Unavailable", RetryAfter: p.RetryAfter, Err: err}
+	}
+	// RFC 3261 §10.3 step 7: what cannot be committed is a 500.
+	return &Refusal{Code: 500, Reason: "Server Internal Error", Err: err}
+}
+
+// refuse answers err and tells it.
+func (r *Registrar) refuse(x Exchange, in *Input, err error) {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		refusal = &Refusal{Code: 500, Reason: "Server Internal Error", Err: err}
+	}
+	x.Refuse(refusal.reply())
+	if refusal.Code >= 500 && refusal.Err != nil {
+		r.log.LogAttrs(context.Background(), slog.LevelError, "registration not stored",
+			slog.String("aor", string(in.AOR)), slog.String("call_id", in.CallID), slog.Any("err", refusal.Err))
+	}
+	r.refused(in, refusal)
+}
+
+// reply makes the response.
+func (r *Refusal) reply() sipmsg.Reply {
+	reply := sipmsg.Reply{Code: r.Code, Reason: r.Reason}
+	add := func(name, value string) {
+		reply.Headers = append(reply.Headers, sipmsg.HeaderField{Name: name, Value: value})
+	}
+	if r.MinExpires != 0 {
+		// RFC 3261 §10.3 step 7: a 423 says what would do.
+		add("Min-Expires", strconv.FormatUint(uint64(r.MinExpires), 10))
+	}
+	if r.RetryAfter > 0 {
+		add("Retry-After", strconv.FormatInt(int64((r.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	if len(r.Unsupported) > 0 {
+		add("Unsupported", strings.Join(r.Unsupported, ", "))
+	}
+	return reply
+}

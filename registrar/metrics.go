@@ -1,0 +1,79 @@
+package registrar
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"reveille/usrloc"
+)
+
+// metrics of a Registrar.
+type metrics struct {
+	requests *prometheus.CounterVec
+	changes  *prometheus.CounterVec
+}
+
+// newMetrics registers the metrics; with a nil Registerer they count for nobody.
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_registrar_requests_total",
+			Help: "REGISTER requests by result (applied, fetched, retransmission, refused) and status.",
+		}, []string{"result", "status"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_registrar_changes_total",
+			Help: "Bindings that REGISTER requests changed, by what became of them.",
+		}, []string{"action"}),
+	}
+	if r != nil {
+		r.MustRegister(m.requests, m.changes)
+	}
+	return m
+}
+
+func (m *metrics) accepted(res *Result) {
+	result := "applied"
+	switch {
+	case res.Fetch:
+		result = "fetched"
+	case res.Retransmission:
+		result = "retransmission"
+	}
+	m.requests.WithLabelValues(result, "200").Inc()
+}
+
+func (m *metrics) refused(code int) {
+	m.requests.WithLabelValues("refused", strconv.Itoa(code)).Inc()
+}
+
+func (m *metrics) changed(c *usrloc.Change) { m.changes.WithLabelValues(c.Kind.String()).Inc() }
+
+// refreshMetrics of a Refresher.
+type refreshMetrics struct {
+	pushes      *prometheus.CounterVec
+	expirations prometheus.Counter
+	late        prometheus.Histogram
+}
+
+func newRefreshMetrics(r prometheus.Registerer) *refreshMetrics {
+	m := &refreshMetrics{
+		pushes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_registrar_refresh_pushes_total",
+			Help: "Pushes to refresh a binding by result: the class of the push service's answer, or why none was sent.",
+		}, []string{"result"}),
+		expirations: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "reveille_registrar_expirations_total",
+			Help: "Bindings that ended because nobody refreshed them.",
+		}),
+		late: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "reveille_registrar_timer_lag_seconds",
+			Help:    "How late the timers of bindings were handled.",
+			Buckets: []float64{0.1, 0.5, 1, 2, 5, 10, 30, 60, 120},
+		}),
+	}
+	if r != nil {
+		r.MustRegister(m.pushes, m.expirations, m.late)
+	}
+	return m
+}

@@ -1,0 +1,76 @@
+package registrar
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+
+	"reveille/internal/event"
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// accepted tells what an accepted REGISTER did.
+func (r *Registrar) accepted(in *Input, res *Result, changes []usrloc.Change) {
+	r.metrics.accepted(res)
+	for i := range changes {
+		c := &changes[i]
+		r.metrics.changed(c)
+		r.sink.Emit(registrationEvent(c))
+		if c.New != nil && slices.Contains(res.VoIPOnly, c.New.ID) && (c.Old == nil || c.Old.Push != c.New.Push) {
+			// Nothing of ours keeps this binding alive: the phone has to open
+			// the app, or give a token for other pushes, too.
+			r.log.LogAttrs(context.Background(), slog.LevelWarn, "device has only a VoIP token and cannot be woken to refresh",
+				slog.String("aor", string(in.AOR)), slog.String("binding", c.New.ID.String()),
+				slog.String("provider", c.New.Push.Provider))
+		}
+	}
+}
+
+// refused tells that a REGISTER was not accepted.
+func (r *Registrar) refused(in *Input, refusal *Refusal) {
+	r.metrics.refused(refusal.Code)
+	e := event.Registration{
+		Action: "refused", Cause: usrloc.CauseRegister.String(), AOR: string(in.AOR),
+		CallID: in.CallID, Flow: in.Flow, Status: refusal.Code, Reason: refusal.Reason,
+	}
+	if len(in.Contacts) > 0 {
+		c := &in.Contacts[0]
+		e.Contact, e.Instance, e.Provider = withoutPush(c.URI), c.Instance, c.Push.Provider
+	}
+	r.sink.Emit(e)
+}
+
+// registrationEvent is the event of one change of a binding.
+func registrationEvent(c *usrloc.Change) event.Registration {
+	b := c.New
+	if b == nil {
+		b = c.Old
+	}
+	action := c.Kind.String()
+	if c.Kind == usrloc.Updated && sameButTime(c.Old, c.New) {
+		action = "refreshed"
+	}
+	return event.Registration{
+		Action: action, Cause: c.Cause.String(), AOR: string(c.AOR), Binding: b.ID.String(),
+		Contact: withoutPush(b.Contact), Instance: b.Instance, Provider: b.Push.Provider,
+		CallID: b.CallID, Flow: b.Flow, Expires: b.Expires,
+	}
+}
+
+// sameButTime reports whether a REGISTER changed nothing but times, Call-ID and
+// CSeq.
+func sameButTime(a, b *usrloc.Binding) bool {
+	return a.Contact == b.Contact && a.Params == b.Params && a.Q == b.Q && a.Flow == b.Flow &&
+		slices.Equal(a.Path, b.Path) && a.UserAgent == b.UserAgent &&
+		a.Instance == b.Instance && a.RegID == b.RegID && a.Push == b.Push
+}
+
+// withoutPush returns a Contact URI without its push parameters (RFC 8599 §13).
+func withoutPush(raw string) string {
+	u, err := sipmsg.ParseURI(raw)
+	if err != nil {
+		return ""
+	}
+	return u.WithoutParams(pnProvider, pnParam, pnPRID)
+}

@@ -1,0 +1,155 @@
+package registrar
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"reveille/flow"
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// read turns a REGISTER into the Input of Apply: RFC 3261 §10.3 steps 1, 2 and
+// 5, and the Path rule of RFC 3327 §5.3. may says which AORs its sender may
+// register (step 4); nil means all.
+func (r *Registrar) read(p *rules, m *sipmsg.Message, f flow.Flow, now time.Time, may func(usrloc.AOR) bool) (*Input, error) {
+	in := &Input{
+		CallID: m.CallID(), CSeq: m.CSeq().Seq, Now: now, Flow: f, Star: m.ContactStar(), Random: rand.Float64(),
+	}
+	if err := r.addressed(p, m, in, may); err != nil {
+		return in, err
+	}
+	in.UserAgent, _ = m.Header(sipmsg.HdrUserAgent)
+	if v, ok := m.Expires(); ok {
+		in.Expires = ParseExpires(v)
+	}
+	in.PushIndicated = pushIndicated(m)
+	for _, path := range m.Paths() {
+		in.Path = append(in.Path, path.String())
+	}
+	// RFC 3327 §5.3: without support the phone would not see what was inserted.
+	in.PathSupported = m.HasToken(sipmsg.HdrSupported, "path") || m.HasToken(sipmsg.HdrRequire, "path")
+	if len(in.Path) > 0 && !in.PathSupported && p.Path == PathStrict {
+		e := refuse(420, "Bad Extension")
+		e.Unsupported = []string{"path"}
+		return in, e
+	}
+	contacts := m.Contacts()
+	if len(contacts) > maxContacts {
+		return in, refuse(400, "Too Many Contacts")
+	}
+	in.Contacts = make([]Contact, len(contacts))
+	for i := range contacts {
+		var err error
+		in.Contacts[i] = readContact(&contacts[i])
+		if in.Contacts[i].ID, err = usrloc.NewBindingID(in.AOR, r.random); err != nil {
+			return in, err
+		}
+	}
+	return in, nil
+}
+
+// addressed checks whom the request is for, and sets in.AOR.
+func (r *Registrar) addressed(p *rules, m *sipmsg.Message, in *Input, may func(usrloc.AOR) bool) error {
+	// RFC 3261 §10.3 step 1: a registrar of other domains is elsewhere. A user
+	// part, as in the examples of RFC 8599, is ignored.
+	uri := m.RequestURI()
+	if !uri.IsSIP() {
+		return refuse(416, "Unsupported URI Scheme")
+	}
+	if !p.serves(uri.Host) {
+		return refuse(404, "Not Found")
+	}
+	// Step 2: what the phone requires and we do not know.
+	var unknown []string
+	for tag := range m.Tokens(sipmsg.HdrRequire) {
+		if !strings.EqualFold(tag, "path") || p.Path == PathOff {
+			unknown = append(unknown, tag)
+		}
+	}
+	if len(unknown) > 0 {
+		e := refuse(420, "Bad Extension")
+		e.Unsupported = unknown
+		return e
+	}
+	// Step 5: the AOR is To's URI without parameters, unescaped.
+	to := m.To().URI
+	if !to.IsSIP() {
+		return refuse(400, "To Is No SIP URI")
+	}
+	aor, err := sipmsg.CanonicalAOR(to)
+	if err != nil {
+		return &Refusal{Code: 400, Reason: "Bad To", Err: err}
+	}
+	in.AOR = usrloc.AOR(aor)
+	// Step 4.
+	if may != nil && !may(in.AOR) {
+		return refuse(403, "Forbidden")
+	}
+	if to.User == "" || !p.serves(to.Host) {
+		return refuse(404, "Not Found")
+	}
+	return nil
+}
+
+func (p *rules) serves(host string) bool {
+	_, ok := p.domains[strings.ToLower(host)]
+	return ok
+}
+
+// readContact reads one Contact value. What is malformed in it counts as
+// absent, but for expires (see ParseExpires).
+func readContact(a *sipmsg.NameAddr) Contact {
+	c := Contact{
+		URI:    a.URI.String(),
+		Params: string(a.Params.Without("q", "expires")),
+		Q:      usrloc.QUnset,
+	}
+	if v, ok := a.Params.Get("q"); ok {
+		c.Q = parseQ(v)
+	}
+	if v, ok := a.Params.Get("expires"); ok {
+		c.Expires = ParseExpires(v)
+	}
+	if v, ok := a.Params.Get("+sip.instance"); ok {
+		// RFC 5626 §4.1: a URN in angle brackets.
+		c.Instance = strings.TrimSuffix(strings.TrimPrefix(v, "<"), ">")
+	}
+	if v, ok := a.Params.Get("reg-id"); ok {
+		n, err := strconv.ParseUint(v, 10, 31)
+		if err == nil {
+			c.RegID = uint32(n)
+		}
+	}
+	_, c.PushAsked = a.URI.Param(pnProvider)
+	c.Push = pushOf(a.URI)
+	// RFC 8599 §4.1.4.
+	c.Push.SelfWaking = a.Params.Has("+sip.pnsreg")
+	return c
+}
+
+// parseQ reads a qvalue (RFC 3261 §25.1): "0" or "1" with up to three decimals.
+func parseQ(s string) usrloc.Q {
+	whole, decimals, _ := strings.Cut(s, ".")
+	if whole != "0" && whole != "1" || len(decimals) > 3 {
+		return usrloc.QUnset
+	}
+	n, err := strconv.ParseUint(whole+(decimals + "000")[:3], 10, 16)
+	if err != nil || n > 1000 {
+		return usrloc.QUnset
+	}
+	return usrloc.Q(n)
+}
+
+// pushIndicated reports whether a proxy nearer to the phone said that it wakes
+// it (RFC 8599 §5.6.1).
+func pushIndicated(m *sipmsg.Message) bool {
+	for value := range m.Values(sipmsg.HdrFeatureCaps) {
+		if _, params, ok := strings.Cut(value, ";"); ok && sipmsg.Params(";"+params).Has("+sip.pns") {
+			return true
+		}
+	}
+	return false
+}

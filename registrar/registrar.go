@@ -1,0 +1,87 @@
+package registrar
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"reveille/internal/event"
+	"reveille/usrloc"
+)
+
+// Options are what a Registrar needs.
+type Options struct {
+	// Store keeps the bindings. Required.
+	Store usrloc.Store
+	// Policy is what may be decided; SetPolicy changes it.
+	Policy Policy
+	// StoreTimeout bounds the wait for the Store; 0 means 5 s.
+	StoreTimeout time.Duration
+	// Sink takes the events; nil drops them.
+	Sink event.Sink
+	// Logger takes what is no event; nil drops it.
+	Logger *slog.Logger
+	// Registerer takes the metrics; nil for none.
+	Registerer prometheus.Registerer
+}
+
+// A Registrar answers REGISTER requests. It is safe for concurrent use.
+type Registrar struct {
+	store   usrloc.Store
+	policy  atomic.Pointer[rules]
+	timeout time.Duration
+	sink    event.Sink
+	log     *slog.Logger
+	metrics *metrics
+	random  io.Reader
+}
+
+// rules are a Policy with what is worked out once.
+type rules struct {
+	Policy
+	domains map[string]struct{}
+}
+
+// New returns a Registrar. The error names everything that is wrong with the
+// policy.
+func New(o Options) (*Registrar, error) {
+	if o.Store == nil {
+		return nil, errors.New("registrar: no store")
+	}
+	r := &Registrar{
+		store: o.Store, timeout: o.StoreTimeout, sink: o.Sink, log: o.Logger,
+		metrics: newMetrics(o.Registerer), random: rand.Reader,
+	}
+	if r.timeout <= 0 {
+		r.timeout = 5 * time.Second
+	}
+	if r.sink == nil {
+		r.sink = event.Discard{}
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if err := r.SetPolicy(o.Policy); err != nil {
+		return nil, fmt.Errorf("new registrar: %w", err)
+	}
+	return r, nil
+}
+
+// SetPolicy replaces the policy for the REGISTERs to come. A policy with errors
+// changes nothing.
+func (r *Registrar) SetPolicy(p Policy) error {
+	if err := p.validate(); err != nil {
+		return err
+	}
+	r.policy.Store(&rules{Policy: p, domains: p.domainSet()})
+	return nil
+}
+
+// Policy returns the policy now in force, for AppendOK. It must not be changed.
+func (r *Registrar) Policy() *Policy { return &r.policy.Load().Policy }
