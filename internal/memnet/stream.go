@@ -186,6 +186,8 @@ func (c *Conn) Write(b []byte) (int, error) {
 	total := 0
 	for {
 		switch {
+		case total > 0 && len(b) == 0:
+			return total, nil // Even if the last of it met a reset.
 		case c.closed:
 			return total, c.error("write", net.ErrClosed)
 		case c.err != nil:
