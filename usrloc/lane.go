@@ -44,8 +44,9 @@ type watch struct {
 	changed func(Change)
 	until   time.Time
 	ended   atomic.Bool
-	at      int // its place in lane.watches; guarded by the shard's mutex
-	timer   *time.Timer
+	// The shard's mutex guards the rest.
+	at    int // its place in lane.watches
+	timer *time.Timer
 }
 
 func (w *watch) tell(c Change) {

@@ -26,7 +26,7 @@ func newMetrics(reg prometheus.Registerer, m *Memory) *metrics {
 		full.WithLabelValues(limit)
 	}
 	if reg != nil {
-		reg.MustRegister(changes, full, statsCollector{m})
+		reg.MustRegister(changes, full, newStatsCollector(m))
 	}
 	return mt
 }
@@ -36,33 +36,41 @@ func (mt *metrics) changed(kind ChangeKind) { mt.changes[kind].Inc() }
 func (mt *metrics) refused(limit string) { mt.full.WithLabelValues(limit).Inc() }
 
 // A statsCollector reads Stats once for each scrape.
-type statsCollector struct{ m *Memory }
+type statsCollector struct {
+	m      *Memory
+	gauges []statsGauge
+}
 
-var statsDescs = [...]struct {
+type statsGauge struct {
 	desc  *prometheus.Desc
 	value func(*Stats) int
-}{
-	{gauge("aors", "AORs that have bindings."), func(s *Stats) int { return s.AORs }},
-	{gauge("bindings", "Bindings stored."), func(s *Stats) int { return s.Bindings }},
-	{gauge("push_bindings", "Bindings stored that can be woken."), func(s *Stats) int { return s.PushBindings }},
-	{gauge("watches", "Watches of a Record."), func(s *Stats) int { return s.Watches }},
-	{gauge("pending_updates", "Updates that wait for their commit."), func(s *Stats) int { return s.Pending }},
-	{gauge("slab_bytes", "Memory of the slabs that hold the bindings."), func(s *Stats) int { return s.Bytes }},
 }
 
-func gauge(name, help string) *prometheus.Desc {
-	return prometheus.NewDesc("reveille_usrloc_"+name, help, nil, nil)
+func newStatsCollector(m *Memory) *statsCollector {
+	gauge := func(name, help string, value func(*Stats) int) statsGauge {
+		return statsGauge{prometheus.NewDesc("reveille_usrloc_"+name, help, nil, nil), value}
+	}
+	return &statsCollector{m: m, gauges: []statsGauge{
+		gauge("aors", "AORs that have bindings.", func(s *Stats) int { return s.AORs }),
+		gauge("bindings", "Bindings stored.", func(s *Stats) int { return s.Bindings }),
+		gauge("push_bindings", "Bindings stored that can be woken.", func(s *Stats) int { return s.PushBindings }),
+		gauge("watches", "Watches of a Record.", func(s *Stats) int { return s.Watches }),
+		gauge("pending_updates", "Updates that wait for their commit.", func(s *Stats) int { return s.Pending }),
+		gauge("slab_bytes", "Memory of the slabs that hold the bindings.", func(s *Stats) int { return s.Bytes }),
+	}}
 }
 
-func (c statsCollector) Describe(ch chan<- *prometheus.Desc) {
-	for i := range statsDescs {
-		ch <- statsDescs[i].desc
+// Describe implements prometheus.Collector.
+func (c *statsCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, g := range c.gauges {
+		ch <- g.desc
 	}
 }
 
-func (c statsCollector) Collect(ch chan<- prometheus.Metric) {
+// Collect implements prometheus.Collector.
+func (c *statsCollector) Collect(ch chan<- prometheus.Metric) {
 	s := c.m.Stats()
-	for _, d := range statsDescs {
-		ch <- prometheus.MustNewConstMetric(d.desc, prometheus.GaugeValue, float64(d.value(&s)))
+	for _, g := range c.gauges {
+		ch <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, float64(g.value(&s)))
 	}
 }

@@ -17,7 +17,7 @@ type shard struct {
 	// aorSlot.sameHash.
 	aors map[uint64]uint32
 	ids  map[BindingID]uint32
-	seed maphash.Seed
+	hash func(AOR) uint64
 
 	users    table[aorSlot]
 	bindings table[bindingSlot]
@@ -77,13 +77,11 @@ func newShard(seed maphash.Seed, now time.Time) *shard {
 		aors:  make(map[uint64]uint32),
 		ids:   make(map[BindingID]uint32),
 		lanes: make(map[AOR]*lane),
-		seed:  seed,
+		hash:  func(aor AOR) uint64 { return maphash.String(seed, string(aor)) },
 	}
 	sh.timers = wheel{slots: &sh.bindings, elapsed: max(0, now.UnixMilli())}
 	return sh
 }
-
-func (sh *shard) hash(aor AOR) uint64 { return maphash.String(sh.seed, string(aor)) }
 
 // find returns the number of aor's slot, or 0.
 func (sh *shard) find(aor AOR) uint32 {

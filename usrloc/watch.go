@@ -33,15 +33,13 @@ func (m *Memory) Watch(ctx context.Context, aor AOR, until time.Time, changed fu
 		if !w.ended.CompareAndSwap(false, true) {
 			return
 		}
-		w.timer.Stop()
 		sh.mu.Lock()
 		sh.removeWatch(aor, w)
+		timer := w.timer
 		sh.mu.Unlock()
+		timer.Stop()
 		m.watches.Add(-1)
 	}
-	// cancel, on the timer's goroutine, waits for the lock that is held here,
-	// but only after it has used w.timer: which is why the timer starts stopped.
-	w.timer = time.AfterFunc(1<<63-1, cancel)
-	w.timer.Reset(until.Sub(now))
+	w.timer = time.AfterFunc(until.Sub(now), cancel)
 	return rec, cancel, nil
 }

@@ -1,0 +1,32 @@
+package usrloc_test
+
+import (
+	"testing"
+
+	"reveille/usrloc"
+	"reveille/usrloc/usrloctest"
+)
+
+func TestMemory_Conformance_InlineCommits(t *testing.T) {
+	usrloctest.Run(t, func(t testing.TB, l usrloctest.Limits) usrloc.Store {
+		return usrloc.NewMemory(usrloc.MemoryOptions{MaxBindings: l.MaxBindings, MaxWatches: l.MaxWatches})
+	})
+}
+
+func TestMemory_Conformance_DelayedCommits(t *testing.T) {
+	for seed := range uint64(3) {
+		usrloctest.Run(t, func(t testing.TB, l usrloctest.Limits) usrloc.Store {
+			return usrloc.NewMemory(usrloc.MemoryOptions{
+				MaxBindings: l.MaxBindings,
+				MaxWatches:  l.MaxWatches,
+				Committer:   usrloctest.NewLateCommitter(seed),
+			})
+		})
+	}
+}
+
+func TestMemory_Conformance_OneShard(t *testing.T) {
+	usrloctest.Run(t, func(t testing.TB, l usrloctest.Limits) usrloc.Store {
+		return usrloc.NewMemory(usrloc.MemoryOptions{MaxBindings: l.MaxBindings, MaxWatches: l.MaxWatches, Shards: 1})
+	})
+}
