@@ -26,7 +26,7 @@ func (p *Proxy) Ack(q *transaction.Queue, from flow.Flow, m *sipmsg.Message) {
 	}
 	p.withFlow(q, m, g, to, func(out flow.Flow) {
 		wire := p.build(m, outgoing{popRoutes: g.own, strict: g.strict, in: from, out: out}, newBranch(loopHash(m)))
-		if err := p.o.Flows.Send(out, wire); err != nil {
+		if err := p.opts().Flows.Send(out, wire); err != nil {
 			p.metrics.discarded.WithLabelValues("ack_send").Inc()
 		}
 	})
@@ -36,15 +36,15 @@ func (p *Proxy) Ack(q *transaction.Queue, from flow.Flow, m *sipmsg.Message) {
 func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to leg, fn func(flow.Flow)) {
 	out := to.flow
 	if !to.binding.IsZero() {
-		if aor, err := p.o.Store.Resolve(context.Background(), to.binding); err == nil {
-			if rec, err := p.o.Store.Get(context.Background(), aor); err == nil {
+		if aor, err := p.opts().Store.Resolve(context.Background(), to.binding); err == nil {
+			if rec, err := p.opts().Store.Get(context.Background(), aor); err == nil {
 				if b := rec.Find(to.binding); b != nil && !b.Expired(time.Now()) {
 					out = b.Flow
 				}
 			}
 		}
 	}
-	if !out.IsZero() && p.o.Flows.Open(out) {
+	if !out.IsZero() && p.opts().Flows.Open(out) {
 		fn(out)
 		return
 	}
@@ -53,7 +53,7 @@ func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to 
 		p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 		return
 	}
-	p.o.Flows.Connect(hop.transport, hop.addr, func(out flow.Flow, err error) {
+	p.opts().Flows.Connect(hop.transport, hop.addr, func(out flow.Flow, err error) {
 		if err == nil {
 			q.Post(func() { fn(out) })
 		}

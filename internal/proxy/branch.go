@@ -57,7 +57,7 @@ func (b *branch) start() {
 	case race:
 		b.forward(b.target.flow)
 		if b.state == calling {
-			b.delay = b.fork.s.Queue().After(b.fork.p.o.RaceDelay, b.overtake)
+			b.delay = b.fork.s.Queue().After(b.fork.p.opts().RaceDelay, b.overtake)
 		}
 	case park:
 		b.park()
@@ -74,12 +74,12 @@ func (b *branch) forward(to flow.Flow) {
 		uri: b.target.uri, popRoutes: f.passage.own, strict: f.passage.strict,
 		path: b.target.binding.Path, realm: f.realm, in: f.s.Flow(), out: to,
 	}
-	if !f.inDialog && recordRouted(f.method) && !f.p.o.NoRecordRoute {
+	if !f.inDialog && recordRouted(f.method) && !f.p.opts().NoRecordRoute {
 		t := token{
 			dialog: dialogID(m.CallID(), m.FromTag()), caller: f.caller,
 			callee: leg{binding: b.target.binding.ID, flow: to},
 		}
-		out.token = t.seal(f.p.o.Keys)
+		out.token = t.seal(f.p.opts().Keys)
 	}
 	wire := f.p.build(m, out, newBranch(loopHash(m)))
 	b.client = nil
@@ -131,7 +131,7 @@ func (b *branch) park() {
 func (b *branch) push(wait time.Duration) {
 	f := b.fork
 	q := f.s.Queue()
-	id, cancel, err := f.p.o.Waker.Wake(f.aor, &b.target.binding, wake.Cause{
+	id, cancel, err := f.p.opts().Waker.Wake(f.aor, &b.target.binding, wake.Cause{
 		Kind: f.pushKind(), Method: f.method, CallID: f.s.Message().CallID(), Deadline: time.Now().Add(wait),
 	}, func(o push.Outcome) {
 		q.Post(func() {
@@ -160,7 +160,7 @@ func (f *fork) pushKind() push.Kind {
 // waitFor is how long this request may wait for a device: never beyond what the
 // caller is willing to wait (RFC 3261 §20.19).
 func (f *fork) waitFor(b *usrloc.Binding) time.Duration {
-	d := f.p.o.wait(f.method, f.inDialog, b)
+	d := f.p.opts().wait(f.method, f.inDialog, b)
 	if value, ok := f.s.Message().Expires(); ok && f.invite() {
 		if s, ok := sipmsg.ParseDeltaSeconds(value); ok && s > 0 {
 			d = min(d, time.Duration(s)*time.Second)
@@ -178,7 +178,7 @@ func (b *branch) outcome(o push.Outcome) {
 		// Not the device's failure: a phone that changes networks registers by
 		// itself within seconds.
 		b.bucket.Stop()
-		b.bucket = b.fork.s.Queue().After(b.fork.p.o.Waits.Silent, b.timedOut)
+		b.bucket = b.fork.s.Queue().After(b.fork.p.opts().Waits.Silent, b.timedOut)
 	case o.Failed():
 		// RFC 8599 §5.6.2: the push failed, so this branch fails now.
 		b.pushFailed(o.Class.String())
@@ -208,14 +208,14 @@ func pushResult(why string) string {
 // Bucket Timer fires. Under the policy Always only a REGISTER counts.
 func (b *branch) recheckIn(d time.Duration) {
 	f := b.fork
-	if !f.inDialog && f.p.o.Policy(b.target.binding.Push.Provider, b.target.binding.UserAgent) == Always {
+	if !f.inDialog && f.p.opts().Policy(b.target.binding.Push.Provider, b.target.binding.UserAgent) == Always {
 		return
 	}
 	b.recheck = f.s.Queue().After(d, func() {
 		if b.state != parked {
 			return
 		}
-		if f.p.o.Flows.Alive(b.target.flow, time.Now()) {
+		if f.p.opts().Flows.Alive(b.target.flow, time.Now()) {
 			b.wake(b.target.flow)
 			f.conclude()
 			return

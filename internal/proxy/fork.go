@@ -75,7 +75,7 @@ func (p *Proxy) callerLeg(m *sipmsg.Message, user usrloc.AOR, from flow.Flow) le
 			return l
 		}
 	}
-	rec, err := p.o.Store.Get(context.Background(), user)
+	rec, err := p.opts().Store.Get(context.Background(), user)
 	if err != nil {
 		return l
 	}
@@ -116,7 +116,7 @@ func (f *fork) toUser(aor usrloc.AOR) {
 	}
 	set := targets(rec, f.p.view(f.method, now))
 	if len(set) == 0 {
-		if !f.p.o.Known(aor) {
+		if !f.p.opts().Known(aor) {
 			f.refuse(sipmsg.Reply{Code: 404})
 			return
 		}
@@ -124,7 +124,7 @@ func (f *fork) toUser(aor usrloc.AOR) {
 		return
 	}
 	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(aor), Flow: f.s.Flow()})
-	f.start(set[:min(len(set), f.p.o.MaxForks)])
+	f.start(set[:min(len(set), f.p.opts().MaxForks)])
 }
 
 // start begins a branch for each target. No answer leaves before all have begun:
@@ -143,12 +143,12 @@ func (f *fork) start(set []target) {
 // watch reads the location service and follows it until the time until.
 func (f *fork) watch(aor usrloc.AOR, until time.Time) (usrloc.Record, bool) {
 	q := f.s.Queue()
-	rec, cancel, err := f.p.o.Store.Watch(context.Background(), aor, until, func(c usrloc.Change) {
+	rec, cancel, err := f.p.opts().Store.Watch(context.Background(), aor, until, func(c usrloc.Change) {
 		q.Post(func() { f.changed(c) })
 	})
 	if err != nil {
 		// "Cannot say" is not "not registered".
-		f.p.o.Logger.Warn("look up", "aor", string(aor), "err", err)
+		f.p.opts().Logger.Warn("look up", "aor", string(aor), "err", err)
 		f.refuse(sipmsg.Reply{Code: 503, Headers: f.p.retryAfter()})
 		return usrloc.Record{}, false
 	}
@@ -158,7 +158,7 @@ func (f *fork) watch(aor usrloc.AOR, until time.Time) (usrloc.Record, bool) {
 
 // longestWait bounds how long any branch may wait.
 func (f *fork) longestWait() time.Duration {
-	w := f.p.o.Waits
+	w := f.p.opts().Waits
 	if !f.invite() {
 		return max(w.Message, w.InDialog)
 	}
@@ -191,7 +191,7 @@ func (f *fork) changed(c usrloc.Change) {
 	}
 	// RFC 3261 §16.5: locations that appear meanwhile should be added. A new
 	// device joins a call that is still ringing or waiting.
-	if c.Kind == usrloc.Created && f.invite() && !f.inDialog && f.pending() && len(f.branches) < f.p.o.MaxForks {
+	if c.Kind == usrloc.Created && f.invite() && !f.inDialog && f.pending() && len(f.branches) < f.p.opts().MaxForks {
 		v := f.p.view(f.method, time.Now())
 		rec := usrloc.Record{AOR: c.AOR, Bindings: []usrloc.Binding{*c.New}}
 		set := targets(rec, v)
@@ -316,12 +316,12 @@ func (f *fork) connect(t flow.Transport, hop netip.AddrPort) {
 	b := &branch{fork: f}
 	f.branches = append(f.branches, b)
 	q := f.s.Queue()
-	f.p.o.Flows.Connect(t, hop, func(to flow.Flow, err error) {
+	f.p.opts().Flows.Connect(t, hop, func(to flow.Flow, err error) {
 		q.Post(func() {
 			switch {
 			case b.ended() || f.closed || f.cancelled:
 			case err != nil:
-				f.p.o.Logger.Info("connect to next hop", "remote", hop.String(), "err", err)
+				f.p.opts().Logger.Info("connect to next hop", "remote", hop.String(), "err", err)
 				b.finish(final{code: 503, reason: "Next Hop Unreachable"})
 			default:
 				b.forward(to)
@@ -332,5 +332,5 @@ func (f *fork) connect(t flow.Transport, hop netip.AddrPort) {
 }
 
 func (p *Proxy) retryAfter() []sipmsg.HeaderField {
-	return []sipmsg.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(max(1, int(p.o.RetryAfter/time.Second)))}}
+	return []sipmsg.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(max(1, int(p.opts().RetryAfter/time.Second)))}}
 }

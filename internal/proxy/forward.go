@@ -60,7 +60,7 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		e.SetRequestURI(uri)
 	}
 	// RFC 3261 §16.6 step 3: one less, or our default if there was none.
-	hops := p.o.MaxForwards
+	hops := p.opts().MaxForwards
 	if n, ok := m.MaxForwards(); ok {
 		hops = n - 1
 	}
@@ -88,14 +88,14 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		// RFC 3261 §16.6 step 9.
 		e.EnsureContentLength()
 	}
-	host, port := p.o.Flows.Advertised(o.out)
+	host, port := p.opts().Flows.Advertised(o.out)
 	e.PushVia("SIP/2.0/" + o.out.Transport.String() + " " + hostPort(host, port) + ";branch=" + branch + ";rport")
 	return e.Bytes()
 }
 
 // recordRoute is the URI under which the peer of f finds us again.
 func (p *Proxy) recordRoute(token string, f flow.Flow) string {
-	host, port := p.o.Flows.Advertised(f)
+	host, port := p.opts().Flows.Advertised(f)
 	s := "<sip:" + token + "@" + hostPort(host, port)
 	switch f.Transport {
 	case flow.UDP:

@@ -189,7 +189,8 @@ func TestHostPort(t *testing.T) {
 }
 
 func TestRecordRoute_TransportParameter_RFC7118_5(t *testing.T) {
-	p := &Proxy{o: Options{Flows: &world{}}}
+	p := &Proxy{}
+	p.options.Store(&Options{Flows: &world{}})
 	for tp, want := range map[flow.Transport]string{
 		flow.UDP: "<sip:t@192.0.2.1:5060;lr>", flow.TCP: "<sip:t@192.0.2.1:5060;transport=tcp;lr>",
 		flow.WSS: "<sip:t@192.0.2.1:5060;transport=ws;lr>",

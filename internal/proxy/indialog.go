@@ -27,7 +27,7 @@ func (p *Proxy) inDialog(s *transaction.Server, g passage) {
 	if to.binding.IsZero() && g.purr != "" {
 		// The peer was not known as a phone of ours when the dialog began; its
 		// PURR says which it is.
-		if id, err := p.o.Keys.Open(g.purr); err == nil {
+		if id, err := p.opts().Keys.Open(g.purr); err == nil {
 			to.binding = usrloc.BindingID(id)
 		}
 	}
@@ -41,7 +41,7 @@ func (f *fork) toBinding(to leg) {
 		f.toPeer(to.flow)
 		return
 	}
-	aor, err := f.p.o.Store.Resolve(context.Background(), to.binding)
+	aor, err := f.p.opts().Store.Resolve(context.Background(), to.binding)
 	if errors.Is(err, usrloc.ErrNotFound) {
 		f.toPeer(to.flow)
 		return
@@ -84,7 +84,7 @@ func (f *fork) reachInDialog(b *usrloc.Binding, now time.Time) reach {
 		return park
 	case b.Push.Provider == "":
 		return forward
-	case f.p.o.Flows.Alive(b.Flow, now):
+	case f.p.opts().Flows.Alive(b.Flow, now):
 		return forward
 	case f.canWake(b):
 		return park
@@ -94,13 +94,13 @@ func (f *fork) reachInDialog(b *usrloc.Binding, now time.Time) reach {
 
 // canWake reports whether this request may wake the device behind b.
 func (f *fork) canWake(b *usrloc.Binding) bool {
-	if b.ID.IsZero() || !f.p.o.Waker.Can(b) {
+	if b.ID.IsZero() || !f.p.opts().Waker.Can(b) {
 		return false
 	}
 	if f.inDialog {
 		return f.method != "PRACK"
 	}
-	return f.p.o.wakes(f.method)
+	return f.p.opts().wakes(f.method)
 }
 
 // toPeer sends the request on a fixed flow. If its connection is gone and the
@@ -108,7 +108,7 @@ func (f *fork) canWake(b *usrloc.Binding) bool {
 func (f *fork) toPeer(to flow.Flow) {
 	b := &branch{fork: f, target: target{flow: to}}
 	switch {
-	case !to.IsZero() && f.p.o.Flows.Open(to):
+	case !to.IsZero() && f.p.opts().Flows.Open(to):
 		f.branches = append(f.branches, b)
 		b.forward(to)
 		f.conclude()

@@ -3,6 +3,7 @@ package proxy
 import (
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"reveille/flow"
@@ -16,7 +17,7 @@ import (
 // transaction.User and run on the queue of the message they are given; the rest
 // is safe for concurrent use.
 type Proxy struct {
-	o       Options
+	options atomic.Pointer[Options] // replaced whole by Reload
 	metrics *metrics
 	bucket  *bucket
 	// lanes holds one *lane for each queue; only that queue uses it.
@@ -34,8 +35,22 @@ func New(o Options) (*Proxy, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return &Proxy{o: o, metrics: newMetrics(o.Registerer), bucket: newBucket(o.MaxParked, o.MaxParkedPerAOR)}, nil
+	p := &Proxy{metrics: newMetrics(o.Registerer), bucket: newBucket(o.MaxParked, o.MaxParkedPerAOR)}
+	p.options.Store(&o)
+	return p, nil
 }
+
+// Reload replaces the options for requests and steps to come. The bounds of the
+// bucket and the metrics stay those of New. On error nothing has changed.
+func (p *Proxy) Reload(o Options) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	p.options.Store(&o)
+	return nil
+}
+
+func (p *Proxy) opts() *Options { return p.options.Load() }
 
 // Parked returns how many branches wait for a phone at this moment.
 func (p *Proxy) Parked() int { return int(p.bucket.total.Load()) }
@@ -59,7 +74,7 @@ func (p *Proxy) refuse(s *transaction.Server, r sipmsg.Reply) {
 func (p *Proxy) emit(m *sipmsg.Message, e event.Call) {
 	e.Method, e.CallID = m.Method(), m.CallID()
 	e.From, e.To = identity(m.From().URI), identity(m.To().URI)
-	p.o.Sink.Emit(e)
+	p.opts().Sink.Emit(e)
 }
 
 // identity is the form in which events name a party: without parameters, which
@@ -82,11 +97,11 @@ func (p *Proxy) aorOf(u sipmsg.URI, t flow.Transport) (usrloc.AOR, bool) {
 	if err != nil {
 		return "", false
 	}
-	if p.o.served(u.Host) {
+	if p.opts().served(u.Host) {
 		return usrloc.AOR(aor), true
 	}
-	if p.o.Flows.IsOwn(u.Host, u.PortNum(), t) {
-		return usrloc.AOR(aor[:len(aor)-len(u.Host)] + p.o.Domains[0]), true
+	if p.opts().Flows.IsOwn(u.Host, u.PortNum(), t) {
+		return usrloc.AOR(aor[:len(aor)-len(u.Host)] + p.opts().Domains[0]), true
 	}
 	return "", false
 }
@@ -94,23 +109,23 @@ func (p *Proxy) aorOf(u sipmsg.URI, t flow.Transport) (usrloc.AOR, bool) {
 // ours reports whether u names this server itself: one of our addresses, or a
 // domain of ours.
 func (p *Proxy) ours(u sipmsg.URI, t flow.Transport) bool {
-	return u.IsSIP() && (p.o.served(u.Host) || p.o.Flows.IsOwn(u.Host, u.PortNum(), t))
+	return u.IsSIP() && (p.opts().served(u.Host) || p.opts().Flows.IsOwn(u.Host, u.PortNum(), t))
 }
 
 func (p *Proxy) ownVia(v sipmsg.Via) bool {
 	t, ok := flow.ParseTransport(v.Transport)
 	// No port, or one that is none, means the transport's default.
 	port, _ := strconv.ParseUint(v.Port, 10, 16)
-	return ok && p.o.Flows.IsOwn(v.Host, uint16(port), t)
+	return ok && p.opts().Flows.IsOwn(v.Host, uint16(port), t)
 }
 
 func (p *Proxy) view(method string, now time.Time) view {
 	return view{
 		now: now, method: method,
-		alive:  func(f flow.Flow) bool { return p.o.Flows.Alive(f, now) },
-		open:   p.o.Flows.Open,
-		can:    p.o.Waker.Can,
-		policy: p.o.Policy,
-		wakes:  p.o.wakes(method),
+		alive:  func(f flow.Flow) bool { return p.opts().Flows.Alive(f, now) },
+		open:   p.opts().Flows.Open,
+		can:    p.opts().Waker.Can,
+		policy: p.opts().Policy,
+		wakes:  p.opts().wakes(method),
 	}
 }

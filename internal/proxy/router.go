@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"strings"
-	"sync/atomic"
 
 	"reveille/flow"
 	"reveille/internal/sipmsg"
@@ -34,11 +33,11 @@ func (p *Proxy) passage(m *sipmsg.Message, t flow.Transport) passage {
 	read := func(u sipmsg.URI) {
 		if g.token == nil && u.User != "" {
 			// What does not open is not ours to trust; it decides nothing.
-			g.token, _ = openToken(p.o.Keys, u.User)
+			g.token, _ = openToken(p.opts().Keys, u.User)
 		}
 	}
 	routes := m.Routes()
-	if uri := m.RequestURI(); uri.User != "" && len(routes) > 0 && p.o.Flows.IsOwn(uri.Host, uri.PortNum(), t) {
+	if uri := m.RequestURI(); uri.User != "" && len(routes) > 0 && p.opts().Flows.IsOwn(uri.Host, uri.PortNum(), t) {
 		read(uri)
 		// RFC 3261 §16.4: only what we put into a Record-Route ourselves.
 		g.strict = g.token != nil
@@ -93,33 +92,11 @@ func (p *Proxy) Request(s *transaction.Server) {
 		p.answer(s)
 		return
 	}
-	p.admit(s, func(a Admission) { p.route(s, g, a) })
-}
-
-// admit asks the Gate and goes on with its answer, at once if it is known at
-// once. Otherwise what follows on this flow with this Call-ID waits.
-func (p *Proxy) admit(s *transaction.Server, next func(Admission)) {
-	resume := s.Suspend()
-	if resume == nil {
+	asked := transaction.Await(s,
+		func(answer func(Admission)) { p.opts().Gate.Admit(m, s.Flow(), answer) },
+		func(a Admission) { p.route(s, g, a) })
+	if !asked {
 		s.Refuse(sipmsg.Reply{Code: 503, Headers: p.retryAfter()})
-		return
-	}
-	const (
-		asking int32 = iota
-		inline
-		later
-	)
-	var state atomic.Int32
-	var answer Admission
-	p.o.Gate.Admit(s.Message(), s.Flow(), func(a Admission) {
-		answer = a
-		if !state.CompareAndSwap(asking, inline) {
-			resume(func() { next(answer) })
-		}
-	})
-	if !state.CompareAndSwap(asking, later) {
-		next(answer)
-		resume(nil)
 	}
 }
 
@@ -137,7 +114,7 @@ func (p *Proxy) check(s *transaction.Server) (r sipmsg.Reply, ok bool) {
 	}
 	if n, has := m.MaxForwards(); has && n == 0 {
 		if m.Method() == "OPTIONS" {
-			return p.options(), false
+			return p.optionsReply(), false
 		}
 		return sipmsg.Reply{Code: 483}, false
 	}
@@ -159,13 +136,13 @@ func (p *Proxy) check(s *transaction.Server) (r sipmsg.Reply, ok bool) {
 func (p *Proxy) answer(s *transaction.Server) {
 	if s.Message().Method() == "OPTIONS" {
 		p.metrics.answered("OPTIONS", 200)
-		s.Reply(p.options())
+		s.Reply(p.optionsReply())
 		return
 	}
 	p.refuse(s, sipmsg.Reply{Code: 404, Reason: "No User Named"})
 }
 
-func (p *Proxy) options() sipmsg.Reply {
+func (p *Proxy) optionsReply() sipmsg.Reply {
 	return sipmsg.Reply{Code: 200, Headers: []sipmsg.HeaderField{
 		{Name: "Allow", Value: allow}, {Name: "Accept", Value: "*/*"}, {Name: "Supported", Value: "path"},
 	}}
@@ -189,7 +166,7 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 	// that dialog's Contact. The sender was admitted, and the PURR names one
 	// device of ours.
 	if g.purr != "" {
-		if id, err := p.o.Keys.Open(g.purr); err == nil {
+		if id, err := p.opts().Keys.Open(g.purr); err == nil {
 			f.toBinding(leg{binding: usrloc.BindingID(id)})
 			return
 		}
@@ -213,7 +190,7 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 
 // routeFor returns the configured route for a URI that is no user of ours.
 func (p *Proxy) routeFor(u sipmsg.URI) (Route, bool) {
-	for _, r := range p.o.Routes {
+	for _, r := range p.opts().Routes {
 		if (r.Domain == "*" || strings.EqualFold(r.Domain, u.Host)) && strings.HasPrefix(u.User, r.Prefix) {
 			return r, true
 		}

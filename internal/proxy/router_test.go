@@ -75,7 +75,7 @@ func TestRequest_SlowGateHoldsTheCancelBack(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
 		var answer func(Admission)
-		w.proxy.o.Gate = gateFunc(func(done func(Admission)) { answer = done })
+		w.proxy.opts().Gate = gateFunc(func(done func(Admission)) { answer = done })
 		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
 		w.recv(caller, cancelOf("c1"))
 		if got := w.take(); len(got) != 1 || got[0].m.Status() != 100 {

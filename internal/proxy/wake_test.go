@@ -483,7 +483,8 @@ func TestTargets_OrderedByPreference_RFC3261_16_6(t *testing.T) {
 	expired := live(9, 1000)
 	expired.Expires = now
 	rec := usrloc.Record{Bindings: []usrloc.Binding{live(1, 300), live(2, 700), expired, live(3, usrloc.QUnset), live(4, 700)}}
-	p := &Proxy{o: Options{Flows: &world{}, Waker: &world{}, Policy: func(string, string) Mode { return Race }}}
+	p := &Proxy{}
+	p.options.Store(&Options{Flows: &world{}, Waker: &world{}, Policy: func(string, string) Mode { return Race }})
 	var got []byte
 	for _, x := range targets(rec, p.view("INVITE", now)) {
 		got = append(got, x.binding.ID[0])
