@@ -209,6 +209,9 @@ func unquote(s string) string {
 // comma-separated list; len(s) if it is the last one. Commas in quoted strings
 // and between < and > do not count (RFC 3261 §7.3.1).
 func valueEnd(s string) int {
+	if strings.IndexByte(s, ',') < 0 {
+		return len(s)
+	}
 	angle := false
 	for i := 0; i < len(s); i++ {
 		switch s[i] {

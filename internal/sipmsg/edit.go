@@ -29,13 +29,14 @@ type Edit struct {
 	buf         [4]insertion
 }
 
-// An insertion is a header field line to be written before the first line with
-// its ID (or, for HdrOther, its name); with last set, behind all lines.
+// An insertion is a header field line to be written before the received line
+// with index at; behind all lines if at is atEnd.
 type insertion struct {
-	id          HeaderID
-	last        bool
+	at          int
 	name, value string
 }
+
+const atEnd = -1
 
 // Edit starts a forwarded copy of m.
 func (m *Message) Edit() *Edit {
@@ -73,9 +74,7 @@ func (e *Edit) RemoveLastRoute() { e.lastRoutes++ }
 func (e *Edit) PushRoute(value string) { e.push(HdrRoute, value) }
 
 // AppendRoute puts a Route line behind all others (RFC 3261 §16.6 step 6).
-func (e *Edit) AppendRoute(value string) {
-	e.ops = append(e.ops, insertion{id: HdrRoute, last: true, name: "Route", value: cleanValue(value)})
-}
+func (e *Edit) AppendRoute(value string) { e.Add("Route", value) }
 
 // PushRecordRoute puts a Record-Route line before all others, like PushRoute.
 func (e *Edit) PushRecordRoute(value string) { e.push(HdrRecordRoute, value) }
@@ -83,25 +82,32 @@ func (e *Edit) PushRecordRoute(value string) { e.push(HdrRecordRoute, value) }
 // Push puts a header field before the first one with that name, or, if there is
 // none, near the top; of several pushed, the last one comes first.
 func (e *Edit) Push(name, value string) {
-	name = clean(name, classToken)
-	if name == "" {
+	if name = clean(name, classToken); name == "" {
 		return
 	}
-	e.ops = append(e.ops, insertion{id: HeaderIDOf(name), name: name, value: cleanValue(value)})
+	id := HeaderIDOf(name)
+	for i := range e.m.headers {
+		h := &e.m.headers[i]
+		if h.id == id && (id != HdrOther || equalFold(h.name.of(e.m.raw), name)) {
+			e.insert(i, name, value)
+			return
+		}
+	}
+	e.insert(e.anchor(), name, value)
 }
 
-func (e *Edit) push(id HeaderID, value string) {
-	e.ops = append(e.ops, insertion{id: id, name: headerNames[id], value: cleanValue(value)})
+func (e *Edit) push(id HeaderID, value string) { e.Push(headerNames[id], value) }
+
+func (e *Edit) insert(at int, name, value string) {
+	e.ops = append(e.ops, insertion{at: at, name: name, value: cleanValue(value)})
 }
 
 // Add puts a header field behind all others. A name without any token character
 // is ignored.
 func (e *Edit) Add(name, value string) {
-	name = clean(name, classToken)
-	if name == "" {
-		return
+	if name = clean(name, classToken); name != "" {
+		e.insert(atEnd, name, value)
 	}
-	e.ops = append(e.ops, insertion{last: true, name: name, value: cleanValue(value)})
 }
 
 // Remove removes all received lines of a header field. HdrOther removes nothing.
@@ -144,22 +150,22 @@ func (e *Edit) Bytes() []byte {
 func (e *Edit) Append(dst []byte) []byte {
 	m := e.m
 	dst = e.appendStartLine(dst)
-	var wrote [numHeaderIDs]bool
-	anchor := e.anchor()
+	newMaxForwards := -1
+	if e.maxForwards >= 0 && !m.Has(HdrMaxForwards) {
+		newMaxForwards = e.anchor()
+	}
 	routes := e.routesToKeep()
-	viaDone := false
+	top := true
 	for i := range m.headers {
+		dst = e.appendPushed(dst, i)
+		if i == newMaxForwards {
+			dst = e.appendMaxForwards(dst)
+		}
 		h := &m.headers[i]
-		if i == anchor {
-			dst = e.appendNew(dst, &wrote)
-		}
-		dst = e.appendPushed(dst, h, &wrote)
-		if e.removed[i/64]&(1<<(i%64)) != 0 {
-			continue
-		}
 		switch {
-		case h.id == HdrVia && !viaDone:
-			viaDone = true
+		case e.removed[i/64]&(1<<(i%64)) != 0:
+		case h.id == HdrVia && top:
+			top = false
 			dst = e.appendTopVia(dst, h)
 		case h.id == HdrRoute && (e.popRoutes > 0 || e.lastRoutes > 0):
 			dst = routes.append(dst, m.raw, h)
@@ -171,11 +177,12 @@ func (e *Edit) Append(dst []byte) []byte {
 			dst = append(dst, m.raw[h.name.start:h.end]...)
 		}
 	}
-	if anchor >= len(m.headers) {
-		dst = e.appendNew(dst, &wrote)
+	dst = e.appendPushed(dst, len(m.headers))
+	if newMaxForwards == len(m.headers) {
+		dst = e.appendMaxForwards(dst)
 	}
 	for i := range e.ops {
-		if e.ops[i].last {
+		if e.ops[i].at == atEnd {
 			dst = appendHeader(dst, e.ops[i].name, e.ops[i].value)
 		}
 	}
@@ -222,33 +229,18 @@ func (e *Edit) anchor() int {
 	return i
 }
 
-// appendPushed writes, before the first line of a kind, what was pushed of that
-// kind.
-func (e *Edit) appendPushed(dst []byte, h *headerSpan, wrote *[numHeaderIDs]bool) []byte {
-	if h.id == HdrOther || wrote[h.id] || len(e.ops) == 0 {
-		return dst
-	}
-	wrote[h.id] = true
-	for i := len(e.ops) - 1; i >= 0; i-- {
-		if op := &e.ops[i]; !op.last && op.id == h.id {
+// appendPushed writes what was pushed in front of line i.
+func (e *Edit) appendPushed(dst []byte, i int) []byte {
+	for k := len(e.ops) - 1; k >= 0; k-- {
+		if op := &e.ops[k]; op.at == i {
 			dst = appendHeader(dst, op.name, op.value)
 		}
 	}
 	return dst
 }
 
-// appendNew writes, at the anchor, what was pushed and has no line of its kind in
-// the message.
-func (e *Edit) appendNew(dst []byte, wrote *[numHeaderIDs]bool) []byte {
-	for i := len(e.ops) - 1; i >= 0; i-- {
-		if op := &e.ops[i]; !op.last && (op.id == HdrOther || !e.m.Has(op.id)) {
-			dst = appendHeader(dst, op.name, op.value)
-		}
-	}
-	if e.maxForwards >= 0 && !e.m.Has(HdrMaxForwards) {
-		dst = appendHeader(dst, "Max-Forwards", strconv.Itoa(e.maxForwards))
-	}
-	return dst
+func (e *Edit) appendMaxForwards(dst []byte) []byte {
+	return appendHeader(dst, "Max-Forwards", strconv.Itoa(e.maxForwards))
 }
 
 // appendTopVia writes the first Via line, popped or stamped as asked.
@@ -319,8 +311,11 @@ type routeCut struct {
 	keep int // values to write after that
 }
 
-func (e *Edit) routesToKeep() *routeCut {
+func (e *Edit) routesToKeep() routeCut {
 	total := 0
+	if e.popRoutes == 0 && e.lastRoutes == 0 {
+		return routeCut{}
+	}
 	for i := range e.m.headers {
 		if h := &e.m.headers[i]; h.id == HdrRoute && e.removed[i/64]&(1<<(i%64)) == 0 {
 			for rest, more := h.value.of(e.m.raw), true; more; total++ {
@@ -328,7 +323,7 @@ func (e *Edit) routesToKeep() *routeCut {
 			}
 		}
 	}
-	return &routeCut{skip: e.popRoutes, keep: max(0, total-e.popRoutes-e.lastRoutes)}
+	return routeCut{skip: e.popRoutes, keep: max(0, total-e.popRoutes-e.lastRoutes)}
 }
 
 // append writes what is left of one Route line; nothing if nothing is.

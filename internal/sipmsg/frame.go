@@ -46,29 +46,35 @@ var (
 // than one that comes whole. One Framer serves one stream.
 type Framer struct {
 	max    int
-	looked int
+	looked int // bytes known to hold no empty line
+	need   int // length of the message, once its header section was seen
 }
 
 // NewFramer returns a Framer for messages of at most max bytes; max is limited
 // to MaxMessage, and 0 stands for it.
-func NewFramer(max int) *Framer { return &Framer{max: limit(max)} }
-
-func limit(max int) int {
+func NewFramer(max int) *Framer {
 	if max <= 0 || max > MaxMessage {
-		return MaxMessage
+		max = MaxMessage
 	}
-	return max
+	return &Framer{max: max}
 }
 
 // Next is Frame for a buffer that starts where the last unit ended and grows at
 // its end only.
 func (f *Framer) Next(buf []byte) (kind FrameKind, n int, err error) {
-	kind, n, err = frame(buf, f.max, f.looked)
-	f.looked = 0
-	if kind == FrameMore {
-		f.looked = len(buf)
+	if f.need == 0 {
+		kind, n, err = f.look(buf)
+		if kind != FrameMore || err != nil {
+			f.looked = 0
+			return kind, n, err
+		}
 	}
-	return kind, n, err
+	if f.need == 0 || len(buf) < f.need {
+		return FrameMore, 0, nil
+	}
+	n = f.need
+	f.looked, f.need = 0, 0
+	return FrameMessage, n, nil
 }
 
 // Frame looks at buf, everything that was read from a stream and not consumed
@@ -81,11 +87,12 @@ func (f *Framer) Next(buf []byte) (kind FrameKind, n int, err error) {
 // length of the header section, if it is known, so that Parse(buf[:n]) gives the
 // request to answer; otherwise 0.
 func Frame(buf []byte, max int) (kind FrameKind, n int, err error) {
-	return frame(buf, limit(max), 0)
+	return NewFramer(max).Next(buf)
 }
 
-// frame does it; the first looked bytes are known not to hold an empty line.
-func frame(buf []byte, max, looked int) (FrameKind, int, error) {
+// look reads a line end, or the header section of a message, whose length it
+// notes in f.need.
+func (f *Framer) look(buf []byte) (FrameKind, int, error) {
 	if len(buf) == 0 {
 		return FrameMore, 0, nil
 	}
@@ -96,35 +103,46 @@ func frame(buf []byte, max, looked int) (FrameKind, int, error) {
 	if !is(buf[0], classToken) {
 		return FrameMore, 0, badRequest("", ErrNotSIP)
 	}
-	from := looked - 3
-	if from < 0 {
-		from = 0
-	}
-	head := bytes.Index(buf[from:min(len(buf), max)], []byte("\r\n\r\n"))
-	if head < 0 {
-		if len(buf) >= max {
+	from := max(0, f.looked-3)
+	end := bytes.Index(buf[from:min(len(buf), f.max)], []byte("\r\n\r\n"))
+	if end < 0 {
+		if len(buf) >= f.max {
 			return FrameMore, 0, &StatusError{Code: 513, Err: ErrFrameTooLong}
 		}
+		f.looked = len(buf)
 		return FrameMore, 0, nil
 	}
-	head += from + 4
+	head := from + end + len("\r\n\r\n")
+	length, err := frameBody(unsafe.String(unsafe.SliceData(buf), head))
+	if errors.Is(err, ErrNotSIP) {
+		return FrameMore, 0, err
+	}
+	if err == nil && length > f.max-head {
+		err = &StatusError{Code: 513, Err: ErrFrameTooLong}
+	}
+	if err != nil {
+		return FrameMore, head, err
+	}
+	f.need = head + length
+	return FrameMore, 0, nil
+}
+
+// frameBody returns the length of the body behind a header section. Other
+// defects of the message do not matter here: Parse will meet them.
+func frameBody(head string) (int, error) {
 	var s Scan
-	if err := s.Parse(unsafe.String(unsafe.SliceData(buf), head)); err == ErrNotSIP {
-		return FrameMore, 0, badRequest("", err)
+	if s.Parse(head) == ErrNotSIP {
+		return 0, badRequest("", ErrNotSIP)
 	}
 	length, ok, err := s.ContentLength()
-	switch {
-	case err != nil:
-		return FrameMore, head, badRequest("Bad Content-Length", err)
-	case !ok:
-		// RFC 3261 §18.3, §20.14: required on streams.
-		return FrameMore, head, badRequest("Missing Content-Length", ErrNoLength)
-	case length > max-head:
-		return FrameMore, head, &StatusError{Code: 513, Err: ErrFrameTooLong}
-	case len(buf) < head+length:
-		return FrameMore, 0, nil
+	if err != nil {
+		return 0, badRequest("Bad Content-Length", err)
 	}
-	return FrameMessage, head + length, nil
+	if !ok {
+		// RFC 3261 §18.3, §20.14: required on streams.
+		return 0, badRequest("Missing Content-Length", ErrNoLength)
+	}
+	return length, nil
 }
 
 // frameLineEnd tells a ping from a single line end.

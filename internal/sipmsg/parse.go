@@ -19,8 +19,9 @@ const maxValues = 256
 //   - err != nil, m != nil: m is a damaged or illegal request, but enough of it
 //     can be read to answer it. err is a *StatusError. Its typed values may be
 //     missing; use m for AppendReply and for the log only.
-//   - err != nil, m == nil: not to be answered: no SIP, a response, an ACK, or a
-//     request without a usable Via or CSeq. Drop it.
+//   - err != nil, m == nil: not to be answered: no SIP, a response, an ACK, a
+//     request without a usable Via or CSeq, or one with CR, LF or NUL where none
+//     may be, since its header fields could not be copied safely. Drop it.
 //
 // Line ends before the start line are skipped (RFC 3261 §7.5), and bytes behind
 // the body that Content-Length announces are left out (§18.3).
@@ -35,7 +36,8 @@ func Parse(raw []byte, src netip.AddrPort) (m *Message, err error) {
 	// copied. Nothing of the view outlives this call.
 	var s Scan
 	scanErr := s.Parse(unsafe.String(unsafe.SliceData(raw), len(raw)))
-	if s.body == 0 || scanErr == ErrNotSIP {
+	switch scanErr {
+	case ErrNotSIP, errLineEnd, errNUL:
 		return nil, scanErr
 	}
 	length, lengthErr := s.bodyLength()
@@ -102,20 +104,20 @@ func build(s *Scan, src netip.AddrPort) (*Message, error) {
 		to:          -1,
 	}
 	m.headers = append(make([]headerSpan, 0, s.n), s.headers[:s.n]...)
-	b := builder{m: m, s: s}
-	b.vias()
-	b.cseq()
-	b.startLine()
-	b.callID()
-	b.addresses()
-	b.maxForwards()
+	b := builder{m: m}
+	b.vias(s)
+	b.cseq(s)
+	b.startLine(s)
+	b.callID(s)
+	b.addresses(s)
+	b.maxForwards(s)
 	return m, b.err
 }
 
-// A builder fills a Message and keeps the first defect that it meets.
+// A builder fills a Message and keeps the first defect that it meets. It does
+// not hold the scan, which is large and stays on the stack.
 type builder struct {
 	m   *Message
-	s   *Scan
 	err error
 }
 
@@ -128,8 +130,8 @@ func (b *builder) fail(phrase string, err error) {
 // value returns the unfolded value of a header field of which there must be at
 // most one. ok is false, and the defect noted, if there are several, or if there
 // is none and must is set.
-func (b *builder) value(id HeaderID, must bool) (v string, ok bool) {
-	switch n := b.s.count[id]; {
+func (b *builder) value(s *Scan, id HeaderID, must bool) (v string, ok bool) {
+	switch n := s.count[id]; {
 	case n > 1:
 		// RFC 4475 §3.3.8.
 		b.fail("Multiple "+id.String(), errRepeated)
@@ -140,7 +142,7 @@ func (b *builder) value(id HeaderID, must bool) (v string, ok bool) {
 		}
 		return "", false
 	}
-	return b.unfolded(&b.s.headers[b.s.first[id]-1]), true
+	return b.unfolded(&s.headers[s.first[id]-1]), true
 }
 
 func (b *builder) unfolded(h *headerSpan) string {
@@ -150,9 +152,9 @@ func (b *builder) unfolded(h *headerSpan) string {
 	return h.value.of(b.m.raw)
 }
 
-func (b *builder) vias() {
+func (b *builder) vias(s *Scan) {
 	m := b.m
-	m.vias = make([]Via, 0, b.s.count[HdrVia])
+	m.vias = make([]Via, 0, s.count[HdrVia])
 	for i := range m.headers {
 		if m.headers[i].id != HdrVia {
 			continue
@@ -187,8 +189,8 @@ func cutValue(s string) (v, rest string, more bool) {
 }
 
 // cseq reads "1*DIGIT LWS Method" (RFC 3261 §20.16).
-func (b *builder) cseq() {
-	v, ok := b.value(HdrCSeq, true)
+func (b *builder) cseq(s *Scan) {
+	v, ok := b.value(s, HdrCSeq, true)
 	if !ok {
 		return
 	}
@@ -208,8 +210,8 @@ func (b *builder) cseq() {
 	b.m.cseq = CSeq{Seq: uint32(seq), Method: method}
 }
 
-func (b *builder) startLine() {
-	m, s := b.m, b.s
+func (b *builder) startLine(s *Scan) {
+	m := b.m
 	if !s.request {
 		m.reason = s.reason.of(m.raw)
 		m.method = m.cseq.Method
@@ -234,8 +236,8 @@ func (b *builder) startLine() {
 	m.uri = uri
 }
 
-func (b *builder) callID() {
-	v, ok := b.value(HdrCallID, true)
+func (b *builder) callID(s *Scan) {
+	v, ok := b.value(s, HdrCallID, true)
 	if !ok {
 		return
 	}
@@ -257,8 +259,8 @@ func isCallID(s string) bool {
 	return s != ""
 }
 
-func (b *builder) maxForwards() {
-	v, ok := b.value(HdrMaxForwards, false)
+func (b *builder) maxForwards(s *Scan) {
+	v, ok := b.value(s, HdrMaxForwards, false)
 	if !ok {
 		return
 	}
@@ -271,23 +273,23 @@ func (b *builder) maxForwards() {
 }
 
 // addresses reads From, To and the lists of addresses into one slice.
-func (b *builder) addresses() {
-	m, s := b.m, b.s
+func (b *builder) addresses(s *Scan) {
+	m := b.m
 	n := 0
 	for _, id := range [...]HeaderID{HdrFrom, HdrTo, HdrContact, HdrRoute, HdrRecordRoute, HdrPath} {
 		n += int(s.count[id])
 	}
 	m.addrs = make([]NameAddr, 0, n)
-	m.from = b.address(HdrFrom)
-	m.to = b.address(HdrTo)
-	m.contacts = b.list(HdrContact)
-	m.routes = b.list(HdrRoute)
-	m.recordRoutes = b.list(HdrRecordRoute)
-	m.paths = b.list(HdrPath)
+	m.from = b.address(s, HdrFrom)
+	m.to = b.address(s, HdrTo)
+	m.contacts = b.list(s, HdrContact)
+	m.routes = b.list(s, HdrRoute)
+	m.recordRoutes = b.list(s, HdrRecordRoute)
+	m.paths = b.list(s, HdrPath)
 }
 
-func (b *builder) address(id HeaderID) int8 {
-	v, ok := b.value(id, true)
+func (b *builder) address(s *Scan, id HeaderID) int8 {
+	v, ok := b.value(s, id, true)
 	if !ok {
 		return -1
 	}
@@ -304,10 +306,10 @@ func (b *builder) address(id HeaderID) int8 {
 // response, a value that cannot be read is left out of the list: the other side
 // decides what to do with it, and its bytes are forwarded as they are (RFC 3261
 // §16.3 step 1 asks for no more than what the proxy itself uses).
-func (b *builder) list(id HeaderID) span {
+func (b *builder) list(s *Scan, id HeaderID) span {
 	m := b.m
 	start := len(m.addrs)
-	if b.s.count[id] == 0 {
+	if s.count[id] == 0 {
 		return span{uint16(start), uint16(start)}
 	}
 	for i := range m.headers {
@@ -327,7 +329,7 @@ func (b *builder) list(id HeaderID) span {
 				err = errTooManyValues
 			}
 			if err != nil {
-				if b.s.request {
+				if s.request {
 					b.fail("Bad "+id.String(), err)
 				}
 				break

@@ -88,8 +88,10 @@ func (s *Scan) Parse(raw string) error {
 	return s.err
 }
 
+// fail notes the first defect; one of line ends or NUL, which make it unsafe to
+// copy any line, outranks others.
 func (s *Scan) fail(err error) {
-	if s.err == nil {
+	if s.err == nil || err == errLineEnd || err == errNUL {
 		s.err = err
 	}
 }

@@ -166,7 +166,7 @@ func sipURI(u URI) sip.Uri {
 	if !u.IsSIP() {
 		var uri sip.Uri
 		// The only error is a URI without scheme, which ours are not.
-		_ = sip.ParseUri(u.raw, &uri)
+		_ = sip.ParseUri(u.String(), &uri)
 		return uri
 	}
 	uri := sip.Uri{

@@ -165,11 +165,27 @@ func hostAddr(host string) (netip.Addr, bool) {
 	return addr, err == nil
 }
 
-// String returns the URI as written.
-func (u URI) String() string { return u.raw }
+// String returns the URI as written. Of a URI that was not parsed it returns the
+// parts put together, unchecked.
+func (u URI) String() string {
+	if u.raw != "" || u.Scheme == "" {
+		return u.raw
+	}
+	user, port := u.User, u.Port
+	if u.Password != "" {
+		user += ":" + u.Password
+	}
+	if user != "" {
+		user += "@"
+	}
+	if port != "" {
+		port = ":" + port
+	}
+	return u.Scheme + ":" + u.Opaque + user + u.Host + port + u.Params + u.Headers
+}
 
 // IsZero reports whether u is no URI at all.
-func (u URI) IsZero() bool { return u.raw == "" }
+func (u URI) IsZero() bool { return u == URI{} }
 
 // IsSIP reports whether the scheme is sip or sips.
 func (u URI) IsSIP() bool { return equalFold(u.Scheme, "sip") || equalFold(u.Scheme, "sips") }
@@ -207,11 +223,12 @@ func (u URI) WithoutParams(names ...string) string {
 			hit = true
 		}
 	}
+	s := u.String()
 	if !hit {
-		return u.raw
+		return s
 	}
-	start := len(u.raw) - len(u.Headers) - len(u.Params)
-	b := append(make([]byte, 0, len(u.raw)), u.raw[:start]...)
+	start := len(s) - len(u.Headers) - len(u.Params)
+	b := append(make([]byte, 0, len(s)), s[:start]...)
 	for p := u.Params; p != ""; {
 		name, _, _, rest := cutURIParam(p)
 		keep := true
@@ -229,7 +246,10 @@ func (u URI) WithoutParams(names ...string) string {
 }
 
 // WithoutHeaders returns the URI as written, less its URI headers.
-func (u URI) WithoutHeaders() string { return u.raw[:len(u.raw)-len(u.Headers)] }
+func (u URI) WithoutHeaders() string {
+	s := u.String()
+	return s[:len(s)-len(u.Headers)]
+}
 
 // cutURIParam takes one parameter off p, which starts with ";". An empty one,
 // as from ";;", has no name.

@@ -25,7 +25,8 @@ func (u URI) Equal(v URI) bool {
 
 // hasPassword tells "user:@host" from "user@host".
 func (u URI) hasPassword() bool {
-	return u.User != "" && u.raw[len(u.Scheme)+1+len(u.User)] == ':'
+	end := len(u.Scheme) + 1 + len(u.User)
+	return u.Password != "" || u.User != "" && end < len(u.raw) && u.raw[end] == ':'
 }
 
 func equalHost(a, b string) bool {
@@ -50,8 +51,8 @@ func paramsMatch(u, v URI) bool {
 			continue
 		}
 		// Of a repeated parameter only the first one counts.
-		value, _ := u.Param(Unescape(name))
-		other, ok := v.Param(Unescape(name))
+		value, _ := u.Param(name)
+		other, ok := v.Param(name)
 		switch {
 		case ok && !equalUnits(value, other, true):
 			return false
