@@ -106,18 +106,17 @@ func cutParam(s string) (name, value, rest string, ok bool) {
 
 // cutQuoted cuts a quoted-string off the front of s and undoes its quoted-pairs.
 func cutQuoted(s string) (value, rest string, ok bool) {
-	escaped := false
+	if i := strings.IndexByte(s[1:], '"'); i < 0 {
+		return "", "", false
+	} else if strings.IndexByte(s[1:i+1], '\\') < 0 {
+		return s[1 : i+1], s[i+2:], true
+	}
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
 		case '\\':
-			escaped = true
 			i++
 		case '"':
-			value = s[1:i]
-			if escaped {
-				value = unescapePairs(value)
-			}
-			return value, s[i+1:], true
+			return unescapePairs(s[1:i]), s[i+1:], true
 		}
 	}
 	return "", "", false
@@ -139,27 +138,27 @@ func unescapePairs(s string) string {
 func (c *credentials) store(name, value string) (ok bool) {
 	var bit uint16
 	switch {
-	case strings.EqualFold(name, "username"):
+	case is(name, "username"):
 		bit, c.username = hasUsername, value
-	case strings.EqualFold(name, "realm"):
+	case is(name, "realm"):
 		bit, c.realm = hasRealm, value
-	case strings.EqualFold(name, "nonce"):
+	case is(name, "nonce"):
 		bit, c.nonce = hasNonce, value
-	case strings.EqualFold(name, "uri"):
+	case is(name, "uri"):
 		bit, c.uri = hasURI, value
-	case strings.EqualFold(name, "response"):
+	case is(name, "response"):
 		bit, c.response = hasResponse, value
-	case strings.EqualFold(name, "algorithm"):
+	case is(name, "algorithm"):
 		bit, c.algorithm = hasAlgorithm, value
-	case strings.EqualFold(name, "qop"):
+	case is(name, "qop"):
 		bit, c.qop = hasQop, value
-	case strings.EqualFold(name, "nc"):
+	case is(name, "nc"):
 		bit, c.nc = hasNC, value
-	case strings.EqualFold(name, "cnonce"):
+	case is(name, "cnonce"):
 		bit, c.cnonce = hasCnonce, value
-	case strings.EqualFold(name, "userhash"):
+	case is(name, "userhash"):
 		bit, c.userhash = hasUserhash, strings.EqualFold(value, "true")
-	case strings.EqualFold(name, "username*"):
+	case is(name, "username*"):
 		bit, c.extName = hasExtName, true
 	default:
 		return true
@@ -168,6 +167,9 @@ func (c *credentials) store(name, value string) (ok bool) {
 	c.set |= bit
 	return ok
 }
+
+// is compares names of parameters. Most differ in length already.
+func is(name, want string) bool { return len(name) == len(want) && strings.EqualFold(name, want) }
 
 // check looks whether the parameters fit together and fills algo and nonceUses.
 // It returns why not, for the response.
@@ -259,6 +261,9 @@ func skipLWS(s string) string {
 func isLWS(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 func isTokenChar(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-		strings.IndexByte("-.!%*_+`'~", c) >= 0
+	switch c {
+	case '-', '.', '!', '%', '*', '_', '+', '`', '\'', '~':
+		return true
+	}
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
