@@ -124,27 +124,37 @@ func (a *application) stale(i int) bool {
 
 // retransmitted reports whether the Record already holds this very request.
 // Then it is answered again and changes nothing; we keep no transaction to
-// absorb it. As a REGISTER is atomic, one contact tells for all.
+// absorb it. Of two contacts that are one device only the later one is found.
 func (a *application) retransmitted(res *Result) bool {
+	held := make([]bool, len(a.bindings))
+	for pi := range a.plans {
+		for i := range a.bindings {
+			b := &a.bindings[i]
+			held[i] = held[i] || a.stale(i) && b.CSeq == a.in.CSeq && a.repeats(&a.plans[pi], b)
+		}
+	}
+	var again Result
 	for pi := range a.plans {
 		pl := &a.plans[pi]
 		if pl.remove() {
 			continue
 		}
-		for i := range a.bindings {
-			if b := &a.bindings[i]; a.stale(i) && b.CSeq == a.in.CSeq && a.repeats(pl, b) {
-				res.Retransmission = true
-				a.carry(pl, b, res)
-				break
-			}
+		i := slices.IndexFunc(a.bindings, func(b usrloc.Binding) bool { return a.policy.sameDevice(a.in, pl, &b) != noMatch })
+		if i < 0 || !held[i] {
+			return false
 		}
+		a.carry(pl, &a.bindings[i], &again)
 	}
-	return res.Retransmission
+	if again.Retransmission = len(again.Carried) > 0; again.Retransmission {
+		again.Path = res.Path
+		*res = again
+	}
+	return again.Retransmission
 }
 
 // repeats reports whether pl asks for what b holds already.
 func (a *application) repeats(pl *plan, b *usrloc.Binding) bool {
-	return b.Contact == pl.contact.URI && b.Params == pl.contact.Params && b.Q == pl.q && b.Flow == a.in.Flow &&
+	return !pl.remove() && b.Contact == pl.contact.URI && b.Params == pl.contact.Params && b.Q == pl.q && b.Flow == a.in.Flow &&
 		slices.Equal(b.Path, a.policy.storedPath(a.in))
 }
 
