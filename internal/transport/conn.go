@@ -121,10 +121,13 @@ func (c *conn) run() {
 // A reader reads one connection.
 type reader struct {
 	*conn
-	buf    []byte
-	used   int       // bytes of buf that are read and not consumed
-	since  time.Time // when the first of them came
-	silent bool      // an accepted connection that has not sent a message yet
+	buf  []byte
+	used int // bytes of buf that are read and not consumed
+	// partial says that they are the start of a message, since when it began. A
+	// single CRLF is none: it may be a whole pong, or half of a keep-alive.
+	partial bool
+	since   time.Time
+	silent  bool // an accepted connection that has not sent a message yet
 }
 
 func (r *reader) run() error {
@@ -136,16 +139,13 @@ func (r *reader) run() error {
 		if n > 0 {
 			now := time.Now()
 			r.seen.Store(int64(now.Sub(r.born)))
-			if r.used == 0 {
-				r.since = now
-			}
 			r.used += n
 			if err := r.consume(now); err != nil {
 				return err
 			}
 		}
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && (r.used > 0 || r.silent):
+		case errors.Is(err, os.ErrDeadlineExceeded) && (r.partial || r.silent):
 			return ErrSlow
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return ErrIdle
@@ -162,7 +162,7 @@ func (r *reader) run() error {
 // own, which further bytes do not move, so that one byte a second gains nothing.
 func (r *reader) deadline() time.Time {
 	switch {
-	case r.used > 0:
+	case r.partial:
 		return r.since.Add(r.t.opts.MessageTimeout)
 	case r.silent:
 		return r.born.Add(r.t.opts.HandshakeTimeout)
@@ -195,10 +195,11 @@ func (r *reader) consume(now time.Time) error {
 			r.t.opts.Handler.Receive(r.flow, msg)
 		}
 	}
-	if off > 0 {
-		r.used = copy(r.buf, r.buf[off:r.used])
+	if off > 0 || !r.partial {
 		r.since = now
 	}
+	r.used = copy(r.buf, r.buf[off:r.used])
+	r.partial = !blank(r.buf[:r.used])
 	return nil
 }
 

@@ -61,7 +61,11 @@ func (t *seenTable) mark(listener int, remote netip.AddrPort, now time.Time) {
 			}
 			return
 		}
-		if age := w & (1<<32 - 1); age < oldest { // A free word is oldest of all.
+		if w == 0 { // A set fills from its start: the rest is free too.
+			victim = i
+			break
+		}
+		if age := w & (1<<32 - 1); age < oldest {
 			victim, oldest = i, age
 		}
 	}
