@@ -91,6 +91,9 @@ func (q *Queue) newClient(f flow.Flow, wire []byte, u ClientUser) (*Client, erro
 // Flow returns the flow on which the request was sent.
 func (c *Client) Flow() flow.Flow { return c.f }
 
+// Queue returns the queue on which everything about the request must be done.
+func (c *Client) Queue() *Queue { return c.q }
+
 // Message returns the request as it was sent.
 func (c *Client) Message() *sipmsg.Message { return c.m }
 
@@ -147,9 +150,8 @@ func (c *Client) step(ev event, m *sipmsg.Message) {
 	if was.undecided() && !st.next.undecided() {
 		c.q.layer.decide()
 	}
-	if was == ivcProceeding && ev == evExpire {
-		c.failure = ErrTimerC
-		c.q.layer.metrics.timeouts.WithLabelValues("c").Inc()
+	if ev == evExpire {
+		c.timedOut(was)
 	}
 	if st.do&doQuiet != 0 {
 		c.q.timers.stop(&c.repeat)
@@ -179,6 +181,24 @@ func (c *Client) step(ev event, m *sipmsg.Message) {
 	if st.do&doFail != 0 && c.reports(ev) {
 		c.user.Failed(c, c.failure)
 	}
+}
+
+// timedOut notes which timer ended the state was.
+func (c *Client) timedOut(was state) {
+	name := ""
+	switch was {
+	case ivcCalling, ivcGivenUp:
+		name = "b"
+	case ivcProceeding:
+		name, c.failure = "c", ErrTimerC
+	case ivcCancelled:
+		name = "cancel"
+	case nicTrying, nicProceeding:
+		name = "f"
+	default: // The transaction had its final response.
+		return
+	}
+	c.q.layer.metrics.timeouts.WithLabelValues(name).Inc()
 }
 
 // reports says whether the user hears of an event.
@@ -272,9 +292,12 @@ func (c *Client) gone() {
 
 // flowClosed fails the transactions that waited for a response on f.
 func (q *Queue) flowClosed(f flow.Flow) {
-	var next *Client
-	for c := q.flows.head(f); c != nil; c = next {
-		next = c.next
+	// Listed first: a user that is told of a failure may start new requests.
+	var affected []*Client
+	for c := q.flows.head(f); c != nil; c = c.next {
+		affected = append(affected, c)
+	}
+	for _, c := range affected {
 		// A guard of its own for each: a panic must not spare the others.
 		q.finish(&item{fn: func() {
 			c.failure = fmt.Errorf("%w: %s closed", ErrTransport, f)

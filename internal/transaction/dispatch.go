@@ -118,7 +118,7 @@ func (q *Queue) refuse(f flow.Flow, m *sipmsg.Message, r sipmsg.Reply) {
 		r.ToTag = q.layer.tag(m)
 	}
 	q.scratch = m.AppendReply(q.scratch[:0], r)
-	q.respond(f, m, q.scratch)
+	q.layer.respond(f, m, q.scratch)
 }
 
 // unavailable answers that the whole server takes no more requests.

@@ -71,7 +71,7 @@ func onNISTrying(ev event) step {
 	case evTrying, evRepeat:
 		// evRepeat: RFC 4320 §4.1 requires a 100 when the client's Timer E has
 		// reached T2 and nothing else was sent.
-		return step{nisProceeding, doSend, keep}
+		return step{nisProceeding, doSend | doQuiet, keep}
 	case evSuccess, evFailure:
 		return step{nisCompleted, doSend | doQuiet, limitJ}
 	case evExpire:
@@ -89,7 +89,7 @@ func onNISProceeding(ev event) step {
 	case evTrying:
 		return step{nisProceeding, doSend, keep}
 	case evSuccess, evFailure:
-		return step{nisCompleted, doSend | doQuiet, limitJ}
+		return step{nisCompleted, doSend, limitJ}
 	case evExpire:
 		return step{next: terminated}
 	default:

@@ -128,3 +128,17 @@ func (l *Layer) Busy(f flow.Flow, callID string) bool {
 	q, slot := l.place(callID)
 	return q.busy[slot].Load() != 0
 }
+
+// Refuse answers a request that arrived on f without making a transaction of it,
+// such as one that is too damaged to be received. The answer to a copy of the
+// request is the same, and the ACK to it is absorbed. ACKs and responses are not
+// answered.
+func (l *Layer) Refuse(f flow.Flow, m *sipmsg.Message, r sipmsg.Reply) {
+	if !m.IsRequest() || m.Method() == "ACK" {
+		return
+	}
+	if r.ToTag == "" {
+		r.ToTag = l.tag(m)
+	}
+	l.respond(f, m, m.AppendReply(nil, r))
+}

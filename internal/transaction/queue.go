@@ -227,8 +227,11 @@ func (q *Queue) recovered() {
 		return
 	}
 	q.layer.metrics.panics.Inc()
-	q.layer.o.Logger.LogAttrs(context.Background(), slog.LevelError, "panic in a transaction user",
-		slog.Any("err", cause), slog.String("stack", string(debug.Stack())))
+	attrs := []slog.Attr{slog.Any("err", cause), slog.String("stack", string(debug.Stack()))}
+	if s != nil {
+		attrs = append(attrs, slog.String("call_id", s.m.CallID()), slog.String("method", s.m.Method()))
+	}
+	q.layer.o.Logger.LogAttrs(context.Background(), slog.LevelError, "panic in a transaction user", attrs...)
 	if s != nil && !s.Done() {
 		q.later = append(q.later, func() { s.Reply(sipmsg.Reply{Code: 500}) })
 	}

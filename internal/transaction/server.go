@@ -256,15 +256,15 @@ func (s *Server) resend() {
 // send puts a response on the wire. A failure changes nothing (RFC 6026 §8.8).
 func (s *Server) send(wire []byte) {
 	if wire != nil {
-		s.q.respond(s.f, s.m, wire)
+		s.q.layer.respond(s.f, s.m, wire)
 	}
 }
 
 // respond sends a response to the request m, which arrived on f.
-func (q *Queue) respond(f flow.Flow, m *sipmsg.Message, wire []byte) {
-	if err := q.layer.o.Sender.Send(responseFlow(f, m.TopVia()), wire); err != nil {
-		q.layer.metrics.sendErrors.Inc()
-		q.layer.debug("response not sent", slog.String("call_id", m.CallID()),
+func (l *Layer) respond(f flow.Flow, m *sipmsg.Message, wire []byte) {
+	if err := l.o.Sender.Send(responseFlow(f, m.TopVia()), wire); err != nil {
+		l.metrics.sendErrors.Inc()
+		l.debug("response not sent", slog.String("call_id", m.CallID()),
 			slog.String("method", m.Method()), slog.Any("err", err))
 	}
 }
