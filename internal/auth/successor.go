@@ -10,7 +10,7 @@ func (a *Authenticator) Successor(o Options) (*Authenticator, error) {
 	}
 	return &Authenticator{
 		o:        o,
-		nonces:   a.nonces.withTTL(o.NonceTTL),
+		nonces:   newNonces(a.nonces.key, o.NonceTTL),
 		replays:  a.replays,
 		peers:    newPeers(o.Trusted),
 		failures: NewLimiter(o.Failures),

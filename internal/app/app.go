@@ -1,0 +1,269 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"reveille/configs"
+	"reveille/internal/admin"
+	"reveille/internal/event"
+	"reveille/internal/proxy"
+	"reveille/internal/transaction"
+	"reveille/internal/transport"
+	"reveille/internal/wake"
+	"reveille/purr"
+	"reveille/push"
+	"reveille/registrar"
+	"reveille/usrloc"
+)
+
+// Options are what an App needs besides its configuration.
+type Options struct {
+	// Config is complete and checked, as configs.Load returns it.
+	Config *configs.Config
+	// Logger takes the log lines; nil discards.
+	Logger *slog.Logger
+	// Sink takes every event, besides the log; nil: nobody does.
+	Sink event.Sink
+	// Network is where the sockets come from; nil means the machine's.
+	Network transport.Network
+}
+
+// An App is a server. Its methods are safe for concurrent use.
+type App struct {
+	log       *slog.Logger
+	registry  *prometheus.Registry
+	sink      event.Sink
+	store     *usrloc.Memory
+	keys      *purr.Keyring
+	pushes    *push.Dispatcher
+	waker     *wake.Waker
+	gate      *gate
+	registrar *registrar.Registrar
+	refresher *registrar.Refresher
+	proxy     *proxy.Proxy
+	layer     *transaction.Layer
+	transport *transport.Transport
+	admin     *admin.Server
+
+	ready atomic.Bool
+	// background ends with stopped; running waits for what runs in it.
+	background context.Context
+	running    sync.WaitGroup
+
+	mu       sync.Mutex // guards the fields below
+	config   *configs.Config
+	senders  *senders
+	cleanups []cleanup // run last in, first out
+	stopped  bool
+}
+
+// A cleanup undoes one step of New or Start.
+type cleanup struct {
+	name string
+	fn   func(context.Context) error
+}
+
+// errNotReady is what /readyz says while the server starts or stops.
+var errNotReady = errors.New("not serving")
+
+// New builds the server and binds its sockets. If it fails, nothing stays
+// behind.
+func New(o Options) (_ *App, err error) {
+	if o.Config == nil {
+		return nil, errors.New("app: Config is required")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &App{log: o.Logger, config: o.Config, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Stop(context.Background()))
+		}
+	}()
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.sink = event.NewLog(o.Logger.With("component", "events"))
+	if o.Sink != nil {
+		a.sink = event.Fan{a.sink, o.Sink}
+	}
+	var stop context.CancelFunc
+	a.background, stop = context.WithCancel(context.Background())
+	a.onStop("background", func(context.Context) error {
+		stop()
+		a.running.Wait()
+		return nil
+	})
+	a.store = usrloc.NewMemory(storeOptions(o.Config, a.registry))
+	a.onStop("store", func(context.Context) error { return a.store.Close() })
+	if err := a.buildPush(); err != nil {
+		return nil, err
+	}
+	if err := a.buildSIP(o.Network); err != nil {
+		return nil, err
+	}
+	if addr := o.Config.HTTP.Addr; addr != "" {
+		a.admin, err = admin.New(admin.Options{Addr: addr, Gatherer: a.registry, Ready: a.readiness, Logger: a.component("http")})
+		if err != nil {
+			return nil, fmt.Errorf("http.addr: %w", err)
+		}
+		a.onStop("http", a.admin.Stop)
+	}
+	return a, nil
+}
+
+// buildPush makes what wakes phones.
+func (a *App) buildPush() (err error) {
+	cfg := a.config.Push
+	if a.keys, err = loadKeys(cfg.PURR, time.Now()); err != nil {
+		return err
+	}
+	if a.senders, err = newSenders(a.background, cfg, nil); err != nil {
+		return err
+	}
+	a.pushes, err = push.NewDispatcher(push.Options{Apps: a.senders.apps(), Logger: a.component("push"), Registerer: a.registry})
+	if err != nil {
+		return errors.Join(err, a.senders.close())
+	}
+	a.onStop("push", a.pushes.Close)
+	a.waker = wake.New(a.pushes, a.store, a.sink, a.component("wake"))
+	a.refresher, err = registrar.NewRefresher(refresherOptions(cfg, registrar.RefresherOptions{
+		Store: a.store, Waker: a.waker, Sink: a.sink, Logger: a.component("refresher"), Registerer: a.registry,
+	}))
+	return err
+}
+
+// buildSIP makes the way of a message through the server, from the top down:
+// the sockets come last, and nothing is received before Start.
+func (a *App) buildSIP(network transport.Network) (err error) {
+	cfg := a.config
+	in := &inlet{log: a.component("inlet"), metrics: newMetrics(a.registry), sink: a.sink}
+	o := transportOptions(cfg)
+	o.Network, o.Handler, o.Logger, o.Registerer = network, in, a.component("transport"), a.registry
+	if a.transport, err = transport.New(o); err != nil {
+		return err
+	}
+	a.onStop("transport", a.transport.Stop)
+	in.transport = a.transport
+	if a.gate, err = newGate(cfg, a.transport, a.sink, a.registry); err != nil {
+		return err
+	}
+	policy, err := registrarPolicy(cfg, a.pushes, a.keys)
+	if err != nil {
+		return err
+	}
+	a.registrar, err = registrar.New(registrar.Options{
+		Store: a.store, Policy: policy, Sink: a.sink, Logger: a.component("registrar"), Registerer: a.registry,
+	})
+	if err != nil {
+		return err
+	}
+	po, err := a.proxyOptions(cfg)
+	if err != nil {
+		return err
+	}
+	if a.proxy, err = proxy.New(po); err != nil {
+		return err
+	}
+	a.layer = transaction.New(transaction.Options{
+		Sender: a.transport, User: &user{app: a, metrics: in.metrics}, MaxTransactions: cfg.Limits.Transactions,
+		TimerC: cfg.Proxy.TimerC, Logger: a.component("transaction"), Registerer: a.registry,
+	})
+	in.layer = a.layer
+	return nil
+}
+
+func (a *App) component(name string) *slog.Logger { return a.log.With("component", name) }
+
+// onStop registers what undoes the step just taken. It is called by New and
+// Start only.
+func (a *App) onStop(name string, fn func(context.Context) error) {
+	a.cleanups = append(a.cleanups, cleanup{name, fn})
+}
+
+// Start begins to serve. It is called once.
+func (a *App) Start() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stopped {
+		return errors.New("app: stopped")
+	}
+	a.layer.Start()
+	// Requests under way end, with their answers sent, before the sockets do.
+	a.onStop("transactions", a.layer.Stop)
+	a.running.Go(func() { a.refresher.Run(a.background) })
+	a.running.Go(func() { a.rotateKeys(a.background) })
+	if a.admin != nil {
+		a.admin.Start()
+	}
+	a.transport.Start()
+	a.ready.Store(true)
+	return nil
+}
+
+// rotateKeys changes the sealing key daily. Without a key file only the memory
+// of this process holds the keys.
+func (a *App) rotateKeys(ctx context.Context) {
+	var save func([]purr.Key) error
+	if path := string(a.config.Push.PURR.KeyFile); path != "" {
+		save = func(keys []purr.Key) error { return purr.Save(path, keys) }
+	}
+	if err := (purr.Schedule{}).Run(ctx, a.keys, save, a.component("purr")); !errors.Is(err, context.Canceled) {
+		a.log.Error("change the sealing keys", "err", err)
+	}
+}
+
+func (a *App) readiness() error {
+	if a.ready.Load() {
+		return nil
+	}
+	return errNotReady
+}
+
+// Stop refuses new work, lets requests under way finish until ctx ends, and
+// releases everything. It may be called again and from any goroutine.
+func (a *App) Stop(ctx context.Context) error {
+	a.mu.Lock()
+	if a.stopped {
+		a.mu.Unlock()
+		return nil
+	}
+	a.stopped = true
+	cleanups := a.cleanups
+	a.mu.Unlock()
+	a.ready.Store(false)
+	var errs []error
+	for i := len(cleanups) - 1; i >= 0; i-- {
+		if err := cleanups[i].fn(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", cleanups[i].name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Addr returns the bound address of the SIP listener with that name, nil if
+// there is none.
+func (a *App) Addr(listener string) net.Addr { return a.transport.Addr(listener) }
+
+// HTTPAddr returns the bound address of the HTTP listener, nil if there is none.
+func (a *App) HTTPAddr() net.Addr {
+	if a.admin == nil {
+		return nil
+	}
+	return a.admin.Addr()
+}
+
+// Parked returns how many requests wait for a phone at this moment.
+func (a *App) Parked() int { return a.proxy.Parked() }
+
+// Store is the location service.
+func (a *App) Store() usrloc.Store { return a.store }

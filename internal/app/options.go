@@ -1,0 +1,229 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"reveille/configs"
+	"reveille/flow"
+	"reveille/internal/auth"
+	"reveille/internal/proxy"
+	"reveille/internal/sipmsg"
+	"reveille/internal/transport"
+	"reveille/purr"
+	"reveille/push"
+	"reveille/registrar"
+	"reveille/usrloc"
+)
+
+// This file translates the configuration into the Options of each room, which
+// know nothing of configs.
+
+func storeOptions(cfg *configs.Config, r prometheus.Registerer) usrloc.MemoryOptions {
+	return usrloc.MemoryOptions{MaxBindings: cfg.Limits.Bindings, MaxWatches: cfg.Limits.Watches, Registerer: r}
+}
+
+// Warnings returns what is legal in a configuration but unlikely to be meant,
+// as far as the rooms can tell.
+func Warnings(cfg *configs.Config) []string { return transport.Warnings(transportOptions(cfg)) }
+
+func transportOptions(cfg *configs.Config) transport.Options {
+	t := cfg.Transport
+	o := transport.Options{
+		Node: cfg.Node.ID, MaxConns: t.MaxConns, MaxConnsPerSource: t.MaxConnsPerSource, MaxMessage: t.MaxMessage,
+		IdleTimeout: t.IdleTimeout, KeepAlive: t.KeepAlive, UserTimeout: t.UserTimeout, WriteTimeout: t.WriteTimeout, FlowFresh: t.FlowFresh,
+	}
+	for _, l := range cfg.Listen {
+		// configs accepts no other names.
+		tp, _ := flow.ParseTransport(string(l.Transport))
+		o.Listeners = append(o.Listeners, transport.ListenerOptions{
+			Name: l.Name, Transport: tp, Addr: l.Addr, Advertise: l.Advertise, Sockets: l.Sockets,
+		})
+	}
+	for _, r := range t.Rules {
+		o.Rules = append(o.Rules, transport.Rule{Prefix: r.Prefix, Listener: r.Listener})
+	}
+	return o
+}
+
+func refresherOptions(cfg configs.Push, o registrar.RefresherOptions) registrar.RefresherOptions {
+	o.RetryMin, o.RetryMax, o.Retries = cfg.Refresh.Backoff.Min, cfg.Refresh.Backoff.Max, cfg.Refresh.Retries
+	return o
+}
+
+func registrarPolicy(cfg *configs.Config, waking registrar.Waking, keys *purr.Keyring) (registrar.Policy, error) {
+	p := registrar.DefaultPolicy(cfg.Domains...)
+	r := cfg.Registrar
+	p.DefaultExpires, p.MinExpires, p.MaxExpires = r.Expires.Default, r.Expires.Min, r.Expires.Max
+	if r.Expires.MinMode == configs.Reject {
+		p.ShortExpires = registrar.Reject
+	}
+	p.JitterTime, p.JitterPercent = r.Expires.Jitter.Time, r.Expires.Jitter.Percent
+	p.DefaultQ = usrloc.Q(r.DefaultQ*1000 + 0.5)
+	p.MaxContacts, p.OverflowStatus, p.RetryAfter = r.MaxContacts, int(r.OverflowStatus), r.RetryAfter
+	if r.Overflow == configs.ReplaceOldest {
+		p.Overflow = registrar.ReplaceOldest
+	}
+	p.MaxUser, p.MaxDomain, p.MaxAOR, p.MaxContact = cfg.Limits.UsernameLen, cfg.Limits.DomainLen, cfg.Limits.AORLen, cfg.Limits.ContactLen
+	var err error
+	if p.Match, p.MatchParam, err = match(r.Match); err != nil {
+		return p, err
+	}
+	if !cfg.Push.Enabled {
+		return p, nil
+	}
+	p.Push.Waking = waking
+	if cfg.Push.PURR.Enabled {
+		p.Push.PURR = keys
+	}
+	p.Push.MaxExpires, p.Push.Lead, p.Push.PNSReg = cfg.Push.Expires.Max, cfg.Push.TriggerInterval, cfg.Push.PNSRegInterval
+	// RFC 8599 §5.6.1.1: a binding must not end before its refresh push can be
+	// sent; a second is the least that a lifetime can be longer by.
+	p.Push.MinExpires = max(p.Push.MinExpires, p.Push.Lead+time.Second)
+	p.Push.Unsupported = registrar.AcceptWithoutPush
+	if cfg.Push.Unsupported == configs.RejectPush {
+		p.Push.Unsupported = registrar.RejectUnsupported
+	}
+	return p, nil
+}
+
+func match(s string) (registrar.Match, string, error) {
+	const param = "param:"
+	switch {
+	case s == "contact":
+		return registrar.MatchURI, "", nil
+	case s == "contact_callid":
+		return registrar.MatchURICallID, "", nil
+	case len(s) > len(param) && s[:len(param)] == param:
+		return registrar.MatchParameter, s[len(param):], nil
+	}
+	return 0, "", fmt.Errorf("registrar.match: %q is none of contact, contact_callid, param:NAME", s)
+}
+
+// proxyOptions needs the rooms below the proxy to be built.
+func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
+	o := proxy.Options{
+		Store: a.store, Flows: a.transport, Waker: a.waker, Gate: a.gate, Keys: a.keys,
+		Domains: cfg.Domains, Known: a.gate.known,
+		Waits: proxy.Waits{
+			Invite: cfg.Push.Wait.Invite.Default, Provider: map[string]time.Duration{"webpush": cfg.Push.Wait.Invite.WebPush},
+			Message: cfg.Push.Wait.Message, InDialog: cfg.Push.Wait.InDialog, Silent: cfg.Push.SilentWait,
+		},
+		MaxParked: cfg.Limits.Parked, MaxParkedPerAOR: cfg.Limits.ParkedPerAOR,
+		MaxForwards: cfg.Proxy.MaxForwards, NoRecordRoute: !cfg.Proxy.RecordRoute,
+		Sink: a.sink, Logger: a.component("proxy"), Registerer: a.registry,
+	}
+	policies := cfg.Push.Policy
+	o.Policy = func(provider, _ string) proxy.Mode {
+		// configs accepts no other names.
+		mode, _ := proxy.ParseMode(string(policies.For(provider)))
+		return mode
+	}
+	for _, r := range cfg.Proxy.Routes {
+		route, err := proxyRoute(r, cfg.Domains)
+		if err != nil {
+			return o, err
+		}
+		o.Routes = append(o.Routes, route...)
+	}
+	return o, nil
+}
+
+// proxyRoute translates a route. Without a domain it is for the own domains.
+func proxyRoute(r configs.Route, own []string) ([]proxy.Route, error) {
+	u, err := sipmsg.ParseURI(r.To)
+	if err != nil {
+		return nil, fmt.Errorf("proxy.routes[%s].to: %w", r.Name, err)
+	}
+	addr, ok := u.HostAddr()
+	if !ok {
+		return nil, fmt.Errorf("proxy.routes[%s].to: %s is no IP address; names are not resolved yet", r.Name, u.Host)
+	}
+	t := flow.UDP
+	if name, has := u.Param("transport"); has {
+		if t, ok = flow.ParseTransport(name); !ok || t > flow.TCP {
+			return nil, fmt.Errorf("proxy.routes[%s].to: transport %q is none of udp, tcp", r.Name, name)
+		}
+	}
+	port := u.PortNum()
+	if port == 0 {
+		port = transport.DefaultPort(t)
+	}
+	domains := []string{r.Domain}
+	if r.Domain == "" {
+		domains = own
+	}
+	var out []proxy.Route
+	for _, d := range domains {
+		out = append(out, proxy.Route{Name: r.Name, Domain: d, Prefix: r.Prefix, Transport: t, NextHop: netip.AddrPortFrom(addr, port)})
+	}
+	return out, nil
+}
+
+// authOptions reads the users; everything that can fail does so here, before
+// anything in use is touched.
+func authOptions(cfg *configs.Config) (auth.Options, error) {
+	a := cfg.Auth
+	o := auth.Options{
+		Realm: cfg.Realm(), Domains: map[string]string{}, NonceTTL: a.NonceTTL,
+		Failures: auth.LimitOptions{Rate: float64(a.Limit.PerSource) / 60, Burst: a.Limit.Burst},
+	}
+	for _, d := range cfg.Domains {
+		o.Domains[d] = ""
+	}
+	for _, name := range a.Algorithms {
+		alg, ok := auth.ParseAlgorithm(string(name))
+		if !ok {
+			return o, fmt.Errorf("auth.algorithms: %q is unknown", name)
+		}
+		o.Algorithms = append(o.Algorithms, alg)
+	}
+	for _, t := range a.Trusted {
+		o.Trusted = append(o.Trusted, t.CIDR)
+	}
+	var accounts []auth.Account
+	for _, u := range a.Users {
+		account := auth.Account{Name: u.Name, Password: u.Password.Reveal(), HA1MD5: u.HA1MD5.Reveal(), HA1SHA256: u.HA1SHA256.Reveal(), Origin: "auth.users"}
+		if u.PasswordFile != "" {
+			secret, err := readSecret(u.PasswordFile)
+			if err != nil {
+				return o, err
+			}
+			account.Password = string(secret)
+		}
+		accounts = append(accounts, account)
+	}
+	if a.UsersFile != "" {
+		// The permissions were looked at when the configuration was checked.
+		more, _, err := auth.ReadFile(string(a.UsersFile))
+		if err != nil {
+			return o, err
+		}
+		accounts = append(accounts, more...)
+	}
+	users, err := auth.NewUsers(o.Realm, accounts)
+	if err != nil {
+		return o, err
+	}
+	o.Source = users
+	return o, nil
+}
+
+func loadKeys(cfg configs.PURR, now time.Time) (*purr.Keyring, error) {
+	if cfg.KeyFile == "" {
+		return purr.Generate(now), nil
+	}
+	keys, err := purr.Load(string(cfg.KeyFile), now)
+	if err != nil {
+		return nil, fmt.Errorf("push.purr.key_file: %w", err)
+	}
+	return keys, nil
+}
+
+var _ registrar.Waking = (*push.Dispatcher)(nil)
+
+var errNoCredential = errors.New("no credential")

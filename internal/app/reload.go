@@ -1,0 +1,67 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+
+	"reveille/configs"
+)
+
+// errStopped is returned by Reload after Stop.
+var errStopped = errors.New("app: stopped")
+
+// Reload takes over a configuration whose keys that need a restart are those in
+// force (configs.Merge). Everything that can fail is done before anything in use
+// is touched: on error the server goes on as it was. Credentials and users are
+// read anew even if no key changed.
+func (a *App) Reload(cfg *configs.Config) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stopped {
+		return errStopped
+	}
+	if c := configs.Compare(a.config, cfg); len(c.Restart) > 0 {
+		return fmt.Errorf("reload: %q need a restart", c.Restart)
+	}
+	rules, err := a.gate.build(cfg)
+	if err != nil {
+		return err
+	}
+	policy, err := registrarPolicy(cfg, a.pushes, a.keys)
+	if err != nil {
+		return err
+	}
+	options, err := a.proxyOptions(cfg)
+	if err != nil {
+		return err
+	}
+	senders, err := newSenders(a.background, cfg.Push, a.senders)
+	if err != nil {
+		return err
+	}
+	// From here on nothing fails but by a contradiction in the checks above.
+	if err := a.pushes.Replace(senders.apps()); err != nil {
+		return errors.Join(err, senders.closeUnless(a.senders))
+	}
+	a.senders = senders
+	if err := a.registrar.SetPolicy(policy); err != nil {
+		return err
+	}
+	if err := a.proxy.Reload(options); err != nil {
+		return err
+	}
+	a.gate.rules.Store(rules)
+	a.config = cfg
+	return nil
+}
+
+// closeUnless closes the senders that are not also in old.
+func (s *senders) closeUnless(old *senders) error {
+	var errs []error
+	for _, x := range s.list {
+		if old.find(x.app.Name, x.mark) == nil {
+			errs = append(errs, x.app.Sender.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
