@@ -201,7 +201,7 @@ type Proxy struct {
 	Fork Fork `yaml:"fork"`
 	// TimerC ends a branch that rings for too long; RFC 3261 §16.6 step 11 wants
 	// more than three minutes.
-	TimerC time.Duration `yaml:"timer_c" range:"181s..1h"`
+	TimerC time.Duration `yaml:"timer_c" range:"181s..1h" restart:"yes"`
 	// RecordRoute keeps this server in the path of dialogs, without which it
 	// cannot wake a phone inside one.
 	RecordRoute bool `yaml:"record_route"`

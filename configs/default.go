@@ -70,7 +70,7 @@ func Default() *Config {
 				InDialog: 15 * time.Second,
 			},
 			SilentWait: 8 * time.Second,
-			Policy:     WakePolicies{Default: Asleep},
+			Policy:     WakePolicies{Default: Race},
 			PURR:       PURR{Enabled: true},
 		},
 		Proxy: Proxy{

@@ -94,3 +94,23 @@ func (c *Changes) compareNamed(a, b reflect.Value, path string, restart bool) {
 		c.add(path+" (order)", restart)
 	}
 }
+
+// Merge returns next with the values of current for every key that needs a
+// restart: what a running server can take over. Neither argument is changed.
+func Merge(current, next *Config) *Config {
+	merged := *next
+	merge(reflect.ValueOf(current).Elem(), reflect.ValueOf(&merged).Elem())
+	return &merged
+}
+
+func merge(from, to reflect.Value) {
+	for i := range to.NumField() {
+		f := to.Type().Field(i)
+		switch {
+		case f.Tag.Get("restart") != "":
+			to.Field(i).Set(from.Field(i))
+		case f.Type.Kind() == reflect.Struct:
+			merge(from.Field(i), to.Field(i))
+		}
+	}
+}

@@ -144,8 +144,10 @@ type FCM struct {
 	ServiceAccountFile SecretFile `yaml:"service_account_file"`
 	// Project is the Firebase project; empty means the service account's.
 	Project string `yaml:"project"`
-	// Endpoint replaces https://fcm.googleapis.com/v1.
-	Endpoint string `yaml:"endpoint"`
+	// Endpoint replaces https://fcm.googleapis.com/v1. CAFile says whom to
+	// believe there.
+	Endpoint string   `yaml:"endpoint"`
+	CAFile   CertFile `yaml:"ca_file"`
 }
 
 // WebPush is a key for browsers' push services (RFC 8030, RFC 8292).

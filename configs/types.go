@@ -117,13 +117,15 @@ func (Unsupported) values() []string { return []string{string(RejectPush), strin
 type WakePolicy string
 
 // Always pushes and waits even if the flow looks alive, Asleep only if it does
-// not.
+// not. Race calls a phone that looks alive at once and pushes too if nothing
+// comes back.
 const (
 	Always WakePolicy = "always"
 	Asleep WakePolicy = "asleep"
+	Race   WakePolicy = "race"
 )
 
-func (WakePolicy) values() []string { return []string{string(Always), string(Asleep)} }
+func (WakePolicy) values() []string { return []string{string(Always), string(Asleep), string(Race)} }
 
 // Environment is one of Apple's two push services.
 type Environment string

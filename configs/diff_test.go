@@ -1,0 +1,151 @@
+package configs
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestCompare(t *testing.T) {
+	app := func(name, param string) App { return App{Name: name, Param: param, FCM: &FCM{Project: "p"}} }
+	tests := []struct {
+		name   string
+		before func(*Config)
+		after  func(*Config)
+		want   Changes
+	}{
+		{name: "nothing"},
+		{
+			name: "scalars of both kinds",
+			after: func(c *Config) {
+				c.Push.SilentWait = time.Second
+				c.HTTP.Addr = ""
+				c.Transport.MaxConns = 1
+				c.Log = Log{Level: Debug, Format: JSON}
+			},
+			want: Changes{Reload: []string{"push.silent_wait", "log.level"}, Restart: []string{"transport.max_conns", "http.addr", "log.format"}},
+		},
+		{
+			name:   "an app changed, one gone, one new",
+			before: func(c *Config) { c.Push.Apps = []App{app("ios", "a"), app("old", "b")} },
+			after:  func(c *Config) { c.Push.Apps = []App{app("ios", "x"), app("new", "b")} },
+			want:   Changes{Reload: []string{"push.apps[ios].param", "push.apps[new]", "push.apps[old]"}},
+		},
+		{
+			name:   "only the order of apps, which decides who takes a push",
+			before: func(c *Config) { c.Push.Apps = []App{app("a", "a"), app("b", "b")} },
+			after:  func(c *Config) { c.Push.Apps = []App{app("b", "b"), app("a", "a")} },
+			want:   Changes{Reload: []string{"push.apps (order)"}},
+		},
+		{
+			name:   "another kind of credential",
+			before: func(c *Config) { c.Push.Apps = []App{app("a", "a")} },
+			after: func(c *Config) {
+				c.Push.Apps = []App{{Name: "a", Param: "a", Webhook: &Webhook{Secret: "s"}}}
+			},
+			want: Changes{Reload: []string{"push.apps[a].fcm", "push.apps[a].webhook"}},
+		},
+		{
+			name:   "inside a credential",
+			before: func(c *Config) { c.Push.Apps = []App{app("a", "a")} },
+			after: func(c *Config) {
+				c.Push.Apps = []App{app("a", "a")}
+				c.Push.Apps[0].FCM.Project = "q"
+			},
+			want: Changes{Reload: []string{"push.apps[a].fcm.project"}},
+		},
+		{
+			name:  "a password, by name only",
+			after: func(c *Config) { c.Auth.Users = []User{{Name: "alice", Password: "secret"}} },
+			want:  Changes{Reload: []string{"auth.users[alice]"}},
+		},
+		{
+			name:  "a listener",
+			after: func(c *Config) { c.Listen[0].Addr = "127.0.0.1:5070" },
+			want:  Changes{Restart: []string{"listen[udp].addr"}},
+		},
+		{
+			name: "lists and maps of values",
+			after: func(c *Config) {
+				c.Domains, c.Push.Policy.Providers = []string{"x"}, map[string]WakePolicy{"a": Always}
+			},
+			want: Changes{Reload: []string{"domains", "push.policy.providers"}},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a, b := Default(), Default()
+			if tt.before != nil {
+				tt.before(a)
+				tt.before(b)
+			}
+			if tt.after != nil {
+				tt.after(b)
+			}
+			got := Compare(a, b)
+			if d := cmp.Diff(tt.want, got); d != "" {
+				t.Errorf("Compare (-want +got):\n%s", d)
+			}
+			if want := len(tt.want.Reload)+len(tt.want.Restart) == 0; got.Empty() != want {
+				t.Errorf("Empty() = %t, want %t", got.Empty(), want)
+			}
+			// What a reload takes over is all of the difference that it may.
+			rest := Compare(Merge(a, b), b)
+			if d := cmp.Diff(Changes{Restart: tt.want.Restart}, rest); d != "" {
+				t.Errorf("after Merge there still differ (-want +got):\n%s", d)
+			}
+			if applied := Compare(a, Merge(a, b)); len(applied.Restart) > 0 {
+				t.Errorf("Merge took over %v, which needs a restart", applied.Restart)
+			}
+		})
+	}
+}
+
+// TestTags checks the struct tags that the loader trusts: Merge, for one, does
+// not look for restart tags inside lists.
+func TestTags(t *testing.T) {
+	var visit func(typ reflect.Type, path string, inList bool)
+	visit = func(typ reflect.Type, path string, inList bool) {
+		if typ.Kind() == reflect.Slice || typ.Kind() == reflect.Pointer {
+			typ, inList = typ.Elem(), true
+		}
+		if typ.Kind() != reflect.Struct || isScalar(typ) {
+			return
+		}
+		seen := map[string]bool{}
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			key := f.Tag.Get("yaml")
+			at := join(path, key)
+			if key == "" || seen[key] {
+				t.Errorf("%s.%s: key %q is empty or comes twice", path, f.Name, key)
+			}
+			seen[key] = true
+			if inList && f.Tag.Get("restart") != "" {
+				t.Errorf("%s: a restart tag inside a list has no effect", at)
+			}
+			if bounds := f.Tag.Get("range"); bounds != "" {
+				v := reflect.New(f.Type).Elem()
+				if what, _ := set(v, reflect.Zero(numeric(f.Type)), field{bounds: bounds}); what != "" && f.Type.Kind() == reflect.String {
+					t.Errorf("%s: range on text", at)
+				}
+			} else if k := numeric(f.Type).Kind(); k != reflect.String && k != reflect.Bool && isScalar(f.Type) {
+				if _, isEnum := reflect.Zero(f.Type).Interface().(enum); !isEnum && f.Type.Kind() != reflect.Struct {
+					t.Errorf("%s has no range", at)
+				}
+			}
+			visit(f.Type, at, inList)
+		}
+	}
+	visit(reflect.TypeFor[Config](), "", false)
+}
+
+// numeric is the type that the decoder hands to set for a field's type.
+func numeric(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Int || t.Kind() == reflect.Uint32 {
+		return reflect.TypeFor[int64]()
+	}
+	return t
+}
