@@ -31,9 +31,7 @@ const maxRegID = 1<<31 - 1
 
 // An identity is what tells a contact's device from others.
 type identity struct {
-	uri sipmsg.URI
-	// bare is uri without the pn-* parameters.
-	bare     sipmsg.URI
+	uri      sipmsg.URI
 	valid    bool // uri could be read
 	raw      string
 	instance string
@@ -52,14 +50,18 @@ func identityOf(c *Contact) identity {
 }
 
 func identityOfURI(raw string) identity {
-	id := identity{raw: raw}
-	var err error
-	if id.uri, err = sipmsg.ParseURI(raw); err != nil {
-		return id
+	uri, err := sipmsg.ParseURI(raw)
+	return identity{uri: uri, valid: err == nil, raw: raw}
+}
+
+// equalBare compares two URIs by RFC 3261 §19.1.4, less the pn-* parameters.
+func (id *identity) equalBare(other *identity) bool {
+	bare := func(u sipmsg.URI) sipmsg.URI {
+		// What is left of a valid URI is one, too.
+		u, _ = sipmsg.ParseURI(u.WithoutParams(pnProvider, pnParam, pnPRID))
+		return u
 	}
-	id.bare, err = sipmsg.ParseURI(id.uri.WithoutParams(pnProvider, pnParam, pnPRID))
-	id.valid = err == nil
-	return id
+	return bare(id.uri).Equal(bare(other.uri))
 }
 
 // is reports whether the contact is the AOR itself (RFC 5627 §5.1), with
@@ -118,19 +120,19 @@ func (p *Policy) sameContact(in *Input, pl *plan, stored *identity, b *usrloc.Bi
 	case id.push.PRID != "" && stored.push.PRID != "":
 		// RFC 8599 §4.1.1: a phone without an instance whose token was replaced
 		// has another URI, but all else in it is as before.
-		return sameService(id.push, stored.push) && id.bare.Equal(stored.bare)
+		return sameService(id.push, stored.push) && id.equalBare(stored)
 	case id.push.PRID != "":
 		// RFC 8599 §4.1.5: a phone that asked with a query registers now.
-		return id.bare.Equal(stored.bare)
+		return id.equalBare(stored)
 	case stored.push.PRID != "":
 		// RFC 8599 §4.1.2: a phone takes its binding away, or its token back, by
 		// a REGISTER without pn-prid. A query for all services is no such thing:
 		// its empty pn-provider differs (RFC 3261 §19.1.4).
-		return id.uri.Equal(stored.uri) || pl.remove() && id.bare.Equal(stored.bare)
+		return id.uri.Equal(stored.uri) || pl.remove() && id.equalBare(stored)
 	}
 	switch p.Match {
 	case MatchURICallID:
-		return in.CallID == b.CallID && id.bare.Equal(stored.bare)
+		return in.CallID == b.CallID && id.equalBare(stored)
 	case MatchParameter:
 		v, ok := id.uri.Param(p.MatchParam)
 		w, has := stored.uri.Param(p.MatchParam)
@@ -138,7 +140,7 @@ func (p *Policy) sameContact(in *Input, pl *plan, stored *identity, b *usrloc.Bi
 			return v == w
 		}
 	}
-	return id.bare.Equal(stored.bare)
+	return id.equalBare(stored)
 }
 
 // sameInstance compares instance identifiers. RFC 4122 §3: the digits of a UUID
