@@ -144,9 +144,6 @@ func newTokenError(err error) error {
 		return fmt.Errorf("fetch access token: %w", exchange.Redact(err))
 	}
 	e := &tokenError{class: push.Credential, status: re.Response.StatusCode, reason: exchange.Reason(re.ErrorCode)}
-	if e.reason == "" {
-		e.reason = "TokenRefused"
-	}
 	if e.status >= 500 || e.status == http.StatusTooManyRequests {
 		e.class = push.Unavailable
 	}

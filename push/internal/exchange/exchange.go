@@ -149,6 +149,9 @@ func Redact(err error) error {
 // and underscores. Anything else, which may be an echo of a token, is replaced.
 func Reason(s string) string {
 	const maxReason = 48
+	if s == "" {
+		return "NoReason"
+	}
 	if len(s) > maxReason {
 		return "Unreadable"
 	}
