@@ -28,6 +28,8 @@ const (
 var (
 	// ErrNoProvider: pn-provider has no value.
 	ErrNoProvider = errors.New("push: pn-provider missing")
+	// ErrProvider: pn-provider cannot be the value of sip.pns.
+	ErrProvider = errors.New("push: pn-provider malformed")
 	// ErrNoPRID: pn-prid is missing or empty.
 	ErrNoPRID = errors.New("push: pn-prid missing")
 	// ErrNoParam: the provider needs pn-param.
@@ -78,8 +80,8 @@ func ParseParams(provider, param string) (Params, error) {
 	switch {
 	case provider == "":
 		return Params{}, ErrNoProvider
-	case len(provider) > maxProvider || !printable(provider):
-		return Params{}, errors.New("push: pn-provider malformed")
+	case len(provider) > maxProvider || !tagValue(provider):
+		return Params{}, ErrProvider
 	case len(param) > maxParam || !printable(param):
 		return Params{}, ErrParam
 	}
@@ -214,6 +216,19 @@ func appleTokens(p Params, prid string) ([]Token, error) {
 	}
 	slices.SortFunc(tokens, func(a, b Token) int { return int(a.Use) - int(b.Use) })
 	return tokens, nil
+}
+
+// tagValue reports whether s can stand in a feature tag (RFC 3840 §9,
+// token-nobang), where we name the providers that we support (RFC 8599 §8.2).
+func tagValue(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') &&
+			strings.IndexByte("-.%*_+`'~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // printable reports whether s has neither spaces nor control characters, which
