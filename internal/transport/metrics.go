@@ -14,7 +14,7 @@ type metrics struct {
 	received, sent, dropped, keepAlives *prometheus.CounterVec
 	readErrors, acceptErrors            *prometheus.CounterVec
 	sendErrors, opened, closed, refused *prometheus.CounterVec
-	dials                               *prometheus.CounterVec
+	dialErrors                          *prometheus.CounterVec
 	conns                               *prometheus.GaugeVec
 }
 
@@ -39,7 +39,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		opened:       counter("connections_opened_total", "Connections accepted or dialled.", "direction"),
 		closed:       counter("connections_closed_total", "Connections ended.", "reason"),
 		refused:      counter("connections_refused_total", "Connections closed at once because a bound was reached.", "bound"),
-		dials:        counter("dials_total", "Attempts to connect.", "result"),
+		dialErrors:   counter("dial_errors_total", "Attempts to connect that failed, or were not made because a bound was reached.", "reason"),
 		conns: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "reveille", Subsystem: "transport", Name: "connections", Help: "Open connections.",
 		}, []string{"listener"}),
@@ -73,8 +73,8 @@ func (m *metrics) listener(name string) *listenerMetrics {
 		acceptErrors: m.acceptErrors.WithLabelValues(name),
 		accepted:     m.opened.WithLabelValues(name, "in"),
 		dialled:      m.opened.WithLabelValues(name, "out"),
-		dialFailed:   m.dials.WithLabelValues(name, "failed"),
-		dialBusy:     m.dials.WithLabelValues(name, "busy"),
+		dialFailed:   m.dialErrors.WithLabelValues(name, "failed"),
+		dialBusy:     m.dialErrors.WithLabelValues(name, "busy"),
 		conns:        m.conns.WithLabelValues(name),
 	}
 }
