@@ -3,8 +3,8 @@ package push
 import (
 	"errors"
 	"fmt"
-	"path"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,9 +22,10 @@ type App struct {
 	Name string
 	// Provider is the pn-provider value that it serves.
 	Provider string
-	// ParamPattern is the pn-param value that it serves. It may be a glob as in
-	// path.Match; "" and "*" take any. If several apps fit, the one without
-	// wildcards wins, then the longest pattern, then the first.
+	// ParamPattern is for the pn-param values that it serves, in which * stands
+	// for any characters; "" takes any, too. The apps are asked in order, and the
+	// first that fits takes the push. A phone with two services, such as
+	// "TEAM.bundle.voip&remote", fits the pattern of either.
 	ParamPattern string
 	// Sender makes the attempts. The Dispatcher closes it. Its type must be
 	// comparable, such as a pointer.
@@ -53,9 +54,6 @@ func (a App) withDefaults() (App, error) {
 		errs = append(errs, errors.New("sender missing"))
 	} else if !reflect.TypeOf(a.Sender).Comparable() {
 		errs = append(errs, errors.New("sender not comparable"))
-	}
-	if _, err := path.Match(a.ParamPattern, ""); err != nil {
-		errs = append(errs, fmt.Errorf("param pattern %q: %w", a.ParamPattern, err))
 	}
 	if a.QueueLen < 0 || a.InFlight < 0 || a.AttemptTimeout < 0 {
 		errs = append(errs, errors.New("negative limit"))
@@ -87,24 +85,32 @@ func (a App) sameLane(b App) bool {
 
 // takes reports whether a serves p.
 func (a App) takes(p Params) bool {
-	if a.Provider != p.Provider {
-		return false
-	}
-	for _, param := range p.services() {
-		if ok, _ := path.Match(a.ParamPattern, param); ok {
-			return true
-		}
-	}
-	return a.ParamPattern == "*"
+	return a.Provider == p.Provider && slices.ContainsFunc(p.services(), func(param string) bool {
+		return match(a.ParamPattern, param)
+	})
 }
 
-// betterThan reports whether a is more specific than b.
-func (a App) betterThan(b App) bool {
-	aGlob, bGlob := strings.ContainsAny(a.ParamPattern, `*?[\`), strings.ContainsAny(b.ParamPattern, `*?[\`)
-	if aGlob != bGlob {
-		return bGlob
+// match reports whether s is as pattern says, in which * stands for any
+// characters.
+func match(pattern, s string) bool {
+	first, rest, star := strings.Cut(pattern, "*")
+	s, ok := strings.CutPrefix(s, first)
+	if !ok || !star {
+		return ok && s == ""
 	}
-	return len(a.ParamPattern) > len(b.ParamPattern)
+	// What stands between stars is found where it comes first; the last piece
+	// must end s.
+	for {
+		piece, after, more := strings.Cut(rest, "*")
+		if !more {
+			return strings.HasSuffix(s, piece)
+		}
+		i := strings.Index(s, piece)
+		if i < 0 {
+			return false
+		}
+		s, rest = s[i+len(piece):], after
+	}
 }
 
 // routes are the apps in the order of the configuration.
@@ -129,13 +135,12 @@ func newRoutes(apps []App) (routes, error) {
 	return rs, errors.Join(errs...)
 }
 
-// find returns the most specific app that takes p, or nil.
+// find returns the first app that takes p, or nil.
 func (rs routes) find(p Params) *route {
-	var best *route
 	for _, r := range rs {
-		if r.app.takes(p) && (best == nil || r.app.betterThan(best.app)) {
-			best = r
+		if r.app.takes(p) {
+			return r
 		}
 	}
-	return best
+	return nil
 }

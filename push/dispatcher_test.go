@@ -672,7 +672,7 @@ func TestReplace_DrainsOldLanesAndKeepsWhatStays(t *testing.T) {
 		old := &fake{send: func(context.Context, int, *Request) Outcome { <-release; return Outcome{Class: OK} }}
 		kept, next := &fake{}, &fake{}
 		keep := App{Name: "kept", Provider: "fcm", ParamPattern: "kept", Sender: kept}
-		d := newTestDispatcher(t, App{Name: "a", Provider: "fcm", Sender: old}, keep)
+		d := newTestDispatcher(t, keep, App{Name: "a", Provider: "fcm", Sender: old})
 		warm := fcmRequest("t")
 		warm.Params.Param = "kept"
 		submit(t, d, warm).once(t)
@@ -681,7 +681,7 @@ func TestReplace_DrainsOldLanesAndKeepsWhatStays(t *testing.T) {
 		if err := d.Replace([]App{{Name: "b"}}); err == nil {
 			t.Error("Replace took an app without provider and sender")
 		}
-		if err := d.Replace([]App{{Name: "b", Provider: "fcm", Sender: next}, keep}); err != nil {
+		if err := d.Replace([]App{keep, {Name: "b", Provider: "fcm", Sender: next}}); err != nil {
 			t.Fatal(err)
 		}
 		if o := submit(t, d, fcmRequest("t3")).once(t); o.Class != OK || next.count() != 1 {
@@ -718,7 +718,9 @@ func TestDispatcher_Race(t *testing.T) {
 			time.Sleep(time.Duration(n%5) * time.Millisecond)
 			return Outcome{Class: []Class{OK, OK, Network, Unavailable, Gone, Throttled}[n%6], RetryAfter: time.Duration(n%3) * time.Millisecond}
 		}
-		app := func() App { return App{Name: "a", Provider: "fcm", Sender: &fake{send: send}, InFlight: 8, QueueLen: 64} }
+		app := func() App {
+			return App{Name: "a", Provider: "fcm", Sender: &fake{send: send}, InFlight: 8, QueueLen: 64}
+		}
 		d := newTestDispatcher(t, app())
 		var wg sync.WaitGroup
 		var mu sync.Mutex

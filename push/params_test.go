@@ -147,13 +147,13 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func TestRoutes_MostSpecificAppWins(t *testing.T) {
+func TestRoutes_FirstAppThatFits(t *testing.T) {
 	s := &fake{}
 	rs, err := newRoutes([]App{
-		{Name: "default", Provider: "apns", Sender: s},
-		{Name: "glob", Provider: "apns", ParamPattern: "T.com.example.*", Sender: s},
-		{Name: "longer", Provider: "APNS", ParamPattern: "T.com.example.phone.*", Sender: s},
 		{Name: "exact", Provider: "apns", ParamPattern: "T.com.example.phone.pro.voip", Sender: s},
+		{Name: "glob", Provider: "APNS", ParamPattern: "T.com.example.*", Sender: s},
+		{Name: "default", Provider: "apns", Sender: s},
+		{Name: "late", Provider: "apns", ParamPattern: "T.org.example.late", Sender: s},
 		{Name: "web", Provider: "webpush", Sender: s},
 		{Name: "project", Provider: "fcm", ParamPattern: "project-1", Sender: s},
 	})
@@ -161,11 +161,11 @@ func TestRoutes_MostSpecificAppWins(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ provider, param, want string }{
-		{"apns", "T.org.example.app.voip", "default"},
-		{"apns", "T.com.example.app.voip", "glob"},
-		{"apns", "T.com.example.phone.lite.voip", "longer"},
 		{"apns", "T.com.example.phone.pro.voip", "exact"},
 		{"apns", "T.com.example.phone.pro.voip&remote", "exact"},
+		{"apns", "T.com.example.app.voip", "glob"},
+		{"apns", "T.org.example.app.voip", "default"},
+		{"apns", "T.org.example.late", "default"},
 		{"webpush", "", "web"},
 		{"fcm", "project-1", "project"},
 		{"fcm", "project-2", ""},
@@ -182,6 +182,22 @@ func TestRoutes_MostSpecificAppWins(t *testing.T) {
 	}
 }
 
+func TestMatch(t *testing.T) {
+	for _, c := range []struct {
+		pattern, s string
+		want       bool
+	}{
+		{"*", "", true}, {"*", "a/b.c", true}, {"", "", true}, {"", "a", false}, {"a", "a", true}, {"a", "ab", false},
+		{"a*", "a", true}, {"a*", "abc", true}, {"a*", "ba", false}, {"*a", "ba", true}, {"*a", "ab", false},
+		{"a*a", "a", false}, {"a*a", "aa", true}, {"a*b*c", "a1b2c", true}, {"a*b*c", "acb", false}, {"a*b*c", "abcbc", true},
+		{"*.voip", "T.b.voip", true}, {"[a]?", "[a]?", true}, {"[a]?", "ab", false}, {"**", "x", true},
+	} {
+		if got := match(c.pattern, c.s); got != c.want {
+			t.Errorf("match(%q, %q) = %t, want %t", c.pattern, c.s, got, c.want)
+		}
+	}
+}
+
 // byValue is a Sender that cannot be compared.
 type byValue struct {
 	*fake
@@ -193,14 +209,13 @@ func TestNewDispatcher_NamesAllProblems(t *testing.T) {
 	_, err := NewDispatcher(Options{Apps: []App{
 		{Name: "twice", Provider: "fcm", Sender: s}, {Name: "twice", Provider: "fcm", Sender: s},
 		{Provider: "fcm", Sender: s}, {Name: "no-provider", Sender: s}, {Name: "no-sender", Provider: "fcm"},
-		{Name: "glob", Provider: "fcm", ParamPattern: "[", Sender: s},
 		{Name: "negative", Provider: "fcm", Sender: s, QueueLen: -1},
 		{Name: "value", Provider: "fcm", Sender: byValue{fake: s}},
 	}})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"used twice", "name missing", "provider missing", "sender missing", "param pattern", "negative", "comparable"} {
+	for _, want := range []string{"used twice", "name missing", "provider missing", "sender missing", "negative", "comparable"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not say %q: %v", want, err)
 		}

@@ -150,6 +150,9 @@ func (c *Credentials) VAPIDPrivate() string {
 	return base64.RawURLEncoding.EncodeToString(k.Bytes())
 }
 
+// VAPIDKeyPEM is the pair as a PEM file.
+func (c *Credentials) VAPIDKeyPEM() []byte { return pkcs8(c.vapid) }
+
 // serviceAccountJSON is a Google key file.
 func (c *Credentials) serviceAccountJSON(tokenURL string) []byte {
 	b, err := json.MarshalIndent(map[string]string{

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/url"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -23,6 +24,7 @@ type fields struct {
 	Provider string            `json:"provider"`
 	Param    string            `json:"param,omitempty"`
 	PRID     string            `json:"prid"`
+	Token    string            `json:"-"` // PRID by another name
 	Use      string            `json:"use"`
 	Kind     string            `json:"kind"`
 	Method   string            `json:"method,omitempty"`
@@ -36,7 +38,7 @@ type fields struct {
 
 func newFields(r *push.Request, tok push.Token, now time.Time) fields {
 	f := fields{
-		Provider: r.Params.Provider, Param: r.Params.Param, PRID: tok.PRID, Use: tok.Use.String(),
+		Provider: r.Params.Provider, Param: r.Params.Param, PRID: tok.PRID, Token: tok.PRID, Use: tok.Use.String(),
 		Kind: r.Kind.String(), Method: r.Method, AOR: r.AOR, CallID: r.CallID, PushID: r.PushID,
 		TTL: int64(push.TTL(r, now) / time.Second), Data: r.Data,
 	}
@@ -48,7 +50,7 @@ func newFields(r *push.Request, tok push.Token, now time.Time) fields {
 
 // escaped returns f with all strings passed through esc.
 func (f fields) escaped(esc func(string) string) fields {
-	for _, s := range []*string{&f.Provider, &f.Param, &f.PRID, &f.Use, &f.Kind, &f.Method, &f.AOR, &f.CallID, &f.PushID} {
+	for _, s := range []*string{&f.Provider, &f.Param, &f.PRID, &f.Token, &f.Use, &f.Kind, &f.Method, &f.AOR, &f.CallID, &f.PushID} {
 		*s = esc(*s)
 	}
 	f.Data = maps.Clone(f.Data)
@@ -62,17 +64,30 @@ func (f fields) escaped(esc func(string) string) fields {
 func sample() fields {
 	nasty := "a\"b\\c\n/../?x=1&y#z{}é"
 	return fields{
-		Provider: "acme", Param: nasty, PRID: nasty, Use: "any", Kind: "call", Method: "INVITE",
+		Provider: "acme", Param: nasty, PRID: nasty, Token: nasty, Use: "any", Kind: "call", Method: "INVITE",
 		AOR: nasty, CallID: nasty, PushID: nasty, Deadline: 1, TTL: 1,
 	}
 }
 
 func parse(name, text string) (*template.Template, error) {
-	t, err := template.New(name).Option("missingkey=zero").Parse(text)
+	t, err := template.New(name).Option("missingkey=zero").Funcs(template.FuncMap{"json": quote}).Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("webhook: parse %s template: %w", name, err)
 	}
 	return t, nil
+}
+
+// quote is the template function json: for {{json .PRID}} in place of
+// "{{.PRID}}". Strings are escaped already.
+func quote(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return `"` + v + `"`, nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	default:
+		return "", errors.New("json: neither a string nor a number")
+	}
 }
 
 // render runs t. Its errors quote the template, never the values.

@@ -134,6 +134,11 @@ func TestSend_Templates(t *testing.T) {
 			method: "POST", uri: "/push", body: `{"to":"device/1?x=\"y\"\u0026z","who":"","ttl":25}`,
 		},
 		{
+			name:   "json quotes",
+			o:      webhook.Options{URL: url, Body: `{"to":{{json .Token}},"ttl":{{json .TTL}}}`},
+			method: "POST", uri: "/", body: `{"to":"device/1?x=\"y\"\u0026z","ttl":25}`,
+		},
+		{
 			name:   "URL is escaped",
 			o:      webhook.Options{URL: url + "/send/{{.PRID}}?kind={{.Kind}}&id={{.CallID}}", Method: "GET"},
 			method: "GET", uri: "/send/device%2F1%3Fx%3D%22y%22%26z?kind=call&id=call%40192.0.2.1",
@@ -240,6 +245,7 @@ func TestNew_RefusesBadOptions(t *testing.T) {
 		"unknown field":   {URL: "https://example.com/", Body: "{{.Nope}}"},
 		"not JSON":        {URL: "https://example.com/", Body: "token={{.PRID}}"},
 		"not quoted":      {URL: "https://example.com/", Body: `{"a":{{.PRID}}}`},
+		"json of a map":   {URL: "https://example.com/", Body: `{{json .Data}}`},
 		"endless":         {URL: "https://example.com/", Body: `"{{range $i := 100000}}aaaaaaaaaa{{end}}"`},
 		"GET with body":   {URL: "https://example.com/", Method: "GET", Body: "{}"},
 		"method":          {URL: "https://example.com/", Method: "DELETE"},
