@@ -77,7 +77,7 @@ func (s *Scan) Parse(raw string) error {
 	clear(s.first[:])
 	clear(s.count[:])
 	if len(raw) > MaxMessage {
-		s.body = 0
+		s.raw, s.body = "", 0
 		return ErrTooLong
 	}
 	next := s.startLine()
