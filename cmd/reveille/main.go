@@ -1,0 +1,35 @@
+// Command reveille is a SIP registrar and home proxy for phones that sleep.
+//
+//	reveille serve [--config FILE]   run the server
+//	reveille check FILE              report every problem of a configuration
+//	reveille config default|schema   print the documented configuration, or its schema
+//	reveille version                 say which build this is
+//
+// Only this package touches arguments, the environment, signals and the exit
+// code; everything else lives in packages that a program can embed.
+package main
+
+import (
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"reveille/configs"
+	"reveille/internal/app"
+)
+
+func main() {
+	// Two signals fit: the one that asks for an end and the one that insists.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	os.Exit(run(os.Args[1:], program{
+		stdout:    os.Stdout,
+		stderr:    os.Stderr,
+		lookupEnv: os.LookupEnv,
+		signals:   signals,
+		newServer: func(cfg *configs.Config, log *slog.Logger) (server, error) {
+			return app.New(app.Options{Config: cfg, Logger: log})
+		},
+	}))
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"reveille/configs"
+)
+
+// Exit codes, as other programs may rely on them.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // the server could not start or stop as it should
+	exitUsage   = 2 // wrong arguments
+	exitInvalid = 3 // the configuration has problems
+)
+
+// A program is everything that commands take from outside, so that a test can
+// run them in process.
+type program struct {
+	stdout, stderr io.Writer
+	lookupEnv      func(string) (string, bool)
+	// signals delivers SIGTERM, SIGINT and SIGHUP.
+	signals <-chan os.Signal
+	// newServer builds what serve runs; nil leaves the command out.
+	newServer func(cfg *configs.Config, log *slog.Logger) (server, error)
+	// demo shows a phone being woken, start to end; nil leaves the command out.
+	demo func(ctx context.Context, out io.Writer) error
+}
+
+// run runs one command line and returns the exit code.
+func run(args []string, p program) int {
+	root := &cobra.Command{
+		Use:           "reveille",
+		Short:         "SIP registrar and home proxy for phones that sleep (RFC 8599)",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          group,
+	}
+	root.SetArgs(args)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(p.checkCommand(), p.configCommand(), p.versionCommand())
+	if p.newServer != nil {
+		root.AddCommand(p.serveCommand())
+	}
+	if p.demo != nil {
+		root.AddCommand(p.demoCommand())
+	}
+	err := root.Execute()
+	if err != nil && !errors.Is(err, errReported) {
+		fmt.Fprintln(p.stderr, "reveille:", err)
+	}
+	return exitCode(err)
+}
+
+// group answers for a command that only holds others: with help, or with an
+// error if it was given something that it does not hold.
+func group(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())}
+	}
+	return cmd.Help()
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+// errReported is returned by a command that has told the user already.
+var errReported = errors.New("reported")
+
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, configs.ErrInvalid):
+		return exitInvalid
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, errReported):
+		return exitFailed
+	}
+	return exitFailed
+}
+
+// exactly wants n arguments.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usageError{fmt.Errorf("%s takes %s; see %s --help", cmd.CommandPath(), what, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
+// load reads a configuration and prints its warnings. Without a file it is the
+// built-in one, which listens on loopback only.
+func (p program) load(file string) (*configs.Config, error) {
+	if file == "" {
+		return configs.Default(), nil
+	}
+	cfg, warnings, err := configs.Load(file, configs.Env{Lookup: p.lookupEnv})
+	for _, w := range warnings {
+		fmt.Fprintln(p.stderr, w)
+	}
+	return cfg, err
+}
+
+func (p program) demoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Show a sleeping phone being woken for a call, all on this machine",
+		Args:  exactly(0, "no argument"),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return p.demo(cmd.Context(), p.stdout) },
+	}
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"reveille/configs"
+)
+
+// A server is what serve runs: the application, as far as this command needs
+// it. It is built with its sockets bound, so that a port in use is found early.
+type server interface {
+	// Start begins to serve.
+	Start() error
+	// Reload takes over cfg, all of it or nothing. The keys that need a restart
+	// are as they were in the configuration that the server has.
+	Reload(cfg *configs.Config) error
+	// Stop ends calls and connections in order, or when ctx ends. It may be
+	// called again.
+	Stop(ctx context.Context) error
+}
+
+// stopTime bounds the orderly end: service managers commonly kill after 90 s,
+// and a request that waits for a phone is answered at once.
+const stopTime = 30 * time.Second
+
+func (p program) serveCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: "Run the server. Without a file it listens on this machine's loopback address only.\n" +
+			"SIGHUP reloads the file, SIGTERM and SIGINT end the server in order, a second one at once.",
+		Args: exactly(0, "no argument; the file is given as --config FILE"),
+		RunE: func(*cobra.Command, []string) error { return p.serve(file) },
+	}
+	cmd.Flags().StringVar(&file, "config", "", "configuration file (YAML)")
+	return cmd
+}
+
+// serve runs the server until a signal ends it.
+func (p program) serve(file string) error {
+	cfg, err := p.load(file)
+	if err != nil {
+		fmt.Fprintln(p.stderr, err)
+		return fmt.Errorf("%w, %w", errReported, err)
+	}
+	level := new(slog.LevelVar)
+	log := p.logger(cfg.Log, level)
+	srv, err := p.newServer(cfg, log)
+	if err != nil {
+		return err
+	}
+	if err := srv.Start(); err != nil {
+		return errors.Join(err, stop(srv))
+	}
+	log.Info("serving", "listeners", len(cfg.Listen), "config", file)
+	for sig := range p.signals {
+		if sig == syscall.SIGHUP {
+			cfg = p.reload(srv, cfg, file, level, log)
+			continue
+		}
+		log.Info("stopping", "signal", sig.String())
+		return p.stopOrSignal(srv, log)
+	}
+	return stop(srv)
+}
+
+// reload reads the file again and hands it to the server. It returns the
+// configuration that is in use afterwards. What needs a restart is named and
+// stays as it is; a file with problems changes nothing.
+func (p program) reload(srv server, current *configs.Config, file string, level *slog.LevelVar, log *slog.Logger) *configs.Config {
+	if file == "" {
+		log.Warn("nothing to reload: the server was started without a file")
+		return current
+	}
+	next, err := p.load(file)
+	if err != nil {
+		log.Error("configuration not reloaded", "err", err)
+		return current
+	}
+	changes := configs.Compare(current, next)
+	if len(changes.Restart) > 0 {
+		log.Warn("these changes need a restart", "keys", strings.Join(changes.Restart, ", "))
+	}
+	next = configs.Merge(current, next)
+	if err := srv.Reload(next); err != nil {
+		log.Error("configuration not reloaded", "err", err)
+		return current
+	}
+	level.Set(slogLevel(next.Log.Level))
+	log.Info("configuration reloaded", "changed", strings.Join(changes.Reload, ", "))
+	return next
+}
+
+// stopOrSignal stops the server in order, or at once when another signal says so.
+func (p program) stopOrSignal(srv server, log *slog.Logger) error {
+	done := make(chan error, 1)
+	// The goroutine ends with Stop, which is bounded, or with the process.
+	go func() { done <- stop(srv) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case sig := <-p.signals:
+			if sig != syscall.SIGHUP {
+				log.Warn("stopped at once", "signal", sig.String())
+				return errReported
+			}
+		}
+	}
+}
+
+func stop(srv server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	return srv.Stop(ctx)
+}
+
+// logger writes to standard error; level can be changed later.
+func (p program) logger(cfg configs.Log, level *slog.LevelVar) *slog.Logger {
+	level.Set(slogLevel(cfg.Level))
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.Format == configs.JSON {
+		return slog.New(slog.NewJSONHandler(p.stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(p.stderr, options))
+}
+
+func slogLevel(l configs.Level) slog.Level {
+	switch l {
+	case configs.Debug:
+		return slog.LevelDebug
+	case configs.Warn:
+		return slog.LevelWarn
+	case configs.Error:
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
