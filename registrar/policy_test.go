@@ -37,7 +37,9 @@ func TestPolicy_Validate(t *testing.T) {
 		{"push min beyond what a 423 may ask", func(p *Policy) { p.Push.MinExpires = time.Hour + 1 }, "push min expires"},
 		{"push max below min", func(p *Policy) { p.Push.MaxExpires = time.Minute }, "push max expires"},
 		{"pnsreg of 120 s (RFC 8599 §5.6.1.1)", func(p *Policy) { p.Push.PNSReg = 120 * time.Second }, "pnsreg 2m0s"},
-		{"pnsreg within the lead", func(p *Policy) { p.Push.Lead, p.Push.MinExpires, p.Push.PNSReg = 200*time.Second, time.Hour, 150*time.Second }, "pnsreg 2m30s"},
+		{"pnsreg within the lead", func(p *Policy) {
+			p.Push.Lead, p.Push.MinExpires, p.Push.PNSReg = 200*time.Second, time.Hour, 150*time.Second
+		}, "pnsreg 2m30s"},
 		{"no pnsreg", func(p *Policy) { p.Push.PNSReg = 0 }, ""},
 		{"push values do not count without push", func(p *Policy) { p.Push = PushPolicy{} }, ""},
 	}

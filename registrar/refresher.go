@@ -205,15 +205,12 @@ func (r *Refresher) refresh(ctx context.Context, due usrloc.Due) {
 		a.end()
 		return
 	}
-	first := !due.At.After(b.RefreshAt)
-	if first {
-		r.o.Sink.Emit(event.RefreshDue{
-			AOR: string(due.AOR), Binding: b.ID.String(), Provider: b.Push.Provider, Expires: b.Expires,
-		})
-	}
+	r.o.Sink.Emit(event.RefreshDue{
+		AOR: string(due.AOR), Binding: b.ID.String(), Provider: b.Push.Provider, Expires: b.Expires,
+	})
 	// The next push is settled before this one is under way: it may last, and
 	// what is claimed too long is claimed by others.
-	r.o.Store.Done(due, r.retryAt(b, first, now))
+	r.o.Store.Done(due, r.retryAt(b, !due.At.After(b.RefreshAt), now))
 	r.push(due.AOR, b, a, now)
 }
 

@@ -22,7 +22,9 @@ const sipgoListener = "sipgo"
 // It returns when the request is answered. Its sender may register any AOR of
 // the policy's domains; see ServeSipgo for less. Mind sip.UDPMTUSize: sipgo
 // sends no longer response over UDP, and push contacts are long.
-func (r *Registrar) OnRegister(req *sip.Request, tx sip.ServerTransaction) { r.ServeSipgo(req, tx, nil) }
+func (r *Registrar) OnRegister(req *sip.Request, tx sip.ServerTransaction) {
+	r.ServeSipgo(req, tx, nil)
+}
 
 // ServeSipgo is OnRegister for a sender that was authenticated: may says which
 // AORs it may register.

@@ -56,6 +56,8 @@ type world struct {
 	rec usrloc.Record
 	now time.Time
 	ids uint16
+	// last is the record before the last REGISTER.
+	last *usrloc.Record
 }
 
 func newWorld(t *testing.T, change ...func(*Policy)) *world {
@@ -78,16 +80,25 @@ func flowFrom(port uint16) flow.Flow {
 // contact reads a Contact value as the handler does.
 func (w *world) contact(value string) Contact {
 	w.t.Helper()
+	c, ok := w.tryContact(value)
+	if !ok {
+		w.t.Fatalf("contact %q cannot be read", value)
+	}
+	return c
+}
+
+// tryContact is contact for a value that may be malformed.
+func (w *world) tryContact(value string) (c Contact, ok bool) {
 	na, err := sipmsg.ParseNameAddr(value)
 	if err != nil {
-		w.t.Fatalf("contact %q: %v", value, err)
+		return Contact{}, false
 	}
-	c := readContact(&na)
+	c = readContact(&na)
 	w.ids++
 	p := usrloc.Partition(alice)
 	c.ID[0], c.ID[1] = byte(p>>8), byte(p)
 	binary.BigEndian.PutUint16(c.ID[14:], w.ids)
-	return c
+	return c, true
 }
 
 func (w *world) input(callID string, cseq uint32, contacts ...string) *Input {
@@ -115,7 +126,8 @@ func (w *world) apply(in *Input) (Result, error) {
 	if err != nil && snapshot(next) != before {
 		w.t.Errorf("a refused REGISTER changed the record:\n%s\nwas\n%s", snapshot(next), before)
 	}
-	w.rec = next
+	last := w.rec
+	w.rec, w.last = next, &last
 	return res, err
 }
 
