@@ -30,8 +30,10 @@ type Call struct {
 	mu  sync.Mutex // guards seq
 	seq uint32
 
-	confirmed, ended         chan struct{}
-	confirmOnce, endedByOnce sync.Once
+	// answered is closed when the 200 was sent and told; an ACK waits for it, so
+	// that its event comes second.
+	answered, confirmed, ended chan struct{}
+	confirmOnce, endOnce       sync.Once
 }
 
 // CallID returns the call's Call-ID.
@@ -40,13 +42,14 @@ func (c *Call) CallID() string { return c.key.callID }
 // Ended is closed when either side has hung up.
 func (c *Call) Ended() <-chan struct{} { return c.ended }
 
-// Confirmed is closed when a call that the phone answered was acknowledged.
+// Confirmed is closed when a call that the phone answered was acknowledged, and
+// from the start in a call that it made.
 func (c *Call) Confirmed() <-chan struct{} { return c.confirmed }
 
 // newCall makes a call of an INVITE and its 2xx, as the caller (RFC 3261
 // §12.1.2) or the callee (§12.1.1).
 func (p *Phone) newCall(req *sip.Request, res *sip.Response, caller bool) *Call {
-	c := &Call{p: p, confirmed: make(chan struct{}), ended: make(chan struct{})}
+	c := &Call{p: p, answered: make(chan struct{}), confirmed: make(chan struct{}), ended: make(chan struct{})}
 	from, to := res.From(), res.To()
 	fromTag, _ := from.Params.Get("tag")
 	toTag, _ := to.Params.Get("tag")
@@ -56,6 +59,9 @@ func (p *Phone) newCall(req *sip.Request, res *sip.Response, caller bool) *Call 
 		peer, contact = res, res.Contact()
 		c.local, c.remote, c.key.localTag = from.Value(), to.Value(), fromTag
 		c.seq = req.CSeq().SeqNo
+		// There is no 200 of ours to acknowledge.
+		close(c.answered)
+		c.confirmOnce.Do(func() { close(c.confirmed) })
 	}
 	for _, h := range peer.GetHeaders("Record-Route") {
 		c.routes = append(c.routes, h.Value())
@@ -108,6 +114,13 @@ func (c *Call) nextSeq() uint32 {
 	return c.seq
 }
 
+// raiseSeq notes that credentials took a number.
+func (c *Call) raiseSeq(req *sip.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seq = max(c.seq, req.CSeq().SeqNo)
+}
+
 // Send sends a request other than INVITE in the call, e.g. "INFO", and returns
 // the final status.
 func (c *Call) Send(ctx context.Context, method string) (status int, err error) {
@@ -117,15 +130,31 @@ func (c *Call) Send(ctx context.Context, method string) (status int, err error) 
 	}
 	req := c.request(l, sip.RequestMethod(method), c.nextSeq())
 	x, err := l.send(ctx, req, nil)
+	c.raiseSeq(req)
 	if err != nil {
 		return 0, err
 	}
 	x.tx.Terminate()
-	// The credentials took a number.
-	c.mu.Lock()
-	c.seq = max(c.seq, req.CSeq().SeqNo)
-	c.mu.Unlock()
 	return x.res.StatusCode, nil
+}
+
+// Reinvite repeats the session's description in the call (RFC 3261 §14.1).
+func (c *Call) Reinvite(ctx context.Context) error {
+	l := c.p.current()
+	if l == nil {
+		return ErrAsleep
+	}
+	req := c.request(l, sip.INVITE, c.nextSeq())
+	addOffer(req, c.p.dialogContact(l))
+	x, err := l.send(ctx, req, nil)
+	c.raiseSeq(req)
+	if err != nil {
+		return err
+	}
+	if x.res.IsSuccess() {
+		c.ackEach(l, x)
+	}
+	return statusError(x.res)
 }
 
 // Bye hangs up. The call is over whatever the answer is (RFC 3261 §15.1.1).
@@ -142,7 +171,7 @@ func (c *Call) Bye(ctx context.Context) error {
 }
 
 func (c *Call) end() {
-	c.endedByOnce.Do(func() {
+	c.endOnce.Do(func() {
 		c.p.mu.Lock()
 		delete(c.p.calls, c.key)
 		c.p.mu.Unlock()
@@ -151,10 +180,23 @@ func (c *Call) end() {
 	})
 }
 
-// ack acknowledges the 2xx to our INVITE: end to end, with a branch of its own
-// (RFC 3261 §13.2.2.4).
-func (c *Call) ack(l *line, seq uint32) {
-	_ = l.client.WriteRequest(c.request(l, sip.ACK, seq), sipgo.ClientRequestBuild)
+// ackEach acknowledges the 2xx to an INVITE of ours, end to end and with a branch
+// of its own (RFC 3261 §13.2.2.4), and again each time it is retransmitted, for
+// as long as the transaction lives (RFC 6026 §8.4).
+func (c *Call) ackEach(l *line, x exchange) {
+	seq := x.req.CSeq().SeqNo
+	ack := func() { _ = l.client.WriteRequest(c.request(l, sip.ACK, seq), sipgo.ClientRequestBuild) }
+	x.tx.OnRetransmission(func(*sip.Response) { ack() })
+	ack()
+}
+
+// addOffer gives an INVITE a Contact and a description of the session.
+func addOffer(req *sip.Request, contact string) {
+	req.AppendHeader(sip.NewHeader("Contact", contact))
+	req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
+	// The dialog's request had an empty body and its length.
+	req.RemoveHeader("Content-Length")
+	req.SetBody([]byte(sdp))
 }
 
 // Call calls a SIP URI and returns when it was answered. The error is a
@@ -171,9 +213,7 @@ func (p *Phone) Call(ctx context.Context, to string) (*Call, error) {
 	req := l.newRequest(sip.INVITE, uri)
 	callID := randomToken()
 	setDialog(req, "<"+p.aor+">;tag="+randomToken(), "<"+to+">", callID, 1)
-	req.AppendHeader(sip.NewHeader("Contact", p.dialogContact(l)))
-	req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
-	req.SetBody([]byte(sdp))
+	addOffer(req, p.dialogContact(l))
 	x, err := l.send(ctx, req, func(res *sip.Response) {
 		if res.StatusCode >= 180 {
 			p.tell(Event{Kind: Ringing, CallID: callID, Status: res.StatusCode})
@@ -188,12 +228,8 @@ func (p *Phone) Call(ctx context.Context, to string) (*Call, error) {
 		p.tell(Event{Kind: Failed, CallID: callID, Status: x.res.StatusCode})
 		return nil, statusError(x.res)
 	}
-	seq := req.CSeq().SeqNo
 	c := p.newCall(req, x.res, true)
-	// A retransmitted 200 is acknowledged again, for as long as the transaction
-	// lives (RFC 6026 §8.4).
-	x.tx.OnRetransmission(func(*sip.Response) { c.ack(l, seq) })
-	c.ack(l, seq)
+	c.ackEach(l, x)
 	p.tell(Event{Kind: Connected, CallID: callID, Status: x.res.StatusCode})
 	if ctx.Err() != nil {
 		// The answer overtook our CANCEL.

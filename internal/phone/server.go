@@ -53,8 +53,9 @@ func (l *line) inDialog(req *sip.Request, tx *sip.ServerTx, toTag string) {
 	case req.Method == sip.ACK:
 		if c != nil {
 			c.confirmOnce.Do(func() {
-				close(c.confirmed)
+				<-c.answered
 				p.tell(Event{Kind: Confirmed, CallID: c.key.callID})
+				close(c.confirmed)
 			})
 		}
 	case c == nil:
@@ -100,10 +101,12 @@ func (l *line) ring(req *sip.Request, tx *sip.ServerTx) {
 	if err := tx.Respond(ok); err != nil {
 		// A CANCEL was faster.
 		c.drop()
+		close(c.answered)
 		p.tell(Event{Kind: Cancelled, CallID: callID})
 		return
 	}
 	p.tell(Event{Kind: Answered, CallID: callID, Status: 200})
+	close(c.answered)
 	// RFC 3261 §13.3.1.4: the 200 is repeated until the ACK comes, on any
 	// transport.
 	if retransmit(func() { _ = tx.Respond(ok) }, c.confirmed, c.ended, l.done) {

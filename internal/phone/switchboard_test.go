@@ -1,0 +1,227 @@
+package phone
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"reveille/flow"
+	"reveille/internal/auth"
+	"reveille/internal/sipmsg"
+)
+
+// switchboard is the least server that phones can be tested with: a registrar
+// and a stateless proxy that stays in dialogs.
+type switchboard struct {
+	t    *testing.T
+	addr string
+	udp  net.PacketConn
+	tcp  net.Listener
+	auth *auth.Authenticator
+	// challengeCalls asks for credentials in INVITE and MESSAGE, too.
+	challengeCalls atomic.Bool
+	wg             sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows
+	bindings map[string]func([]byte)
+	back     map[string]func([]byte) // by the branch of our Via
+	seen     []*sipmsg.Message       // all requests
+}
+
+const testPURR = "0purr0"
+
+func newSwitchboard(t *testing.T) *switchboard {
+	t.Helper()
+	users, err := auth.NewUsers("test.example", []auth.Account{{Name: "alice", Password: "a-secret"}, {Name: "bob", Password: "b-secret"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := auth.New(auth.Options{Source: users, Realm: "test.example", Domains: map[string]string{"test.example": ""}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &switchboard{t: t, auth: a, bindings: map[string]func([]byte){}, back: map[string]func([]byte){}}
+	s.listen()
+	s.wg.Go(s.readUDP)
+	s.wg.Go(s.acceptTCP)
+	t.Cleanup(func() {
+		s.udp.Close()
+		s.tcp.Close()
+		s.wg.Wait()
+	})
+	return s
+}
+
+// listen finds a port that is free for both transports.
+func (s *switchboard) listen() {
+	var err error
+	for range 100 {
+		if s.tcp, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			break
+		}
+		s.addr = s.tcp.Addr().String()
+		if s.udp, err = net.ListenPacket("udp", s.addr); err == nil {
+			return
+		}
+		s.tcp.Close()
+	}
+	s.t.Fatal(err)
+}
+
+func (s *switchboard) readUDP() {
+	buf := make([]byte, sipmsg.MaxMessage)
+	for {
+		n, from, err := s.udp.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		s.receive(buf[:n], from, func(b []byte) { _, _ = s.udp.WriteTo(b, from) })
+	}
+}
+
+func (s *switchboard) acceptTCP() {
+	for {
+		conn, err := s.tcp.Accept()
+		if err != nil {
+			return
+		}
+		s.wg.Go(func() { s.readTCP(conn) })
+	}
+}
+
+func (s *switchboard) readTCP(conn net.Conn) {
+	defer conn.Close()
+	framer, r := sipmsg.NewFramer(0), bufio.NewReader(conn)
+	var buf []byte
+	for {
+		b, err := r.ReadByte()
+		if err != nil {
+			return
+		}
+		buf = append(buf, b)
+		kind, n, err := framer.Next(buf)
+		if err != nil {
+			return
+		}
+		if kind == sipmsg.FrameMessage {
+			s.receive(buf[:n], conn.RemoteAddr(), func(b []byte) { _, _ = conn.Write(b) })
+		}
+		buf = buf[n:]
+	}
+}
+
+func (s *switchboard) receive(raw []byte, from net.Addr, reply func([]byte)) {
+	m, err := sipmsg.Parse(raw, addrPort(from))
+	if err != nil {
+		s.t.Errorf("a phone sent what is no SIP: %v\n%s", err, raw)
+		return
+	}
+	if !m.IsRequest() {
+		s.mu.Lock()
+		back := s.back[m.TopVia().Branch()]
+		s.mu.Unlock()
+		if back != nil {
+			e := m.Edit()
+			e.PopVia()
+			back(e.Bytes())
+		}
+		return
+	}
+	s.mu.Lock()
+	s.seen = append(s.seen, m)
+	s.mu.Unlock()
+	if m.Method() == "REGISTER" {
+		s.register(m, reply)
+		return
+	}
+	s.forward(m, reply)
+}
+
+func (s *switchboard) register(m *sipmsg.Message, reply func([]byte)) {
+	d := s.auth.Check(s.t.Context(), m, flow.Flow{Remote: m.Source()}, auth.Registrar, time.Now())
+	if d.Outcome != auth.Allowed {
+		reply(m.AppendReply(nil, d.Reply))
+		return
+	}
+	contacts := m.Contacts()
+	if len(contacts) != 1 {
+		s.t.Errorf("%d contacts in REGISTER", len(contacts))
+		return
+	}
+	s.mu.Lock()
+	if expires, _ := contacts[0].Params.Get("expires"); expires == "0" {
+		delete(s.bindings, d.User.Name)
+	} else {
+		s.bindings[d.User.Name] = reply
+	}
+	s.mu.Unlock()
+	reply(m.AppendReply(nil, sipmsg.Reply{Code: 200, ToTag: "r", Headers: []sipmsg.HeaderField{
+		{Name: "Feature-Caps", Value: `*;+sip.pns="fcm";+sip.pnspurr="` + testPURR + `"`},
+	}}))
+}
+
+func (s *switchboard) forward(m *sipmsg.Message, reply func([]byte)) {
+	if s.challengeCalls.Load() && m.ToTag() == "" && (m.Method() == "INVITE" || m.Method() == "MESSAGE") {
+		d := s.auth.Check(s.t.Context(), m, flow.Flow{Remote: m.Source()}, auth.Proxy, time.Now())
+		if d.Outcome != auth.Allowed {
+			reply(m.AppendReply(nil, d.Reply))
+			return
+		}
+	}
+	own := "sip:" + s.addr + ";lr"
+	e := m.Edit()
+	switch routes := m.Routes(); {
+	case len(routes) > 0 && routes[0].URI.String() == own:
+		e.PopRoutes(1)
+	case m.ToTag() != "" && m.Method() != "CANCEL" && !s.failedBefore(m):
+		s.t.Errorf("a request in a dialog does not follow Record-Route:\n%s", m.Raw())
+	}
+	s.mu.Lock()
+	to := s.bindings[m.RequestURI().User]
+	branch := "z9hG4bK" + strings.ReplaceAll(m.TopVia().Branch(), "z9hG4bK", "sw")
+	s.back[branch] = reply
+	s.mu.Unlock()
+	if to == nil {
+		if m.Method() != "ACK" {
+			reply(m.AppendReply(nil, sipmsg.Reply{Code: 404, ToTag: "none"}))
+		}
+		return
+	}
+	e.StampVia()
+	e.PushVia(fmt.Sprintf("SIP/2.0/UDP %s;branch=%s", s.addr, branch))
+	if m.Method() == "INVITE" {
+		e.PushRecordRoute("<" + own + ">")
+	}
+	to(e.Bytes())
+}
+
+// failedBefore reports whether m is the ACK to a final response other than 2xx:
+// it belongs to the INVITE's transaction and has its branch.
+func (s *switchboard) failedBefore(m *sipmsg.Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, old := range s.seen {
+		if m.Method() == "ACK" && old.Method() == "INVITE" && old.TopVia().Branch() == m.TopVia().Branch() {
+			return true
+		}
+	}
+	return false
+}
+
+// requests returns what arrived with a method so far.
+func (s *switchboard) requests(method string) []*sipmsg.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*sipmsg.Message
+	for _, m := range s.seen {
+		if m.Method() == method {
+			all = append(all, m)
+		}
+	}
+	return all
+}
