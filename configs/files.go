@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -23,6 +25,10 @@ func (l *loader) checkFiles(cfg *Config) {
 		case SecretFile:
 			if l.resolve(path, v) {
 				l.checkSecretFile(path, v.String())
+			}
+		case KeyringFile:
+			if l.resolve(path, v) {
+				l.checkKeyringFile(path, v.String())
 			}
 		case CertFile:
 			if l.resolve(path, v) {
@@ -97,6 +103,17 @@ func (l *loader) checkSecretFile(path, file string) {
 		l.errorAt(path, file+" is empty", "")
 	}
 	l.checkMode(path, file)
+}
+
+// checkKeyringFile takes a file that is not there yet, if its folder is.
+func (l *loader) checkKeyringFile(path, file string) {
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		l.checkSecretFile(path, file)
+		return
+	}
+	if info, err := os.Stat(filepath.Dir(file)); err != nil || !info.IsDir() {
+		l.errorAt(path, fmt.Sprintf("%s cannot be made: there is no folder %s", file, filepath.Dir(file)), "")
+	}
 }
 
 // checkMode warns of a secret that every user of the machine can read. It is

@@ -82,7 +82,7 @@ type PURR struct {
 	Enabled bool `yaml:"enabled"`
 	// KeyFile holds the sealing keys; empty makes a key that lasts as long as
 	// the process, so that after a restart dialogs lose their way to the phone.
-	KeyFile SecretFile `yaml:"key_file"`
+	KeyFile KeyringFile `yaml:"key_file"`
 }
 
 // App is one credential: it may push to the phones whose pn-provider and

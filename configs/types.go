@@ -32,6 +32,8 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 type (
 	// SecretFile must be readable, and not by everyone.
 	SecretFile string
+	// KeyringFile is a SecretFile that the server makes if it does not exist.
+	KeyringFile string
 	// CertFile must hold PEM certificates of which none has expired.
 	CertFile string
 )

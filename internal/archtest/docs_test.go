@@ -1,0 +1,174 @@
+package archtest
+
+import (
+	"context"
+	"fmt"
+	"go/ast"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A row of docs/conformance.md: a clause, the code and the test that shows it.
+type row struct {
+	line         int
+	clause, test string
+}
+
+// tested matches a test as the table names it: `folder.TestName`, or
+// `folder.TestName/case`.
+var tested = regexp.MustCompile("`([a-z0-9/_]+)\\.((?:Test|Fuzz|Example)[A-Za-z0-9_]*)(/[^`]*)?`")
+
+// TestConformance_TestsExist holds docs/conformance.md to the tree: every row
+// names tests that are there, so that a clause cannot lose its proof unseen.
+func TestConformance_TestsExist(t *testing.T) {
+	rows := conformance(t, readFile(t, "docs/conformance.md"))
+	if len(rows) < 20 {
+		t.Fatalf("docs/conformance.md has %d rows", len(rows))
+	}
+	known := map[string]map[string]bool{}
+	for _, r := range rows {
+		matches := tested.FindAllStringSubmatch(r.test, -1)
+		if len(matches) == 0 {
+			t.Errorf("docs/conformance.md:%d: %s names no test: write `folder.TestName`", r.line, r.clause)
+		}
+		for _, m := range matches {
+			dir, name := m[1], m[2]
+			if known[dir] == nil {
+				known[dir] = testFunctions(t, dir)
+			}
+			if !known[dir][name] {
+				t.Errorf("docs/conformance.md:%d: %s is said to be shown by %s in %s, which does not exist", r.line, r.clause, name, dir)
+			}
+		}
+	}
+}
+
+// conformance reads the rows of the tables: | clause | code | test |.
+func conformance(t *testing.T, text string) []row {
+	t.Helper()
+	var rows []row
+	for i, line := range strings.Split(text, "\n") {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| clause") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "| "), " | ")
+		if len(cells) != 4 {
+			t.Errorf("docs/conformance.md:%d has %d cells, want 4: clause, rule, code, test", i+1, len(cells))
+			continue
+		}
+		rows = append(rows, row{line: i + 1, clause: cells[0], test: cells[3]})
+	}
+	return rows
+}
+
+// testFunctions lists the tests, fuzzers and examples of a folder, whatever
+// their build tags.
+func testFunctions(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := map[string]bool{}
+	for _, name := range names {
+		for _, decl := range parseFile(t, name).Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil {
+				functions[f.Name.Name] = true
+			}
+		}
+	}
+	return functions
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A snippet is a code block of a document that can be run.
+type snippet struct {
+	line       int
+	lang, text string
+}
+
+// marker stands on the line above a block that this test runs.
+const marker = "<!-- run -->"
+
+// snippets returns the marked code blocks of a document.
+func snippets(text string) []snippet {
+	var list []snippet
+	lines := strings.Split(text, "\n")
+	for i := 0; i+1 < len(lines); i++ {
+		lang, ok := strings.CutPrefix(lines[i+1], "```")
+		if lines[i] != marker || !ok {
+			continue
+		}
+		s := snippet{line: i + 2, lang: lang}
+		for i += 2; i < len(lines) && lines[i] != "```"; i++ {
+			s.text += lines[i] + "\n"
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// TestSnippets_Run runs the marked shell blocks of the documents at the root of
+// the module, and has the marked YAML blocks checked. They need no network.
+func TestSnippets_Run(t *testing.T) {
+	bin := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	// Readers have the program on their PATH.
+	run(ctx, t, bin, "go build -o "+bin+"/reveille ./cmd/reveille")
+	ran := 0
+	for _, doc := range []string{"README.md", "docs/operations.md", "docs/push.md"} {
+		for _, s := range snippets(readFile(t, doc)) {
+			ran++
+			t.Run(fmt.Sprintf("%s:%d", doc, s.line), func(t *testing.T) {
+				switch s.lang {
+				case "sh":
+					run(ctx, t, bin, s.text)
+				case "yaml":
+					file := filepath.Join(t.TempDir(), "reveille.yaml")
+					if err := os.WriteFile(file, []byte(s.text), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					run(ctx, t, bin, "reveille check "+file)
+				default:
+					t.Errorf("no one knows how to run %q", s.lang)
+				}
+			})
+		}
+	}
+	if ran < 3 {
+		t.Errorf("ran %d snippets only: are they still marked with %s?", ran, marker)
+	}
+}
+
+// run runs shell commands in the module's folder and fails the test if one does.
+func run(ctx context.Context, t *testing.T, bin, commands string) {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", commands)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "ALICE_PASSWORD=example")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%s%v\n%s", commands, err, out)
+	}
+}
+
+func TestSnippets_AreFound(t *testing.T) {
+	text := "a\n" + marker + "\n```sh\necho 1\necho 2\n```\n```sh\nnot this\n```\n" + marker + "\nno block\n"
+	got := snippets(text)
+	if len(got) != 1 || got[0].text != "echo 1\necho 2\n" || got[0].lang != "sh" || got[0].line != 3 {
+		t.Errorf("snippets = %+v", got)
+	}
+}
