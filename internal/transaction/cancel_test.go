@@ -176,6 +176,11 @@ func TestMatch_RFC2543_ACKAndCANCEL_RFC3261_17_2_3(t *testing.T) {
 				r.receive(udpCaller, rq{via: via, seq: 7, method: "ACK", toTag: "bob"}.on(t, udpCaller))
 				r.advance(10 * time.Second)
 				r.expect() // Timer G ended
+				r.receive(udpCaller, rq{via: via, seq: 6, method: "CANCEL"}.on(t, udpCaller))
+				r.expect("10s > 200 CANCEL", "10s cancel INVITE", "10s > 487")
+				if seq := r.last().CSeq().Seq; seq != 6 {
+					t.Errorf("INVITE %d was answered 487, want 6", seq)
+				}
 			})
 		})
 	}

@@ -111,6 +111,12 @@ func TestClient_BranchMustBeNew(t *testing.T) {
 		if c := r.client(tcpPhone, "ACK"); c != nil {
 			t.Error("NewClient with an ACK succeeded")
 		}
+		q := r.layer.Queue("call")
+		q.Post(func() {
+			if _, err := q.NewClient(tcpPhone, []byte("INVITE sip:bob@example.com SIP/2.0\r\n\r\n"), r); err == nil {
+				t.Error("NewClient with a malformed request succeeded")
+			}
+		})
 		r.expect("0s > INVITE", "0s not sent", "0s not sent")
 	})
 }

@@ -15,19 +15,21 @@ type hold struct {
 	slot  uint8 // in the queue's busy table
 }
 
-// suspend begins a suspension of the key. It returns nil if MaxSuspended keys
-// are suspended already.
+// maySuspend reports whether fewer than MaxSuspended keys are suspended. Queues
+// that ask at the same time may exceed the bound by one each.
+func (q *Queue) maySuspend() bool {
+	return q.layer.suspended.Load() < int64(q.layer.o.MaxSuspended)
+}
+
+// suspend begins a suspension of the key.
 func (q *Queue) suspend(key holdKey) *hold {
-	l, h := q.layer, q.held[key]
+	h := q.held[key]
 	if h == nil {
-		if l.suspended.Add(1) > int64(l.o.MaxSuspended) {
-			l.suspended.Add(-1)
-			return nil
-		}
-		_, slot := l.place(key.callID)
+		_, slot := q.layer.place(key.callID)
 		h = &hold{slot: slot}
 		q.held[key] = h
 		q.busy[slot].Add(1)
+		q.layer.suspended.Add(1)
 	}
 	h.count++
 	return h

@@ -83,12 +83,9 @@ func (m *metrics) dropped(reason string) { m.drops.WithLabelValues(reason).Inc()
 func (m *metrics) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
 
 // queued returns how many messages wait.
-func (l *Layer) queued() int {
-	n := 0
+func (l *Layer) queued() (n int64) {
 	for _, q := range l.queues {
-		q.mu.Lock()
-		n += q.waiting
-		q.mu.Unlock()
+		n += q.waiting.Load()
 	}
 	return n
 }

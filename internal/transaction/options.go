@@ -30,7 +30,8 @@ type User interface {
 	// 2xx, of which every copy is passed up.
 	Ack(q *Queue, f flow.Flow, m *sipmsg.Message)
 	// Cancel is called once when a CANCEL arrives for an INVITE without final
-	// response. The CANCEL itself has been answered 200.
+	// response. The CANCEL itself has been answered 200. If it came on another
+	// flow than the INVITE, the INVITE's handler may be suspended at the time.
 	Cancel(invite *Server, cancel *sipmsg.Message)
 	// Stray is called for a response that matches no client transaction. It
 	// must not be forwarded (RFC 6026 §7.3).

@@ -14,8 +14,8 @@ import (
 
 // A Queue handles the messages, timers and posted functions of the Call-IDs
 // that hash to it, one after another on one goroutine. Its exported methods say
-// from where they may be called. Fields below mu are guarded by it; busy and
-// flows guard themselves; all others belong to the queue's goroutine.
+// from where they may be called. Fields below mu are guarded by it; flows, busy,
+// wake and waiting guard themselves; all others belong to the queue's goroutine.
 type Queue struct {
 	layer *Layer
 
@@ -38,11 +38,12 @@ type Queue struct {
 
 	wake chan struct{} // capacity 1: in has become non-empty
 
-	mu sync.Mutex
-	in []item
-	// waiting counts the messages (not functions) in in and in the batch that is
-	// being worked off.
-	waiting int
+	// waiting counts the messages that were received and not yet handled, held or
+	// dropped.
+	waiting atomic.Int64
+
+	mu      sync.Mutex
+	in      []item
 	stopped bool
 }
 
@@ -93,11 +94,11 @@ func (q *Queue) push(items ...item) {
 func (q *Queue) receive(f flow.Flow, m *sipmsg.Message, slot uint8) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.waiting >= q.layer.o.QueueLen || q.stopped {
+	if q.waiting.Load() >= int64(q.layer.o.QueueLen) || q.stopped {
 		q.layer.metrics.dropped(dropQueueFull)
 		return false
 	}
-	q.waiting++
+	q.waiting.Add(1)
 	q.busy[slot].Add(1)
 	q.in = append(q.in, item{f: f, m: m, slot: slot})
 	q.signal()
@@ -115,19 +116,12 @@ func (q *Queue) signal() {
 // take returns all waiting items and lends the worked-off batch as the next
 // buffer.
 func (q *Queue) take(done []item) []item {
-	messages := 0
-	for i := range done {
-		if done[i].m != nil {
-			messages++
-		}
-	}
 	clear(done)
 	if cap(done) > keepItems {
 		done = nil
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting -= messages
 	batch := q.in
 	q.in = done[:0]
 	return batch
@@ -145,6 +139,9 @@ func (q *Queue) run() {
 		for i := range batch {
 			q.expireDue()
 			q.handle(&batch[i])
+			if batch[i].m != nil {
+				q.waiting.Add(-1)
+			}
 		}
 		q.expireDue()
 		if len(batch) != 0 {

@@ -282,11 +282,9 @@ func (r *rig) checkEmpty() {
 				r.t.Errorf("queue %d: busy[%d] = %d, want 0", i, slot, n)
 			}
 		}
-		q.mu.Lock()
-		if q.waiting != 0 {
-			r.t.Errorf("queue %d: waiting = %d, want 0", i, q.waiting)
+		if n := q.waiting.Load(); n != 0 {
+			r.t.Errorf("queue %d: waiting = %d, want 0", i, n)
 		}
-		q.mu.Unlock()
 	}
 }
 

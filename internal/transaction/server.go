@@ -121,7 +121,10 @@ func (s *Server) OnEnd(fn func()) {
 		return
 	}
 	if before := s.onEnd; before != nil {
-		s.onEnd = func() { before(); fn() }
+		s.onEnd = func() {
+			defer fn() // also if before panics
+			before()
+		}
 		return
 	}
 	s.onEnd = fn
@@ -136,11 +139,17 @@ func (s *Server) Post(fn func()) { s.q.push(item{fn: fn, serving: s}) }
 // fn (which may be nil) runs on the queue, before the messages that were held.
 // resume is nil if too many keys are suspended already.
 func (s *Server) Suspend() (resume func(fn func())) {
-	q, key := s.q, holdKey{s.f, s.m.CallID()}
-	h := q.suspend(key)
-	if h == nil {
+	if !s.q.maySuspend() {
 		return nil
 	}
+	return s.resumption(s.q.suspend(s.holdKey()))
+}
+
+func (s *Server) holdKey() holdKey { return holdKey{s.f, s.m.CallID()} }
+
+// resumption returns the function that ends a suspension of s's key.
+func (s *Server) resumption(h *hold) func(fn func()) {
+	q, key := s.q, s.holdKey()
 	var resumed atomic.Bool
 	return func(fn func()) {
 		if resumed.Swap(true) {

@@ -34,7 +34,7 @@ func TestWaiting_NoGoroutinePerRequest(t *testing.T) {
 		r.layer.o.User, r.layer.o.Sender = quietUser{}, quietUser{}
 		before := runtime.NumGoroutine()
 		for n := range calls {
-			if !r.layer.Receive(udpCaller, waitingInvite(n).on(t, udpCaller)) {
+			if !r.layer.Receive(tcpCaller, waitingInvite(n).on(t, tcpCaller)) {
 				t.Fatal("Receive() = false")
 			}
 		}
@@ -49,7 +49,7 @@ func TestWaiting_NoGoroutinePerRequest(t *testing.T) {
 		for n := range calls {
 			cancel := waitingInvite(n)
 			cancel.method = "CANCEL"
-			r.layer.Receive(udpCaller, cancel.on(t, udpCaller))
+			r.layer.Receive(tcpCaller, cancel.on(t, tcpCaller))
 		}
 		r.advance(64*500*time.Millisecond + time.Millisecond)
 		r.checkEmpty()
