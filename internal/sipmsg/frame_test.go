@@ -115,6 +115,14 @@ func TestFrame_ErrorCanBeAnswered_RFC4475_3_1_2_3(t *testing.T) {
 	}
 }
 
+func TestFrameKind_String(t *testing.T) {
+	for kind, want := range map[FrameKind]string{FrameMore: "more", FrameMessage: "message", FramePing: "ping", FrameSkip: "skip", 99: "more"} {
+		if kind.String() != want {
+			t.Errorf("FrameKind(%d) = %q, want %q", kind, kind, want)
+		}
+	}
+}
+
 func FuzzFrame(f *testing.F) {
 	ok := "OPTIONS sip:h SIP/2.0\r\nl: 3\r\n\r\nabc"
 	f.Add(ok+"\r\n\r\n"+ok, uint16(10), uint16(50))

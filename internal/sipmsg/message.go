@@ -16,7 +16,8 @@ type CSeq struct {
 // values in them. It is immutable; every method may be called from any
 // goroutine. Typed values are substrings of Raw with folds replaced by a space,
 // so they hold neither CR nor LF and cost no memory of their own. Slices that it
-// returns are shared: do not change them.
+// returns are shared: do not change them. A string kept longer than the Message
+// keeps all of its bytes alive: strings.Clone it.
 type Message struct {
 	raw     string
 	src     netip.AddrPort

@@ -216,6 +216,38 @@ func plainWithout(method, name string) string {
 	return crlf(append([]string{method + " sip:h SIP/2.0"}, basics(method, name)...)...) + "\r\n\r\n"
 }
 
+// TestMessage_Damaged: what a damaged request lacks reads as nothing.
+func TestMessage_Damaged(t *testing.T) {
+	m, err := Parse([]byte(plain("INVITE", "sip:h x", "From: <", "To: <", "CSeq: x", "Call-ID: a b", "Max-Forwards: x")), testSource)
+	if m == nil || err == nil {
+		t.Fatalf("Parse = %v, %v, want a request to answer", m, err)
+	}
+	eq(t, "From", m.From(), NameAddr{})
+	eq(t, "To", m.To(), NameAddr{})
+	eq(t, "FromTag", m.FromTag(), "")
+	eq(t, "ToTag", m.ToTag(), "")
+	eq(t, "CSeq", m.CSeq(), CSeq{})
+	eq(t, "CallID", m.CallID(), "")
+	eq(t, "Method", m.Method(), "INVITE")
+	eq(t, "RequestURI", m.RequestURI().IsZero(), true)
+	eq(t, "len(Contacts)", len(m.Contacts()), 0)
+	_, ok := m.MaxForwards()
+	eq(t, "has Max-Forwards", ok, false)
+	if _, err := m.Request(); err != nil {
+		t.Errorf("Request() of a damaged request: %v", err)
+	}
+}
+
+// TestParse_ResponseKeepsWhatIsNotOurs: a response is not lost over a Contact
+// that only its receiver uses.
+func TestParse_ResponseKeepsWhatIsNotOurs(t *testing.T) {
+	m := mustParse(t, withBody("", append([]string{"SIP/2.0 200 OK", "Contact: <sip:a@h>, nonsense, <sip:b@h>",
+		"Record-Route: <sip:r;lr>", "Record-Route: <<"}, basics("INVITE")...)...))
+	eq(t, "len(Contacts)", len(m.Contacts()), 1)
+	eq(t, "len(RecordRoutes)", len(m.RecordRoutes()), 1)
+	eq(t, "Edit", string(m.Edit().Bytes()), m.Raw())
+}
+
 // TestParse_Largest fills a datagram to the last byte, where 16-bit offsets end.
 func TestParse_Largest(t *testing.T) {
 	head := plain("MESSAGE", "sip:otto@lab.test")

@@ -2,7 +2,6 @@ package sipmsg
 
 import (
 	"net/netip"
-	"strings"
 	"unsafe"
 )
 
@@ -63,23 +62,6 @@ func Parse(raw []byte, src netip.AddrPort) (m *Message, err error) {
 		return nil, err
 	}
 	return m, err
-}
-
-// bodyLength returns how many of the bytes behind the empty line belong to the
-// message. Without Content-Length it is all of them (RFC 3261 §18.3).
-func (s *Scan) bodyLength() (int, error) {
-	have := len(s.raw) - s.body
-	n, ok, err := s.ContentLength()
-	switch {
-	case err != nil:
-		return 0, err
-	case !ok:
-		return have, nil
-	case n > have:
-		// RFC 3261 §18.3: a datagram shorter than it says is an error.
-		return have, errShortBody
-	}
-	return n, nil
 }
 
 func firstError(errs ...error) error {
@@ -186,90 +168,6 @@ func cutValue(s string) (v, rest string, more bool) {
 		return trim(s), "", false
 	}
 	return trim(s[:end]), s[end+1:], true
-}
-
-// cseq reads "1*DIGIT LWS Method" (RFC 3261 §20.16).
-func (b *builder) cseq(s *Scan) {
-	v, ok := b.value(s, HdrCSeq, true)
-	if !ok {
-		return
-	}
-	end := strings.IndexAny(v, " \t")
-	if end < 0 {
-		b.fail("Bad CSeq", errCSeq)
-		return
-	}
-	// RFC 4475 §3.1.2.4: a number beyond 32 bits is an error. RFC 3261 §8.1.1.5
-	// forbids the upper half of the range, but nothing is gained by refusing it.
-	seq, ok := parseUint(v[:end], 1<<32-1)
-	method := trim(v[end:])
-	if !ok || !all(method, classToken) {
-		b.fail("Bad CSeq", errCSeq)
-		return
-	}
-	b.m.cseq = CSeq{Seq: uint32(seq), Method: method}
-}
-
-func (b *builder) startLine(s *Scan) {
-	m := b.m
-	if !s.request {
-		m.reason = s.reason.of(m.raw)
-		m.method = m.cseq.Method
-		return
-	}
-	m.method = s.method.of(m.raw)
-	// RFC 4475 §3.1.2.17: methods are compared with case.
-	if m.cseq.Method != "" && m.cseq.Method != m.method {
-		b.fail("CSeq Method Mismatch", errCSeq)
-	}
-	uri, err := ParseURI(s.uri.of(m.raw))
-	if err != nil {
-		b.fail("Bad Request-URI", err)
-		return
-	}
-	// RFC 3261 §19.1.1 table 1: no URI headers in a Request-URI (RFC 4475
-	// §3.1.2.11); they could turn into header fields further on.
-	if uri.Headers != "" {
-		b.fail("Headers in Request-URI", errURI)
-		return
-	}
-	m.uri = uri
-}
-
-func (b *builder) callID(s *Scan) {
-	v, ok := b.value(s, HdrCallID, true)
-	if !ok {
-		return
-	}
-	if !isCallID(v) {
-		b.fail("Bad Call-ID", errCallID)
-		return
-	}
-	b.m.callID = v
-}
-
-// isCallID accepts any visible characters: the grammar's word (RFC 3261 §25.1)
-// leaves out very few, and phones use those too.
-func isCallID(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func (b *builder) maxForwards(s *Scan) {
-	v, ok := b.value(s, HdrMaxForwards, false)
-	if !ok {
-		return
-	}
-	n, ok := parseUint(v, 255)
-	if !ok {
-		b.fail("Bad Max-Forwards", errMaxForwards)
-		return
-	}
-	b.m.maxForwards = int16(n)
 }
 
 // addresses reads From, To and the lists of addresses into one slice.

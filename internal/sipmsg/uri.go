@@ -104,7 +104,8 @@ func isScheme(s string) bool {
 }
 
 // splitHostPort reads host [":" port]. The host is a name, an IPv4 address or an
-// IPv6 address in brackets; the port, if any, is 1 to 65535.
+// IPv6 address in brackets; the port, if any, is 0 to 65535: the grammar allows
+// 0, and phones behind some gateways register it.
 func splitHostPort(s string) (host, port string, err error) {
 	end := 0
 	if strings.HasPrefix(s, "[") {
@@ -128,7 +129,7 @@ func splitHostPort(s string) (host, port string, err error) {
 		return "", "", errURIHost
 	}
 	port = s[end+1:]
-	if n, ok := parseUint(port, 65535); !ok || n == 0 {
+	if _, ok := parseUint(port, 65535); !ok {
 		return "", "", errURIPort
 	}
 	return host, port, nil
@@ -196,7 +197,8 @@ func (u URI) IsSIPS() bool { return equalFold(u.Scheme, "sips") }
 // HostAddr returns the host as an address; ok is false if it is a name.
 func (u URI) HostAddr() (addr netip.Addr, ok bool) { return hostAddr(u.Host) }
 
-// PortNum returns the port; 0 if there is none.
+// PortNum returns the port; 0 if there is none, or if it is written as 0, which
+// names none either.
 func (u URI) PortNum() uint16 {
 	n, _ := parseUint(u.Port, 65535)
 	return uint16(n)

@@ -41,7 +41,7 @@ func TestParseURI(t *testing.T) {
 		{name: "no host", in: "sip:nina@", err: errURIHost},
 		{name: "no host but port", in: "sip::5060", err: errURIHost},
 		{name: "empty port", in: "sip:lab.test:", err: errURIPort},
-		{name: "port zero", in: "sip:lab.test:0", err: errURIPort},
+		{name: "port zero", in: "sip:lab.test:0", want: URI{Scheme: "sip", Host: "lab.test", Port: "0"}},
 		{name: "port too large", in: "sip:lab.test:65536", err: errURIPort},
 		{name: "port in words", in: "sip:lab.test:sip", err: errURIPort},
 		{name: "bracket not closed", in: "sip:[2001:db8::1", err: errURIHost},
@@ -129,6 +129,46 @@ func TestURI_Without(t *testing.T) {
 	}
 }
 
+func TestURI_Kinds(t *testing.T) {
+	for in, want := range map[string]struct{ sip, sips bool }{
+		"sip:h": {true, false}, "SIPS:h": {true, true}, "tel:+1": {}, "sipx:h": {},
+	} {
+		u, err := ParseURI(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.IsSIP() != want.sip || u.IsSIPS() != want.sips || u.IsZero() {
+			t.Errorf("%s: IsSIP %v, IsSIPS %v, IsZero %v", in, u.IsSIP(), u.IsSIPS(), u.IsZero())
+		}
+	}
+	var zero URI
+	if !zero.IsZero() || zero.IsSIP() || zero.String() != "" || zero.PortNum() != 0 || !zero.Equal(zero) {
+		t.Error("the zero URI is not none")
+	}
+	if _, ok := zero.HostAddr(); ok {
+		t.Error("the zero URI has an address")
+	}
+	if _, ok := zero.Param("x"); ok || zero.WithoutParams("x") != "" || zero.WithoutHeaders() != "" {
+		t.Error("the zero URI has parameters")
+	}
+}
+
+func TestURI_HostAddr(t *testing.T) {
+	for host, want := range map[string]string{
+		"198.51.100.4": "198.51.100.4", "[2001:db8::1]": "2001:db8::1", "[::ffff:198.51.100.4]": "::ffff:198.51.100.4",
+		"lab.test": "", "4.lab.test": "", "198.51.100": "", "198.51.100.4.": "",
+	} {
+		u, err := ParseURI("sip:" + host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr, ok := u.HostAddr()
+		if ok != (want != "") || ok && addr.String() != want {
+			t.Errorf("HostAddr of %s = %v, %v, want %q", host, addr, ok, want)
+		}
+	}
+}
+
 func TestURI_Equal_RFC3261_19_1_4(t *testing.T) {
 	tests := []struct {
 		name string
@@ -156,6 +196,7 @@ func TestURI_Equal_RFC3261_19_1_4(t *testing.T) {
 		{"password differs in case", "sip:o:PW@lab.test", "sip:o:pw@lab.test", false},
 		{"password on one side", "sip:o@lab.test", "sip:o:pw@lab.test", false},
 		{"empty password on one side", "sip:o@lab.test", "sip:o:@lab.test", false},
+		{"port zero and none", "sip:o@lab.test:0", "sip:o@lab.test", false},
 		{"leading zero in the port", "sip:o@lab.test:05060", "sip:o@lab.test:5060", true},
 		{"user parameter on one side", "sip:1@lab.test", "sip:1@lab.test;user=ip", false},
 		{"ttl on one side", "sip:o@lab.test", "sip:o@lab.test;ttl=1", false},

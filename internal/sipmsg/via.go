@@ -115,7 +115,7 @@ func sentBy(s string) (host, port string, n int, err error) {
 	i := skipLWS(s, hostEnd)
 	if i < end && s[i] == ':' {
 		port = trim(s[i+1 : end])
-		if p, ok := parseUint(port, 65535); !ok || p == 0 {
+		if _, ok := parseUint(port, 65535); !ok {
 			return "", "", 0, errURIPort
 		}
 		i = end
