@@ -39,7 +39,7 @@ func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to 
 		if aor, err := p.opts().Store.Resolve(context.Background(), to.binding); err == nil {
 			if rec, err := p.opts().Store.Get(context.Background(), aor); err == nil {
 				if b := rec.Find(to.binding); b != nil && !b.Expired(time.Now()) {
-					out = b.Flow
+					out = contactFlow(b)
 				}
 			}
 		}

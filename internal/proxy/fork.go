@@ -81,7 +81,7 @@ func (p *Proxy) callerLeg(m *sipmsg.Message, user usrloc.AOR, from flow.Flow) le
 	}
 	for i := range rec.Bindings {
 		b := &rec.Bindings[i]
-		if b.Flow == from {
+		if b.Flow == from || contactFlow(b) == from {
 			l.binding = b.ID
 			return l
 		}

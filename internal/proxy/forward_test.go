@@ -10,6 +10,7 @@ import (
 	"reveille/flow"
 	"reveille/internal/sipmsg"
 	"reveille/purr"
+	"reveille/usrloc"
 )
 
 // What leaves differs from what came in only where it must (RFC 3261 §16.6).
@@ -198,5 +199,32 @@ func TestRecordRoute_TransportParameter_RFC7118_5(t *testing.T) {
 		if got := p.recordRoute("t", flow.Flow{Transport: tp}); got != want {
 			t.Errorf("recordRoute over %s = %s, want %s", tp, got, want)
 		}
+	}
+}
+
+func TestContactFlow_RFC3261_16_6(t *testing.T) {
+	tests := []struct {
+		name, contact string
+		from          flow.Flow
+		push, want    string
+	}{
+		{"same address", "sip:a@198.51.100.1:5060", udp("198.51.100.1:5060"), "", "198.51.100.1:5060"},
+		{"another port of the same host", "sip:a@198.51.100.1:5990", udp("198.51.100.1:40000"), "", "198.51.100.1:5990"},
+		{"default port", "sip:a@198.51.100.1", udp("198.51.100.1:40000"), "", "198.51.100.1:5060"},
+		{"behind a NAT", "sip:a@10.0.0.7:5060", udp("198.51.100.1:40000"), "", "198.51.100.1:40000"},
+		{"a name", "sip:a@phone.example:5060", udp("198.51.100.1:40000"), "", "198.51.100.1:40000"},
+		{"another transport", "sip:a@198.51.100.1:5990;transport=tcp", udp("198.51.100.1:40000"), "", "198.51.100.1:40000"},
+		{"a phone that sleeps", "sip:a@198.51.100.1:5990", udp("198.51.100.1:40000"), "fcm", "198.51.100.1:40000"},
+		{"a connection", "sip:a@198.51.100.1:5990", tcp("198.51.100.1:40000", 1), "", "198.51.100.1:40000"},
+		{"no URI at all", "a@b", udp("198.51.100.1:40000"), "", "198.51.100.1:40000"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := usrloc.Binding{Contact: tt.contact, Flow: tt.from, Push: usrloc.Push{Provider: tt.push}}
+			got := contactFlow(&b)
+			if got.Remote.String() != tt.want || got.Listener != tt.from.Listener {
+				t.Errorf("contactFlow = %s, want %s on the same listener", got, tt.want)
+			}
+		})
 	}
 }

@@ -62,7 +62,7 @@ func (f *fork) toBinding(to leg) {
 		return
 	}
 	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(aor), Binding: b.ID.String(), Flow: f.s.Flow()})
-	t := target{reach: f.reachInDialog(b, now), binding: *b, aor: aor, flow: b.Flow}
+	t := target{reach: f.reachInDialog(b, now), binding: *b, aor: aor, flow: contactFlow(b)}
 	if !f.inDialog {
 		t.uri = requestURI(b.Contact)
 	}

@@ -1,10 +1,13 @@
 package proxy
 
 import (
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"reveille/flow"
+	"reveille/internal/sipmsg"
 	"reveille/usrloc"
 )
 
@@ -94,7 +97,33 @@ func (v view) prefer(a, b *usrloc.Binding) bool {
 
 // target decides how the device behind b is reached.
 func (v view) target(aor usrloc.AOR, b *usrloc.Binding) target {
-	return target{reach: v.reach(b), binding: *b, aor: aor, flow: b.Flow, uri: requestURI(b.Contact)}
+	return target{reach: v.reach(b), binding: *b, aor: aor, flow: contactFlow(b), uri: requestURI(b.Contact)}
+}
+
+// contactFlow returns the flow to a device that is awake: the one on which it
+// registered. A phone that does not sleep, is not behind a NAT (its Contact has
+// the address that we saw) and names another UDP port than it registered from
+// means that port (RFC 3261 §16.6 step 7).
+func contactFlow(b *usrloc.Binding) flow.Flow {
+	if b.Flow.Transport != flow.UDP || b.Push.Provider != "" || b.RegID != 0 || len(b.Path) > 0 {
+		return b.Flow
+	}
+	u, err := sipmsg.ParseURI(b.Contact)
+	if err != nil {
+		return b.Flow
+	}
+	t, named := u.Param("transport")
+	addr, ok := u.HostAddr()
+	if !ok || addr.Unmap() != b.Flow.Remote.Addr().Unmap() || named && !strings.EqualFold(t, "udp") || u.IsSIPS() {
+		return b.Flow
+	}
+	port := u.PortNum()
+	if port == 0 {
+		port = 5060
+	}
+	f := b.Flow
+	f.Remote = netip.AddrPortFrom(f.Remote.Addr(), port)
+	return f
 }
 
 func (v view) reach(b *usrloc.Binding) reach {
