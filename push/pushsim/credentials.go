@@ -37,13 +37,13 @@ type Credentials struct {
 	apple *ecdsa.PrivateKey
 	fcm   *rsa.PrivateKey
 	vapid *ecdsa.PrivateKey
-	// Secret signs webhooks.
+	// Secret signs webhooks; it is text.
 	Secret []byte
 }
 
 // NewCredentials makes new keys.
 func NewCredentials() (*Credentials, error) {
-	c := &Credentials{Secret: make([]byte, 32)}
+	c := &Credentials{Secret: []byte(rand.Text())}
 	var err error
 	for _, k := range []**ecdsa.PrivateKey{&c.caKey, &c.apple, &c.vapid} {
 		if *k, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -52,9 +52,6 @@ func NewCredentials() (*Credentials, error) {
 	}
 	if c.fcm, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 		return nil, fmt.Errorf("generate key: %w", err)
-	}
-	if _, err := rand.Read(c.Secret); err != nil {
-		return nil, fmt.Errorf("generate secret: %w", err)
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Pretend push services CA"},

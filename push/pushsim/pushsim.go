@@ -34,6 +34,8 @@ type Options struct {
 	// OnPush is called for each push that was taken, after the answer, on a
 	// goroutine of its request.
 	OnPush func(Push)
+	// OnReceive is called for each push, taken or not, before OnPush.
+	OnReceive func(Push)
 	// MaxPushes bounds the log; the oldest are forgotten. Default 1000.
 	MaxPushes int
 	// OneStreamFirst aborts what is more than one stream on an APNs connection
@@ -72,6 +74,7 @@ type Push struct {
 type Server struct {
 	creds   *Credentials
 	onPush  func(Push)
+	onRecv  func(Push)
 	max     int
 	strict  bool
 	log     *slog.Logger
@@ -118,7 +121,7 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		creds: o.Credentials, onPush: o.OnPush, max: o.MaxPushes, strict: o.OneStreamFirst, log: o.Logger, ln: ln,
+		creds: o.Credentials, onPush: o.OnPush, onRecv: o.OnReceive, max: o.MaxPushes, strict: o.OneStreamFirst, log: o.Logger, ln: ln,
 		done: make(chan struct{}), faults: make(map[string]*Fault), bearers: make(map[string]time.Time),
 	}
 	mux := http.NewServeMux()
@@ -252,6 +255,9 @@ func (s *Server) received(p Push) {
 	}
 	s.pushes = append(s.pushes, p)
 	s.mu.Unlock()
+	if s.onRecv != nil {
+		s.onRecv(p)
+	}
 	if s.onPush != nil && p.Status >= 200 && p.Status < 300 {
 		s.onPush(p)
 	}
