@@ -1,0 +1,64 @@
+# make test runs everything that must pass; the other targets are its parts.
+
+GO       ?= go
+FUZZTIME ?= 30s
+BENCH    ?= .
+# Tests that talk to real phones carry the build tag e2e.
+E2E      = $(shell $(GO) list -tags e2e ./... 2>/dev/null | grep '/test\(/\|$$\)')
+
+.PHONY: test build vet lint test-race e2e fuzz bench generate check-generated install demo clean
+
+test:
+	@.ci/stage install $(MAKE) --no-print-directory install
+	@.ci/stage build $(MAKE) --no-print-directory build
+	@.ci/stage vet $(MAKE) --no-print-directory vet
+	@.ci/stage generate $(MAKE) --no-print-directory check-generated
+	@.ci/stage race $(MAKE) --no-print-directory test-race
+	@.ci/stage e2e $(MAKE) --no-print-directory e2e
+
+install:
+	.ci/install
+
+build:
+	$(GO) build -trimpath -o bin/ ./cmd/...
+
+vet:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./...
+
+# golangci-lint is no dependency of the build: install it for this target.
+lint: vet
+	golangci-lint run
+
+test-race:
+	$(GO) test -race -shuffle=on -timeout 20m ./...
+
+e2e:
+	@if [ -n "$(E2E)" ]; then $(GO) test -tags e2e -shuffle=on -timeout 20m $(E2E); else echo "no end-to-end tests"; fi
+
+# Every fuzz target in turn, each for FUZZTIME.
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "== $$p $$f"; nice $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+bench:
+	nice $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+generate:
+	$(GO) generate ./...
+	$(GO) run ./cmd/reveille config docs >docs/configuration.md.new
+	mv docs/configuration.md.new docs/configuration.md
+
+# What is generated must be what is committed.
+check-generated: generate
+	git diff --exit-code -- docs/configuration.md
+
+demo:
+	$(GO) run ./cmd/reveille demo
+
+clean:
+	rm -rf bin dist
