@@ -51,7 +51,7 @@ type conn struct {
 	flush   bool       // close when the queue is written
 	writing bool       // drain is running
 	pending []byte     // not yet handed to nc
-	queued  int        // bytes of pending and of the write under way, all in the budget
+	queued  int        // bytes of pending and of the write under way
 }
 
 func newConn(l *listener, nc net.Conn, remote netip.AddrPort) *conn {
@@ -97,6 +97,8 @@ func (c *conn) handshake() error {
 func (c *conn) accepted() {
 	if err := c.handshake(); err != nil {
 		c.close(err)
+	} else {
+		c.t.conns.ready(c)
 	}
 	c.run()
 }

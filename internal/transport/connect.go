@@ -94,6 +94,7 @@ func (t *Transport) dialPeer(l *listener, p peer) (*conn, error) {
 		c.abandon()
 		return nil, ErrBusy
 	}
+	t.conns.ready(c)
 	if t.ctx.Err() != nil {
 		// Stop may have looked through the connections before this one entered.
 		c.close(ErrStopped)

@@ -21,7 +21,7 @@ type conns struct {
 
 	mu        sync.RWMutex // guards what follows
 	byID      map[uint64]*conn
-	byPeer    map[peer]*conn     // the newest connection of each peer
+	byPeer    map[peer]*conn     // the newest connection of each peer that is ready
 	perSource map[netip.Addr]int // accepted connections
 	last      uint64             // the number given to the newest connection
 }
@@ -53,8 +53,14 @@ func (r *conns) add(c *conn) (refused string, ok bool) {
 	r.last++
 	c.flow.Conn = r.last
 	r.byID[c.flow.Conn] = c
-	r.byPeer[c.peer()] = c
 	return "", true
+}
+
+// ready lets find return c: its handshake is done.
+func (r *conns) ready(c *conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.byPeer[c.peer()] = c
 }
 
 func (r *conns) remove(c *conn) {

@@ -101,7 +101,8 @@ func TestStream_GarbledIsAnsweredAndClosed(t *testing.T) {
 			inBubble(t, Options{}, func(t *testing.T, b *bench) {
 				c := b.dial(b.net.Host("192.0.2.50"))
 				other := b.dial(b.net.Host("192.0.2.51"))
-				mustWrite(t, c, message(7, "")+tc.in)
+				// What is written after the end is of no interest.
+				_, _ = io.WriteString(c, message(7, "")+tc.in)
 				time.Sleep(2 * lingerTime)
 				if diff := cmp.Diff([]string{message(7, "")}, b.take()); diff != "" {
 					t.Error(diff)
@@ -159,6 +160,50 @@ func TestStream_AnswerIsNotLostToAReset(t *testing.T) {
 		var timeout net.Error
 		if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 			t.Errorf("wrote %d bytes after the answer, %v", wrote, err)
+		}
+	})
+}
+
+// How a stream is cut into segments changes nothing: neither the messages nor
+// the answers nor its end.
+func FuzzStream_SplitDoesNotMatter(f *testing.F) {
+	stream, _, _ := streamSample()
+	for _, at := range []uint16{0, 1, 3, 100, 3000} {
+		f.Add(stream, at)
+		f.Add(message(1, "")+withHeader("Content-Length: 0", ""), at)
+	}
+	f.Add("\r\n\r\n\r\n\rX", uint16(6))
+	type result struct {
+		Messages []string
+		Answers  string
+		Ended    bool
+	}
+	f.Fuzz(func(t *testing.T, stream string, at uint16) {
+		if len(stream) > 20_000 {
+			return
+		}
+		run := func(parts ...string) (out result) {
+			inBubble(t, Options{MaxMessage: 4000}, func(t *testing.T, b *bench) {
+				b.net.SetLink(memnet.Link{Delay: time.Millisecond})
+				c := b.dial(b.net.Host("192.0.2.50"))
+				for _, p := range parts {
+					_, _ = io.WriteString(c, p) // It may have ended already.
+					time.Sleep(10 * time.Millisecond)
+				}
+				time.Sleep(2 * lingerTime)
+				out.Ended = len(b.conns.all()) == 0
+				out.Messages = b.take()
+				out.Answers, _ = readAvailable(t, c)
+			})
+			return out
+		}
+		k := min(int(at), len(stream))
+		whole, split := run(stream), run(stream[:k], stream[k:])
+		if whole.Ended { // What follows the end may cost the answer, by a reset.
+			whole.Answers, split.Answers = "", ""
+		}
+		if diff := cmp.Diff(whole, split); diff != "" {
+			t.Errorf("%q split after %d bytes (-whole +split):\n%s", stream, k, diff)
 		}
 	})
 }

@@ -52,6 +52,7 @@ func TestMetrics(t *testing.T) {
 		for _, m := range []string{"REGISTER", "\r\n\r\n", string(make([]byte, 20)), fmt.Sprintf("%03000d", 1)} {
 			sendTo(t, phone, "192.0.2.1:5060", m)
 		}
+		synctest.Wait()
 		c := b.dial(host)
 		mustWrite(t, c, message(1, "")+"\r\n\r\n")
 		synctest.Wait()

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +58,7 @@ type ListenerOptions struct {
 	// address. Without a port the bound port is told.
 	Advertise string
 	// Sockets is how many sockets share a UDP address, at most 64; 0 means
-	// GOMAXPROCS. With one the address is exclusive.
+	// GOMAXPROCS on Linux and one elsewhere. With one the address is exclusive.
 	Sockets int
 	// ReadBuffer is the kernel's receive buffer of each UDP socket in bytes, as
 	// far as the system allows; 0 means 2 MiB.
@@ -99,7 +98,8 @@ type Options struct {
 	// Connect that wait for each of them; default 256.
 	MaxDials int
 	// MaxBuffered bounds, in bytes over all connections, what is queued for
-	// writing and what read buffers have grown by; default 256 MiB.
+	// writing beyond 4 KiB each and what read buffers have grown by beyond
+	// 2 KiB each; default 256 MiB.
 	MaxBuffered int64
 	// MaxMessage bounds a message in bytes; default and maximum sipmsg.MaxMessage.
 	MaxMessage int
@@ -179,7 +179,7 @@ func (o Options) withDefaults() Options {
 	}
 	o.Listeners = append([]ListenerOptions(nil), o.Listeners...)
 	for i := range o.Listeners {
-		def(&o.Listeners[i].Sockets, min(runtime.GOMAXPROCS(0), maxSockets))
+		def(&o.Listeners[i].Sockets, defaultSockets())
 		def(&o.Listeners[i].ReadBuffer, 2<<20)
 	}
 	return o

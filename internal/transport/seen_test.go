@@ -39,8 +39,8 @@ func TestSeen_ByListenerAddressAndPort(t *testing.T) {
 
 func TestSeen_RemembersWhatFits(t *testing.T) {
 	start := time.Now()
-	const flows = 200_000 // At three quarters of the default size.
-	s := newSeenTable(1<<18, start)
+	const flows = 50_000 // At three quarters of its size.
+	s := newSeenTable(1<<16, start)
 	for i := range flows {
 		s.mark(0, peerAt(i), start)
 	}

@@ -2,10 +2,14 @@ package transport
 
 import (
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// defaultSockets is one for each thread that can run.
+func defaultSockets() int { return min(runtime.GOMAXPROCS(0), maxSockets) }
 
 // setReusePort lets several sockets share an address; the kernel spreads the
 // peers over them by a hash of the addresses.

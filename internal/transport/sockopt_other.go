@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// defaultSockets is one: see setReusePort.
+func defaultSockets() int { return 1 }
+
 // setReusePort fails: elsewhere the option does not spread datagrams, or not
 // by peer. Configure one socket for each listener.
 func setReusePort(uintptr) error {

@@ -255,6 +255,41 @@ func TestStream_BudgetOfAllConnections(t *testing.T) {
 	})
 }
 
+// Peers that do not read use up what may be queued; those who do are served.
+func TestStream_BudgetOfAllQueues(t *testing.T) {
+	inBubble(t, Options{MaxMessage: 60_000, MaxBuffered: 100_000}, func(t *testing.T, b *bench) {
+		flowOf := func(addr string) (net.Conn, flow.Flow) {
+			c := b.dial(b.net.Host(addr))
+			mustWrite(t, c, message(1, ""))
+			synctest.Wait()
+			return c, b.last()
+		}
+		_, lazy := flowOf("192.0.2.50")
+		good, f := flowOf("192.0.2.51")
+		var err error
+		for range 5 {
+			if err = b.Send(lazy, make([]byte, 50_000)); err != nil {
+				break
+			}
+			synctest.Wait()
+		}
+		if !errors.Is(err, ErrBusy) || !b.Open(lazy) {
+			t.Fatalf("Send = %v, open %v", err, b.Open(lazy))
+		}
+		if err := b.Send(f, make([]byte, 50_000)); !errors.Is(err, ErrBusy) || !b.Open(f) {
+			t.Errorf("Send of much = %v, open %v", err, b.Open(f))
+		}
+		for range 10 {
+			if err := b.Send(f, make([]byte, 4000)); err != nil {
+				t.Fatalf("Send of little = %v", err)
+			}
+			if got, _ := readAvailable(t, good); len(got) != 4000 {
+				t.Errorf("the peer read %d bytes", len(got))
+			}
+		}
+	})
+}
+
 func TestStream_ConnectionBounds(t *testing.T) {
 	inBubble(t, Options{MaxConns: 5, MaxConnsPerSource: 2}, func(t *testing.T, b *bench) {
 		open := func(c net.Conn) bool {

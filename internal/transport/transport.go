@@ -79,16 +79,17 @@ func New(o Options) (*Transport, error) {
 		seen:     newSeenTable(o.SeenFlows, time.Now()),
 		buffered: budget{max: o.MaxBuffered},
 	}
-	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.dials.pending = make(map[peer][]func(flow.Flow, error))
 	prefixes, err := o.Interfaces()
 	if err != nil {
 		return nil, err
 	}
 	t.locals.Store(&prefixes)
+	t.ctx, t.cancel = context.WithCancel(context.Background())
 	for i, lo := range o.Listeners {
 		l, err := t.bind(lo, i)
 		if err != nil {
+			t.cancel()
 			t.closeListeners()
 			return nil, fmt.Errorf("listener %q: %w", lo.Name, err)
 		}
@@ -200,7 +201,8 @@ func (t *Transport) watchInterfaces() {
 
 // Send sends the message b on f. It does not wait for the peer: a datagram
 // goes out at once, a connection's bytes are queued. b may be reused when Send
-// returns. ErrFlowDead, ErrQueueFull and ErrTooLong may be wrapped.
+// returns. The errors
+// ErrFlowDead, ErrQueueFull, ErrTooLong and ErrBusy are wrapped.
 func (t *Transport) Send(f flow.Flow, b []byte) error {
 	l := t.byName[f.Listener]
 	if l == nil || l.Transport != f.Transport || f.Node != t.opts.Node {

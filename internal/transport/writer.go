@@ -14,12 +14,16 @@ func (c *conn) enqueue(b []byte, message bool) error {
 		c.mu.Unlock()
 		return ErrFlowDead
 	}
-	if c.queued+len(b) > c.t.opts.WriteQueue || !c.t.buffered.take(len(b)) {
+	if c.queued+len(b) > c.t.opts.WriteQueue {
 		c.mu.Unlock()
 		// The peer does not read. What it missed is lost anyway, so let it find
 		// out and connect again.
 		c.close(ErrQueueFull)
 		return ErrQueueFull
+	}
+	if !c.t.buffered.take(charged(c.queued+len(b)) - charged(c.queued)) {
+		c.mu.Unlock()
+		return ErrBusy // No fault of this peer: it stays connected.
 	}
 	c.queued += len(b)
 	if message {
@@ -66,10 +70,18 @@ func (c *conn) drain() {
 	}
 }
 
-// credit returns n queued bytes to the budget. c.mu is held.
+// freeQueue is what every connection may queue outside the budget, so that
+// peers that read are served while others, who do not, use it up. It holds an
+// INVITE and the answers to a few requests.
+const freeQueue = 4096
+
+// charged returns how much of so many queued bytes is taken from the budget.
+func charged(queued int) int { return max(queued-freeQueue, 0) }
+
+// credit takes n written or dropped bytes off the queue. c.mu is held.
 func (c *conn) credit(n int) {
+	c.t.buffered.give(charged(c.queued) - charged(c.queued-n))
 	c.queued -= n
-	c.t.buffered.give(n)
 }
 
 // close ends the connection at once. The first cause stays.

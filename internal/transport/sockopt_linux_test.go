@@ -1,0 +1,44 @@
+package transport
+
+import (
+	"net"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestReal_ConnectionOptions(t *testing.T) {
+	r := newRecorder(t)
+	tr := onLoopback(t, r)
+	c, err := net.Dial("tcp", tr.Addr("tcp4").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	mustWrite(t, c, message(1, ""))
+	r.until("Receive", func() bool { return len(r.messages) == 1 })
+	accepted := tr.conn(r.last()).socket.(*net.TCPConn)
+	raw, err := accepted.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name               string
+		level, option, set int
+	}{
+		{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 300},
+		{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
+		{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4},
+		{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 30_000},
+	} {
+		var got int
+		if err := control(raw, func(fd uintptr) (err error) {
+			got, err = unix.GetsockoptInt(int(fd), tc.level, tc.option)
+			return err
+		}); err != nil || got != tc.set {
+			t.Errorf("%s = %d, %v, want %d", tc.name, got, err, tc.set)
+		}
+	}
+}
