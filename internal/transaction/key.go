@@ -1,6 +1,7 @@
 package transaction
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"strconv"
 	"strings"
@@ -124,5 +125,8 @@ func (l *Layer) tag(m *sipmsg.Message) string {
 		h.WriteString(s) //nolint:errcheck // never fails
 		h.WriteByte(0)   //nolint:errcheck // never fails
 	}
-	return strconv.FormatUint(h.Sum64()^uint64(m.CSeq().Seq)*0x9e3779b97f4a7c15, 16)
+	var seq [4]byte
+	binary.BigEndian.PutUint32(seq[:], m.CSeq().Seq)
+	h.Write(seq[:]) //nolint:errcheck // never fails
+	return strconv.FormatUint(h.Sum64(), 16)
 }

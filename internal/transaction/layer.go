@@ -120,11 +120,11 @@ func (l *Layer) FlowClosed(f flow.Flow) {
 }
 
 // Busy reports whether a message with this Call-ID is queued, being handled,
-// held or suspended. It may say true for another Call-ID's sake. A true answer
-// about a message that was received on the caller's own flow stays true until
-// it has been handled, so a caller that reads f in order and finds callID idle
-// may handle f's next message itself.
-func (l *Layer) Busy(f flow.Flow, callID string) bool {
+// held or suspended. It may say true for the sake of another flow or Call-ID,
+// never false while a message of the caller's own flow is on its way: whoever
+// reads a flow in order and finds a Call-ID idle may handle the next message of
+// that flow and Call-ID himself.
+func (l *Layer) Busy(_ flow.Flow, callID string) bool {
 	q, slot := l.place(callID)
 	return q.busy[slot].Load() != 0
 }

@@ -59,10 +59,23 @@ func TestWaiting_NoGoroutinePerRequest(t *testing.T) {
 // BenchmarkWaitingInvite measures what a waiting INVITE costs besides its
 // message.
 func BenchmarkWaitingInvite(b *testing.B) {
-	l := New(Options{Sender: quietUser{}, User: quietUser{}, QueueLen: 1 << 30, MaxTransactions: 1 << 30})
+	benchMemory(b, quietUser{}, "INVITE")
+}
+
+// BenchmarkAnsweredRequest measures what a request over UDP costs, besides its
+// message and the response of 400 bytes, until Timer J fires.
+func BenchmarkAnsweredRequest(b *testing.B) {
+	benchMemory(b, answerUser{}, "MESSAGE")
+}
+
+func benchMemory(b *testing.B, u User, method string) {
+	l := New(Options{Sender: quietUser{}, User: u, QueueLen: 1 << 30, MaxTransactions: 1 << 30})
 	messages := make([]*sipmsg.Message, b.N)
+	empty := heap()
 	for n := range messages {
-		messages[n] = waitingInvite(n).on(b, udpCaller)
+		q := waitingInvite(n)
+		q.method = method
+		messages[n] = q.on(b, udpCaller)
 	}
 	l.Start()
 	before := heap()
@@ -74,7 +87,8 @@ func BenchmarkWaitingInvite(b *testing.B) {
 		runtime.Gosched()
 	}
 	b.StopTimer()
-	b.ReportMetric(float64(heap()-before)/float64(b.N), "heap-B/invite")
+	b.ReportMetric(float64(heap()-before)/float64(b.N), "heap-B/transaction")
+	b.ReportMetric(float64(before-empty)/float64(b.N), "heap-B/message")
 	runtime.KeepAlive(messages)
 	l.undecided.Store(0)
 	_ = l.Stop(b.Context())
