@@ -29,8 +29,9 @@ type Exchange interface {
 	Refuse(r sipmsg.Reply)
 }
 
-// Serve answers the REGISTER of x, whose sender has been authenticated: may
-// says which AORs the sender may register (RFC 3261 §10.3 step 4); nil means
+// Serve answers the REGISTER of x. The caller has seen to it that the request is
+// for this server (RFC 3261 §10.3 step 1) and that its sender is who it says
+// (step 3): may tells which AORs the sender may register (step 4); nil means
 // all. It returns at once; the answer may come later.
 func (r *Registrar) Serve(x Exchange, may func(usrloc.AOR) bool) {
 	p := r.policy.Load()

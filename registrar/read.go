@@ -11,8 +11,7 @@ import (
 	"reveille/usrloc"
 )
 
-// read turns a REGISTER into the Input of Apply: RFC 3261 §10.3 steps 1, 2 and
-// 5, and the Path rule of RFC 3327 §5.3. may says which AORs its sender may
+// read turns a REGISTER into the Input of Apply: RFC 3261 §10.3 steps 2 and 5, and the Path rule of RFC 3327 §5.3. may says which AORs its sender may
 // register (step 4); nil means all.
 func (r *Registrar) read(p *rules, m *sipmsg.Message, f flow.Flow, now time.Time, may func(usrloc.AOR) bool) (*Input, error) {
 	in := &Input{
@@ -53,14 +52,9 @@ func (r *Registrar) read(p *rules, m *sipmsg.Message, f flow.Flow, now time.Time
 
 // addressed checks whom the request is for, and sets in.AOR.
 func (r *Registrar) addressed(p *rules, m *sipmsg.Message, in *Input, may func(usrloc.AOR) bool) error {
-	// RFC 3261 §10.3 step 1: a registrar of other domains is elsewhere. A user
-	// part, as in the examples of RFC 8599, is ignored.
-	uri := m.RequestURI()
-	if !uri.IsSIP() {
+	// RFC 3261 §8.2.2.1. A user part, as in the examples of RFC 8599, is ignored.
+	if !m.RequestURI().IsSIP() {
 		return refuse(416, "Unsupported URI Scheme")
-	}
-	if !p.serves(uri.Host) {
-		return refuse(404, "Not Found")
 	}
 	// Step 2: what the phone requires and we do not know.
 	var unknown []string

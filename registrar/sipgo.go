@@ -19,9 +19,10 @@ const sipgoListener = "sipgo"
 //
 //	server.OnRegister(registrar.OnRegister)
 //
-// It returns when the request is answered. Its sender may register any AOR of
-// the policy's domains; see ServeSipgo for less. Mind sip.UDPMTUSize: sipgo
-// sends no longer response over UDP, and push contacts are long.
+// It returns when the request is answered. The Request-URI must name one of the
+// policy's domains, and the sender may register any AOR of them; see ServeSipgo
+// for less. Mind sip.UDPMTUSize: sipgo sends no longer response over UDP, and
+// push contacts are long.
 func (r *Registrar) OnRegister(req *sip.Request, tx sip.ServerTransaction) {
 	r.ServeSipgo(req, tx, nil)
 }
@@ -40,6 +41,11 @@ func (r *Registrar) ServeSipgo(req *sip.Request, tx sip.ServerTransaction, may f
 		return
 	}
 	x.m = m
+	// RFC 3261 §10.3 step 1: the registrar of another domain is elsewhere.
+	if uri := m.RequestURI(); uri.IsSIP() && !r.policy.Load().serves(uri.Host) {
+		x.Refuse(sipmsg.Reply{Code: 404})
+		return
+	}
 	r.Serve(x, may)
 	if x.suspended {
 		// The Store calls back exactly once, within StoreTimeout.

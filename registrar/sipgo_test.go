@@ -98,3 +98,18 @@ func TestServeSipgo_AnswerIsLost(t *testing.T) {
 		t.Errorf("log\n%s", got)
 	}
 }
+
+func TestServeSipgo_OtherDomain_RFC3261_10_3_1(t *testing.T) {
+	store := usrloc.NewMemory(usrloc.MemoryOptions{})
+	defer store.Close()
+	s := newServer(t, store)
+	for uri, want := range map[string]int{
+		"sip:example.net": 404, "sip:EXAMPLE.com": 200, "sip:alice@example.com;x": 200, "sips:example.com:5061": 200,
+	} {
+		tx := &sipgoTx{}
+		s.OnRegister(sipgoRequest(t, strings.Replace(request(1), "sip:example.com", uri, 1), "UDP"), tx)
+		if tx.res.StatusCode != want {
+			t.Errorf("%s: answer %d, want %d", uri, tx.res.StatusCode, want)
+		}
+	}
+}
