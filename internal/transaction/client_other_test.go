@@ -5,8 +5,6 @@ import (
 	"errors"
 	"testing"
 	"time"
-
-	"reveille/flow"
 )
 
 func TestClientOther_TimerEAndF_RFC3261_17_1_2_2(t *testing.T) {
@@ -195,27 +193,4 @@ func TestFlowClosed_UserMaySendAnew(t *testing.T) {
 			t.Errorf("Failed was called %d times, want 3", retries)
 		}
 	})
-}
-
-func TestFlowIndex_RemovesFromAnyPlace(t *testing.T) {
-	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}, {1, 2, 0}} {
-		x := flowIndex{first: map[flow.Flow]*Client{}}
-		c := []*Client{{f: tcpPhone}, {f: tcpPhone}, {f: tcpPhone}}
-		for _, c := range c {
-			x.add(c)
-		}
-		for left, i := range order {
-			n := 0
-			for at := x.head(tcpPhone); at != nil; at = at.next {
-				n++
-			}
-			if want := 3 - left; n != want {
-				t.Errorf("order %v: %d clients before removal %d, want %d", order, n, left, want)
-			}
-			x.remove(c[i])
-		}
-		if x.has(tcpPhone) || len(x.first) != 0 {
-			t.Errorf("order %v: the index is not empty at the end", order)
-		}
-	}
 }
