@@ -565,9 +565,12 @@ func TestAuthenticate_SlowSource(t *testing.T) {
 		source.release <- errors.New("database down")
 		wantDecision(t, <-decisions, Refused, ReasonUnavailable, 500)
 
+		// There is room for two again.
 		ask(use(4))
+		ask(use(5))
 		cancel()
 		a.Wait()
+		wantDecision(t, <-decisions, Refused, ReasonUnavailable, 500)
 		wantDecision(t, <-decisions, Refused, ReasonUnavailable, 500)
 	})
 }

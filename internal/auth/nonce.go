@@ -43,6 +43,7 @@ const clockSkew = time.Minute
 
 // nonces issues and recognises nonces. It is safe for concurrent use.
 type nonces struct {
+	key  []byte
 	ttl  time.Duration
 	macs sync.Pool // of *macState
 }
@@ -59,7 +60,7 @@ func newNonces(key []byte, ttl time.Duration) *nonces {
 		key = make([]byte, 32)
 		rand.Read(key) // It never fails.
 	}
-	n := &nonces{ttl: ttl}
+	n := &nonces{key: key, ttl: ttl}
 	n.macs.New = func() any { return &macState{hash: hmac.New(sha256.New, key)} }
 	return n
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,7 @@ type switchboard struct {
 	bindings map[string]func([]byte)
 	back     map[string]func([]byte) // by the branch of our Via
 	seen     []*sipmsg.Message       // all requests
+	caller   map[string]string       // by Call-ID
 }
 
 const testPURR = "0purr0"
@@ -45,7 +47,7 @@ func newSwitchboard(t *testing.T) *switchboard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &switchboard{t: t, auth: a, bindings: map[string]func([]byte){}, back: map[string]func([]byte){}}
+	s := &switchboard{t: t, auth: a, bindings: map[string]func([]byte){}, back: map[string]func([]byte){}, caller: map[string]string{}}
 	s.listen()
 	s.wg.Go(s.readUDP)
 	s.wg.Go(s.acceptTCP)
@@ -132,6 +134,9 @@ func (s *switchboard) receive(raw []byte, from net.Addr, reply func([]byte)) {
 		}
 		return
 	}
+	if n := len(m.Vias()); n != 1 {
+		s.t.Errorf("a request of a phone has %d Vias:\n%s", n, raw)
+	}
 	s.mu.Lock()
 	s.seen = append(s.seen, m)
 	s.mu.Unlock()
@@ -173,13 +178,18 @@ func (s *switchboard) forward(m *sipmsg.Message, reply func([]byte)) {
 			return
 		}
 	}
-	own := "sip:" + s.addr + ";lr"
+	// One Record-Route for each side, so that their order counts (RFC 3261
+	// §12.1): the caller meets "in" first, the callee "out".
+	in, out := "sip:"+s.addr+";lr;leg=in", "sip:"+s.addr+";lr;leg=out"
 	e := m.Edit()
-	switch routes := m.Routes(); {
-	case len(routes) > 0 && routes[0].URI.String() == own:
-		e.PopRoutes(1)
-	case m.ToTag() != "" && m.Method() != "CANCEL" && !s.failedBefore(m):
-		s.t.Errorf("a request in a dialog does not follow Record-Route:\n%s", m.Raw())
+	if m.Method() == "INVITE" && m.ToTag() == "" {
+		s.mu.Lock()
+		s.caller[m.CallID()] = m.From().URI.User
+		s.mu.Unlock()
+	}
+	if m.ToTag() != "" && !s.acksFailure(m) {
+		s.followed(m, in, out)
+		e.PopRoutes(2)
 	}
 	s.mu.Lock()
 	to := s.bindings[m.RequestURI().User]
@@ -195,14 +205,32 @@ func (s *switchboard) forward(m *sipmsg.Message, reply func([]byte)) {
 	e.StampVia()
 	e.PushVia(fmt.Sprintf("SIP/2.0/UDP %s;branch=%s", s.addr, branch))
 	if m.Method() == "INVITE" {
-		e.PushRecordRoute("<" + own + ">")
+		e.PushRecordRoute("<" + in + ">")
+		e.PushRecordRoute("<" + out + ">")
 	}
 	to(e.Bytes())
 }
 
-// failedBefore reports whether m is the ACK to a final response other than 2xx:
-// it belongs to the INVITE's transaction and has its branch.
-func (s *switchboard) failedBefore(m *sipmsg.Message) bool {
+// followed checks the routes of a request in a dialog.
+func (s *switchboard) followed(m *sipmsg.Message, in, out string) {
+	s.mu.Lock()
+	want := []string{in, out}
+	if s.caller[m.CallID()] != m.From().URI.User {
+		want = []string{out, in}
+	}
+	s.mu.Unlock()
+	var got []string
+	for _, r := range m.Routes() {
+		got = append(got, r.URI.String())
+	}
+	if !slices.Equal(got, want) {
+		s.t.Errorf("%s of %s: routes %q, want %q", m.Method(), m.From().URI.User, got, want)
+	}
+}
+
+// acksFailure reports whether m is the ACK to a final response other than 2xx:
+// it belongs to the INVITE's transaction and has its branch and no routes.
+func (s *switchboard) acksFailure(m *sipmsg.Message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, old := range s.seen {
