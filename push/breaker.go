@@ -1,6 +1,8 @@
 package push
 
 import (
+	"context"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 )
@@ -19,7 +21,7 @@ func (l *lane) observe(o Outcome, successes uint64, now time.Time) {
 		return
 	case Gone, Suspect, Rejected:
 		// It lives, and refuses this one. The lane stays cold or warm.
-		l.failures = 0
+		l.failures, l.opened = 0, 0
 	case Throttled:
 		l.failures = 0
 		if o.Scope == ScopeLane {
@@ -56,8 +58,12 @@ func (l *lane) pause(until time.Time, o Outcome, now time.Time) {
 	l.pausedUntil, l.pausedFor = until, o
 	l.warm = false
 	l.metrics.paused(l.app, o)
-	l.log.Warn("push service paused", "class", o.Class.String(), "reason", o.Reason,
-		"status", o.Status, "pause", until.Sub(now), "err", o.Err)
+	level := slog.LevelWarn
+	if o.Class == Credential {
+		level = slog.LevelError // an operator must act
+	}
+	l.log.LogAttrs(context.Background(), level, "push service paused", slog.String("class", o.Class.String()),
+		slog.String("reason", o.Reason), slog.Int("status", o.Status), slog.Duration("pause", until.Sub(now)), slog.Any("err", o.Err))
 	if l.resume != nil {
 		l.resume.Stop()
 	}

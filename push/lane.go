@@ -54,7 +54,7 @@ type lane struct {
 	lastFailure time.Time
 	lastReason  string
 
-	shownQueued, shownInFlight int // what the metrics say
+	load load
 }
 
 // A job is one push, for all requests that are the same wake.
@@ -91,6 +91,7 @@ func newLane(a App, part string, e *executor, m *metrics, log *slog.Logger) *lan
 		log:   log.With("app", a.Name, "provider", a.Provider, "part", part),
 		empty: make(chan struct{}),
 		jobs:  make(map[wakeKey]*job),
+		load:  m.load(a),
 	}
 }
 
@@ -198,7 +199,7 @@ func (l *lane) pump(now time.Time) {
 		// for its job.
 		go l.attempt(j, j.deadline, l.successes)
 	}
-	l.metrics.load(l)
+	l.load.show(l.waiting(), l.inFlight)
 }
 
 // unqueue takes j out of where it waits. Call with mu held.
@@ -321,6 +322,12 @@ func (l *lane) finish(j *job, o Outcome) {
 		l.recent.add(j.key, o, now)
 	}
 	l.metrics.finished(l.app, j.key.kind, o, now.Sub(j.since))
+	l.load.show(l.waiting(), l.inFlight)
+	if o.Class != OK {
+		l.log.LogAttrs(context.Background(), slog.LevelDebug, "push failed", slog.String("push_id", j.req.PushID),
+			slog.String("kind", j.key.kind.String()), slog.String("class", o.Class.String()), slog.String("reason", o.Reason),
+			slog.Int("status", o.Status), slog.Int("attempts", o.Attempts), slog.Any("err", o.Err))
+	}
 	for _, w := range j.waiters {
 		l.exec.post(func() { w.done(o) })
 	}

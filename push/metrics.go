@@ -78,10 +78,19 @@ func (m *metrics) paused(a App, o Outcome) {
 	m.pauses.WithLabelValues(a.Name, a.Provider, o.Class.String()).Inc()
 }
 
-// load publishes what changed of l since the last time. Call with l.mu held.
-func (m *metrics) load(l *lane) {
-	q, f := l.waiting(), l.inFlight
-	m.queue.WithLabelValues(l.app.Name, l.app.Provider).Add(float64(q - l.shownQueued))
-	m.flight.WithLabelValues(l.app.Name, l.app.Provider).Add(float64(f - l.shownInFlight))
-	l.shownQueued, l.shownInFlight = q, f
+// load is a lane's part of the gauges of its app, which several lanes share. The
+// lane's mu guards it.
+type load struct {
+	queue, flight    prometheus.Gauge
+	queued, inFlight int // as shown
+}
+
+func (m *metrics) load(a App) load {
+	return load{queue: m.queue.WithLabelValues(a.Name, a.Provider), flight: m.flight.WithLabelValues(a.Name, a.Provider)}
+}
+
+func (l *load) show(queued, inFlight int) {
+	l.queue.Add(float64(queued - l.queued))
+	l.flight.Add(float64(inFlight - l.inFlight))
+	l.queued, l.inFlight = queued, inFlight
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,8 +22,15 @@ const (
 	param       = pushsim.TeamID + "." + pushsim.BundleID + ".voip&remote"
 )
 
+// shared are the keys of all tests: RSA keys take a while to make.
+var shared = sync.OnceValues(pushsim.NewCredentials)
+
 func startSim(t *testing.T, o pushsim.Options) *pushsim.Server {
 	t.Helper()
+	var err error
+	if o.Credentials, err = shared(); err != nil {
+		t.Fatal(err)
+	}
 	sim, err := pushsim.Start(o)
 	if err != nil {
 		t.Fatal(err)
@@ -57,12 +65,8 @@ func both() []push.Token {
 }
 
 func TestConformance(t *testing.T) {
-	creds, err := pushsim.NewCredentials()
-	if err != nil {
-		t.Fatal(err)
-	}
 	pushtest.Run(t, func(t *testing.T) pushtest.Fixture {
-		sim := startSim(t, pushsim.Options{Credentials: creds})
+		sim := startSim(t, pushsim.Options{})
 		return pushtest.Fixture{
 			Sender:   newSender(t, sim),
 			Request:  func() *push.Request { return request(push.Call, both()[0]) },

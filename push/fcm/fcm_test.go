@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,8 +18,17 @@ import (
 
 const token = "dEvIcE:APA91bHun4MxP5egoKMwt2KZFBaFUH-1RYqx"
 
+// shared are the keys of most tests: RSA keys take a while to make.
+var shared = sync.OnceValues(pushsim.NewCredentials)
+
 func startSim(t *testing.T, c *pushsim.Credentials) *pushsim.Server {
 	t.Helper()
+	if c == nil {
+		var err error
+		if c, err = shared(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	sim, err := pushsim.Start(pushsim.Options{Credentials: c})
 	if err != nil {
 		t.Fatal(err)
@@ -57,9 +67,8 @@ func request(kind push.Kind) *push.Request {
 }
 
 func TestConformance(t *testing.T) {
-	creds := newCredentials(t)
 	pushtest.Run(t, func(t *testing.T) pushtest.Fixture {
-		sim := startSim(t, creds)
+		sim := startSim(t, nil)
 		return pushtest.Fixture{
 			Sender:   newSender(t, sim),
 			Request:  func() *push.Request { return request(push.Call) },
@@ -146,7 +155,7 @@ func TestSend_RevokedAccessTokenIsReplacedOnce(t *testing.T) {
 
 func TestSend_TokenServer(t *testing.T) {
 	sim := startSim(t, nil)
-	other := startSim(t, nil)
+	other := startSim(t, newCredentials(t))
 	for _, c := range []struct {
 		name    string
 		account []byte
@@ -174,6 +183,22 @@ func TestSend_TokenServer(t *testing.T) {
 				t.Errorf("%d pushes without access token", n)
 			}
 		})
+	}
+}
+
+func TestSend_DryRun(t *testing.T) {
+	sim := startSim(t, nil)
+	s, err := New(t.Context(), Options{
+		ServiceAccountJSON: sim.ServiceAccountJSON(), Endpoint: sim.FCMEndpoint() + "/", RootCAs: sim.RootCAs(), DryRun: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := s.Send(t.Context(), request(push.Call)); o.Class != push.OK {
+		t.Fatalf("outcome = %+v, want ok", o)
+	}
+	if p := sim.Pushes()[0]; !strings.Contains(p.Payload, `"validate_only":true`) {
+		t.Errorf("message = %s, want it to be checked alone", p.Payload)
 	}
 }
 

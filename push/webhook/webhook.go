@@ -25,8 +25,8 @@ type Options struct {
 	// Method, default POST. GET has no body.
 	Method string
 	// Body is a template of JSON; values in it are escaped for the inside of a
-	// JSON string: {"token": "{{.PRID}}"}. Empty means the JSON object that
-	// docs/push.md describes.
+	// JSON string: {"token": "{{.PRID}}"}. {{json .PRID}} puts the quotes,
+	// too. Empty means the JSON object of all fields.
 	Body string
 	// Header are further header fields, such as Authorization.
 	Header map[string]string

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,8 +19,15 @@ import (
 
 const token = "device/1?x=\"y\"&z"
 
-func startSim(t *testing.T, c *pushsim.Credentials) *pushsim.Server {
+// shared are the keys of all tests: RSA keys take a while to make.
+var shared = sync.OnceValues(pushsim.NewCredentials)
+
+func startSim(t *testing.T) *pushsim.Server {
 	t.Helper()
+	c, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
 	sim, err := pushsim.Start(pushsim.Options{Credentials: c})
 	if err != nil {
 		t.Fatal(err)
@@ -47,12 +55,8 @@ func request() *push.Request {
 }
 
 func TestConformance(t *testing.T) {
-	creds, err := pushsim.NewCredentials()
-	if err != nil {
-		t.Fatal(err)
-	}
 	pushtest.Run(t, func(t *testing.T) pushtest.Fixture {
-		sim := startSim(t, creds)
+		sim := startSim(t)
 		return pushtest.Fixture{
 			Sender: newSender(t, webhook.Options{
 				URL: sim.HookURL("acme"), Secret: sim.Credentials().Secret, RootCAs: sim.RootCAs(),

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,8 +17,15 @@ import (
 	"reveille/push/pushtest"
 )
 
-func startSim(t *testing.T, c *pushsim.Credentials) *pushsim.Server {
+// shared are the keys of all tests: RSA keys take a while to make.
+var shared = sync.OnceValues(pushsim.NewCredentials)
+
+func startSim(t *testing.T) *pushsim.Server {
 	t.Helper()
+	c, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
 	sim, err := pushsim.Start(pushsim.Options{Credentials: c})
 	if err != nil {
 		t.Fatal(err)
@@ -52,12 +60,8 @@ func request(endpoint string) *push.Request {
 }
 
 func TestConformance(t *testing.T) {
-	creds, err := pushsim.NewCredentials()
-	if err != nil {
-		t.Fatal(err)
-	}
 	pushtest.Run(t, func(t *testing.T) pushtest.Fixture {
-		sim := startSim(t, creds)
+		sim := startSim(t)
 		endpoint := sim.SubscriptionURL("alice-laptop-1")
 		return pushtest.Fixture{
 			Sender:   newSender(t, options(sim)),
@@ -69,7 +73,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestSend_WhatIsSent_RFC8030_5(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t)
 	s := newSender(t, options(sim))
 	for kind, urgency := range map[push.Kind]string{push.Call: "high", push.Cancel: "high", push.Refresh: "normal"} {
 		sim.Forget()
@@ -89,7 +93,7 @@ func TestSend_WhatIsSent_RFC8030_5(t *testing.T) {
 }
 
 func TestSend_SubscriberForms_RFC8292_2_1(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t)
 	for _, sub := range []string{"push@example.com", "mailto:push@example.com", "https://example.com/push"} {
 		o := options(sim)
 		o.Subscriber = sub
@@ -100,7 +104,7 @@ func TestSend_SubscriberForms_RFC8292_2_1(t *testing.T) {
 }
 
 func TestSend_OtherKeyIsCredentialOnceWidespread(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t)
 	o := options(sim)
 	var err error
 	if o.VAPIDPublic, o.VAPIDPrivate, err = GenerateKeys(); err != nil {
@@ -124,7 +128,7 @@ func TestSend_OtherKeyIsCredentialOnceWidespread(t *testing.T) {
 }
 
 func TestVAPID_HeaderIsSignedOncePerOrigin(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t)
 	s := newSender(t, options(sim))
 	now := time.Now()
 	first, err := s.vapid.header("https://push.example.net", now)
@@ -247,7 +251,7 @@ func TestGuard_Public(t *testing.T) {
 // A name is allowed, but leads to a private address: what matters is where the
 // connection goes.
 func TestSend_PrivateAddressIsRefusedAtDial(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t)
 	o := options(sim)
 	o.AllowPrivate = false
 	o.AllowedHosts = []string{"localhost", "127.0.0.1"}
@@ -295,7 +299,7 @@ func TestClassify(t *testing.T) {
 }
 
 func TestPart_IsTheOrigin(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t)
 	s := newSender(t, options(sim))
 	if got := s.Part(request(sim.SubscriptionURL("secret"))); got != sim.URL() {
 		t.Errorf("part = %q, want %q", got, sim.URL())
