@@ -168,7 +168,7 @@ func (w *WebPush) setDefaults() { *w = WebPush{AllowedHosts: slices.Clone(knownW
 // knownWebPushHosts are the push services of the browsers in wide use.
 func knownWebPushHosts() []string {
 	return []string{
-		"fcm.googleapis.com", "*.push.services.mozilla.com", "web.push.apple.com", "*.push.apple.com", "*.notify.windows.com",
+		"fcm.googleapis.com", "updates.push.services.mozilla.com", "*.push.apple.com", "*.notify.windows.com",
 	}
 }
 

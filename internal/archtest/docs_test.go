@@ -48,6 +48,19 @@ func TestConformance_TestsExist(t *testing.T) {
 	}
 }
 
+// TestSipgoDoc_TestsExist does the same for docs/sipgo.md.
+func TestSipgoDoc_TestsExist(t *testing.T) {
+	matches := tested.FindAllStringSubmatch(readFile(t, "docs/sipgo.md"), -1)
+	if len(matches) < 5 {
+		t.Fatalf("docs/sipgo.md names %d tests", len(matches))
+	}
+	for _, m := range matches {
+		if !testFunctions(t, m[1])[m[2]] {
+			t.Errorf("docs/sipgo.md names %s in %s, which does not exist", m[2], m[1])
+		}
+	}
+}
+
 // conformance reads the rows of the tables: | clause | code | test |.
 func conformance(t *testing.T, text string) []row {
 	t.Helper()
