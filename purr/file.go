@@ -47,8 +47,8 @@ func Load(path string, now time.Time) (*Keyring, error) {
 	return ring, nil
 }
 
-// Save writes keys to path. The file is replaced at one stroke: after a crash it
-// is the old or the new one.
+// Save writes keys to path, readable by the owner only. The file is replaced at
+// one stroke: after a crash it is the old or the new one.
 func Save(path string, keys []Key) error {
 	tmp, err := writeTemp(path, keys)
 	if err != nil {

@@ -96,7 +96,9 @@ const maxSleep = time.Hour
 // ctx's error. save, if not nil, makes the keys durable before the first token
 // is sealed with the new one: a token that was handed out must open after a
 // crash. If save returns an error, Run logs it, keeps the old keys and tries
-// again.
+// again. Of nodes that share a keyring exactly one runs a Schedule; its
+// save hands the keys to the others, which take them over with Replace, and
+// returns when they have.
 func (s Schedule) Run(ctx context.Context, ring *Keyring, save func([]Key) error, log *slog.Logger) error {
 	if ring == nil {
 		return errors.New("purr: rotate: no keyring")
