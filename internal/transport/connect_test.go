@@ -115,6 +115,34 @@ func TestConnect_SharesAConnectionThatThePeerMade(t *testing.T) {
 	})
 }
 
+// A phone that lost its connection unnoticed may come again from the same
+// port: the end of the old connection must not hide the new one.
+func TestConnect_FindsTheNewestConnectionOfAPeer(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, b *bench) {
+		phone := b.net.Host("192.0.2.50")
+		var flows []flow.Flow
+		var conns []net.Conn
+		for range 2 {
+			c, err := phone.DialContext(t.Context(), "tcp", "192.0.2.50:7000", server4+":5060")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			mustWrite(t, c, message(1, ""))
+			synctest.Wait()
+			flows, conns = append(flows, b.last()), append(conns, c)
+		}
+		conns[0].Close()
+		synctest.Wait()
+		if b.Open(flows[0]) || !b.Open(flows[1]) {
+			t.Fatalf("open: %v, %v", b.Open(flows[0]), b.Open(flows[1]))
+		}
+		if o := <-b.connect(flow.TCP, "192.0.2.50:7000"); o.err != nil || o.f != flows[1] {
+			t.Errorf("Connect = %v, %v, want %v", o.f, o.err, flows[1])
+		}
+	})
+}
+
 func TestConnect_UDPNeedsNothing(t *testing.T) {
 	inBubble(t, Options{Node: 4}, func(t *testing.T, b *bench) {
 		want := flow.Flow{Node: 4, Listener: "udp", Transport: flow.UDP, Remote: netip.MustParseAddrPort("192.0.2.77:5060")}

@@ -436,8 +436,9 @@ func TestStop_WritesWhatIsQueued(t *testing.T) {
 			got, _ = io.ReadAll(c)
 			close(read)
 		}()
-		if err := b.Stop(t.Context()); err != nil {
-			t.Errorf("Stop: %v", err)
+		start := time.Now()
+		if err := b.Stop(t.Context()); err != nil || time.Since(start) > 0 {
+			t.Errorf("Stop: %v after %v, with a peer that reads at once", err, time.Since(start))
 		}
 		<-read
 		if len(got) != 3*len(answer) {
