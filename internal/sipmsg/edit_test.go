@@ -123,6 +123,7 @@ func TestEdit_StampVia_RFC3581_4(t *testing.T) {
 		{"IPv6 equal, written otherwise", "SIP/2.0/UDP [2001:DB8:0:0::7];branch=b", v6, ""},
 		{"IPv4 seen by an IPv6 socket", "SIP/2.0/UDP 192.0.2.77;branch=b", mapped, ""},
 		{"IPv4 seen by an IPv6 socket, other", "SIP/2.0/UDP h;branch=b", mapped, "SIP/2.0/UDP h;branch=b;received=192.0.2.77"},
+		{"IPv4 mapped in sent-by", "SIP/2.0/UDP [::ffff:192.0.2.77];branch=b", testSource, ""},
 		{"unknown source", "SIP/2.0/UDP pc7.test;rport;branch=b", netip.AddrPort{}, ""},
 		{"list: the second value is not ours", "SIP/2.0/UDP h;rport ;branch=b , SIP/2.0/UDP i;rport", testSource,
 			"SIP/2.0/UDP h;rport=40123;branch=b ;received=192.0.2.77, SIP/2.0/UDP i;rport"},

@@ -67,6 +67,7 @@ func TestFrame(t *testing.T) {
 		{"empty length", head("Content-Length:\r\n"), []string{fmt.Sprintf("error 400, head %d", len(head("Content-Length:\r\n")))}},
 		{"length that wraps around", head("Content-Length: 4294967299\r\n"), []string{fmt.Sprintf("error 400, head %d", len(head("Content-Length: 4294967299\r\n")))}},
 		{"huge length", head("Content-Length: 1000\r\n"), []string{fmt.Sprintf("error 513, head %d", len(head("Content-Length: 1000\r\n")))}},
+		{"head and body together too long", head("Content-Length: 250\r\n"), []string{fmt.Sprintf("error 513, head %d", len(head("Content-Length: 250\r\n")))}},
 		{"conflicting lengths", head("Content-Length: 3\r\nl: 4\r\n"), []string{fmt.Sprintf("error 400, head %d", len(head("Content-Length: 3\r\nl: 4\r\n")))}},
 		{"header section too long", long, []string{"error 513, head 0"}},
 		{"no SIP", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", []string{"error 400, head 0"}},

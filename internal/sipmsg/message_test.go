@@ -177,6 +177,7 @@ func TestParse_Defects(t *testing.T) {
 		{"too many Contacts", plain("OPTIONS", "sip:h", "Contact: <sip:h>"+strings.Repeat(",<sip:h>", maxValues)), 400},
 		{"tabs in the start line", strings.Replace(plain("OPTIONS", "sip:h"), " sip:h ", " sip:h\t ", 1), 400},
 		{"longer than 65535 bytes", plain("OPTIONS", "sip:h", "X: "+strings.Repeat("x", 65536)), -1},
+		{"body one byte short", withLength("4", "abc", append([]string{"MESSAGE sip:h SIP/2.0"}, basics("MESSAGE")...)...), 400},
 		{"response without Content-Length", crlf(append([]string{"SIP/2.0 200 OK"}, basics("BYE")...)...) + "\r\n\r\n", 0},
 		{"response with short body", withLength("9", "abc", append([]string{"SIP/2.0 200 OK"}, basics("BYE")...)...), -1},
 		{"response without To", withBody("", append([]string{"SIP/2.0 200 OK"}, basics("BYE", "To")...)...), -1},

@@ -58,6 +58,24 @@ func TestParseNameAddr(t *testing.T) {
 	}
 }
 
+func TestValueEnd(t *testing.T) {
+	for in, want := range map[string]int{
+		"":              0,
+		"a":             1,
+		"a,b":           1,
+		`"a,b",c`:       5,
+		`"a\",b",c`:     7,
+		"<a,b>,c":       5,
+		`<a">,"b`:       4,
+		`"a,b`:          4,
+		`<a>;x="<,",b,`: 10,
+	} {
+		if got := valueEnd(in); got != want {
+			t.Errorf("valueEnd(%q) = %d, want %d", in, got, want)
+		}
+	}
+}
+
 func TestParams(t *testing.T) {
 	p := Params(`; A = 1 ;b;c="x;\"y\",z" ; d=;a=2;+sip.pnsreg;e=v4.:[x]/@=`)
 	gets := []struct {
@@ -138,6 +156,7 @@ func TestParseVia(t *testing.T) {
 		{"unknown transport", "SIP/2.0/tls-sctp h;branch=b", "TLS-SCTP", "h", "", "b", nil},
 		{"quoted branch", `SIP/2.0/UDP h;branch="b;c"`, "UDP", "h", "", "b;c", nil},
 		{"no transport", "SIP/2.0/ h", "UDP", "", "", "", errVia},
+		{"no space before IPv6", "SIP/2.0/UDP[2001:db8::1]", "", "", "", "", errVia},
 		{"two parts", "SIP/2.0 h", "", "", "", "", errVia},
 		{"no space", "SIP/2.0/UDP", "", "", "", "", errVia},
 		{"no sent-by", "SIP/2.0/UDP ;branch=b", "", "", "", "", errURIHost},

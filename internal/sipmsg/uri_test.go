@@ -205,6 +205,7 @@ func TestURI_Equal_RFC3261_19_1_4(t *testing.T) {
 		{"reserved character and its escape", "sip:a;b@lab.test", "sip:a%3Bb@lab.test", false},
 		{"escapes of a reserved character differ in case", "sip:a%3bb@lab.test", "sip:a%3Bb@lab.test", true},
 		{"escaped percent", "sip:a%2541@lab.test", "sip:a%41@lab.test", false},
+		{"escaped percent and one that starts no escape", "sip:a%25zz@lab.test", "sip:a%zz@lab.test", false},
 		{"case of a parameter's value", "sip:o@lab.test;x=ABC", "sip:o@lab.test;X=abc", true},
 		{"escape in a parameter", "sip:o@lab.test;pn-prid=a%2Ab", "sip:o@lab.test;pn-prid=a*b", true},
 		{"valueless against empty", "sip:o@lab.test;pn-provider", "sip:o@lab.test;pn-provider=", true},
