@@ -85,7 +85,7 @@ func (c *conn) handshake() error {
 	}
 	ctx, cancel := context.WithTimeout(c.t.ctx, c.t.opts.HandshakeTimeout)
 	defer cancel()
-	nc, framing, err := c.l.stream.handshake(ctx, c.socket)
+	nc, framing, err := c.l.stream.handshake(ctx, c.socket, c.t.opts.MaxMessage)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (r *reader) deadline() time.Time {
 func (r *reader) consume(now time.Time) error {
 	off := 0
 	for off < r.used {
-		kind, n, msg, err := r.framing.next(r.buf[off:r.used], r.t.opts.MaxMessage)
+		kind, n, msg, err := r.framing.next(r.buf[off:r.used])
 		if err != nil {
 			return r.refuse(msg, err)
 		}
