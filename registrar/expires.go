@@ -2,10 +2,6 @@ package registrar
 
 import "time"
 
-// threshold is the lifetime from which on no 423 is allowed: RFC 3261 §10.3
-// step 7 wants an hour granted to whoever asks for it.
-const threshold = 3600
-
 // requested returns the lifetime that c asks for, in seconds.
 func (p *Policy) requested(in *Input, c *Contact) uint32 {
 	// RFC 3261 §10.3 step 7: the contact's own parameter, else the header
@@ -16,9 +12,9 @@ func (p *Policy) requested(in *Input, c *Contact) uint32 {
 	case in.Expires.Present:
 		return in.Expires.Seconds
 	}
-	granted := p.DefaultExpires
+	// Who leaves it to us is not told that it is too short.
+	granted := max(p.DefaultExpires, p.MinExpires)
 	if c.Push.PRID != "" && p.Push.Waking != nil {
-		// Who leaves it to us is not told that it is too short.
 		granted = max(granted, p.Push.MinExpires)
 	}
 	return uint32(granted / time.Second)
@@ -36,7 +32,9 @@ func (p *Policy) grant(asked uint32, push *pushPlan, random float64) (time.Durat
 	}
 	granted := time.Duration(asked) * time.Second
 	if granted < least {
-		if p.ShortExpires == Reject && asked < threshold {
+		// RFC 3261 §10.3 step 7: no 423 to whoever asks for an hour or more. The
+		// minimum is never above that.
+		if p.ShortExpires == Reject {
 			return 0, p.tooBrief(push)
 		}
 		granted = least
@@ -68,10 +66,11 @@ func (p *Policy) tooBrief(push *pushPlan) *Refusal {
 	return r
 }
 
-// shorten takes a random part off granted, but never goes below least: devices
-// that registered together (after an outage, say) do not come back together.
+// shorten takes a random part off granted, but not so much that it falls below
+// least: devices that registered together (after an outage, say) do not come
+// back together.
 func (p *Policy) shorten(granted, least time.Duration, random float64) time.Duration {
 	spread := max(p.JitterTime, granted/100*time.Duration(p.JitterPercent))
 	shorter := (granted - time.Duration(float64(spread)*random)).Truncate(time.Second)
-	return min(granted, max(shorter, least))
+	return max(shorter, least)
 }

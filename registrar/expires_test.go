@@ -31,6 +31,7 @@ func TestApply_Expires_RFC3261_10_3_7(t *testing.T) {
 		{name: "header", header: "700", want: 700 * time.Second},
 		{name: "default", want: time.Hour},
 		{name: "default below the minimum", policy: func(p *Policy) { p.DefaultExpires = 10 * time.Second }, want: time.Minute},
+		{name: "default below the minimum is not refused", policy: func(p *Policy) { reject(p); p.DefaultExpires = 10 * time.Second }, want: time.Minute},
 		{name: "malformed parameter", contact: ";expires=soon", header: "700", want: time.Hour},
 		{name: "malformed header", header: "soon", want: time.Hour},
 		{name: "parameter without value", contact: ";expires", header: "700", want: time.Hour},

@@ -245,3 +245,16 @@ func TestApply_DeadTokenIsStillTheDevice(t *testing.T) {
 		t.Errorf("binding %+v", got)
 	}
 }
+
+func TestApply_RegIDOutOfRange_RFC5626_4_2(t *testing.T) {
+	w := newWorld(t)
+	w.mustRegister("one", 1, `<sip:a@h1>;+sip.instance="<urn:x>";reg-id=1`)
+	in := w.input("two", 1, `<sip:a@h2>;+sip.instance="<urn:x>"`)
+	in.Contacts[0].RegID = 1 << 31
+	if _, err := w.apply(in); err != nil {
+		t.Fatal(err)
+	}
+	if b := w.only(); b.RegID != 0 {
+		t.Errorf("reg-id %d stored", b.RegID)
+	}
+}

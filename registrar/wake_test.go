@@ -113,6 +113,10 @@ func TestApply_TooShortForPush_RFC8599_5_6_1_1(t *testing.T) {
 		{name: "below, as a contact without push", tooShort: TooShortWithoutPush, expires: ";expires=239", want: 239 * time.Second},
 		{name: "raised, as a contact without push", tooShort: TooShortWithoutPush, expires: ";expires=1", want: 60 * time.Second},
 		{
+			name: "not longer than a contact without push may have", tooShort: TooShortWithoutPush, expires: ";expires=200",
+			policy: func(p *Policy) { p.MaxExpires = 100 * time.Second }, want: 100 * time.Second,
+		},
+		{
 			name: "refused for what a contact without push must have", tooShort: TooShortWithoutPush, policy: reject,
 			expires: ";expires=1", refused: 60,
 		},
