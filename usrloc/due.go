@@ -49,8 +49,8 @@ func (m *Memory) Done(due Due, next time.Time) {
 	sh := m.shard(due.ID.Partition())
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	at, ok := sh.ids[due.ID]
-	if !ok {
+	at := sh.findID(due.ID)
+	if at == 0 {
 		return
 	}
 	s := sh.bindings.at(at)

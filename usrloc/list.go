@@ -14,8 +14,7 @@ type Stats struct {
 	Watches int
 	// Pending is how many Updates wait for their commit.
 	Pending int
-	// Bytes is the memory of the slabs; the index takes about 60 more for each
-	// binding.
+	// Bytes is the memory of the slabs and the index.
 	Bytes int
 }
 
@@ -24,10 +23,10 @@ func (m *Memory) Stats() Stats {
 	s := Stats{Watches: int(m.watches.Load()), Pending: int(m.pending.Load())}
 	for _, sh := range m.shards {
 		sh.mu.Lock()
-		s.AORs += int(max(sh.users.used, 1)) - 1 - len(sh.users.free)
-		s.Bindings += len(sh.ids)
+		s.AORs += sh.aors.used
+		s.Bindings += sh.ids.used
 		s.PushBindings += sh.pushCount
-		s.Bytes += sh.users.bytes() + sh.bindings.bytes() + sh.strings.bytes()
+		s.Bytes += sh.users.bytes() + sh.bindings.bytes() + sh.strings.bytes() + sh.aors.bytes() + sh.ids.bytes()
 		sh.mu.Unlock()
 	}
 	return s

@@ -142,8 +142,8 @@ func (m *Memory) Resolve(ctx context.Context, id BindingID) (AOR, error) {
 	now := time.Now()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	at, ok := sh.ids[id]
-	if !ok || sh.bindings.at(at).lapsed(now) {
+	at := sh.findID(id)
+	if at == 0 || sh.bindings.at(at).lapsed(now) {
 		return "", ErrNotFound
 	}
 	return sh.name(sh.users.at(sh.bindings.at(at).aor)), nil
@@ -267,7 +267,7 @@ func (m *Memory) admit(sh *shard, aor AOR, changes []Change) error {
 		switch changes[i].Kind {
 		case Created:
 			grow++
-			if at, ok := sh.ids[changes[i].New.ID]; ok && sh.bindings.at(at).aor != sh.find(aor) {
+			if at := sh.findID(changes[i].New.ID); at != 0 && sh.bindings.at(at).aor != sh.find(aor) {
 				return fmt.Errorf("check record of %s: %w", aor, ErrForeignID)
 			}
 		case Removed, Expired:

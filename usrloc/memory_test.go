@@ -1,6 +1,7 @@
 package usrloc_test
 
 import (
+	"fmt"
 	"testing"
 
 	"reveille/usrloc"
@@ -15,11 +16,13 @@ func TestMemory_Conformance_InlineCommits(t *testing.T) {
 
 func TestMemory_Conformance_DelayedCommits(t *testing.T) {
 	for seed := range uint64(3) {
-		usrloctest.Run(t, func(t testing.TB, l usrloctest.Limits) usrloc.Store {
-			return usrloc.NewMemory(usrloc.MemoryOptions{
-				MaxBindings: l.MaxBindings,
-				MaxWatches:  l.MaxWatches,
-				Committer:   usrloctest.NewLateCommitter(seed),
+		t.Run(fmt.Sprintf("Seed%d", seed), func(t *testing.T) {
+			usrloctest.Run(t, func(t testing.TB, l usrloctest.Limits) usrloc.Store {
+				return usrloc.NewMemory(usrloc.MemoryOptions{
+					MaxBindings: l.MaxBindings,
+					MaxWatches:  l.MaxWatches,
+					Committer:   usrloctest.NewLateCommitter(seed),
+				})
 			})
 		})
 	}

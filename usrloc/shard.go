@@ -13,11 +13,9 @@ import (
 // lane.
 type shard struct {
 	mu sync.Mutex // guards everything below
-	// aors and ids find slots. Several AORs with one hash are chained through
-	// aorSlot.sameHash.
-	aors map[uint64]uint32
-	ids  map[BindingID]uint32
-	hash func(AOR) uint64
+	// aors and ids find slots in users and bindings.
+	aors, ids index
+	seed      maphash.Seed // of their hashes
 
 	users    table[aorSlot]
 	bindings table[bindingSlot]
@@ -35,11 +33,10 @@ type shard struct {
 
 // An aorSlot is an AOR that has bindings.
 type aorSlot struct {
-	version  uint64
-	name     uint32 // in strings
-	nameLen  uint32
-	first    uint32 // its first binding; the others follow through sibling
-	sameHash uint32 // the next AOR with the same hash
+	version uint64
+	name    uint32 // in strings
+	nameLen uint32
+	first   uint32 // its first binding; the others follow through sibling
 }
 
 // A bindingSlot is a binding and its timers.
@@ -74,10 +71,8 @@ var errDamaged = errors.New("usrloc: damaged slab")
 
 func newShard(seed maphash.Seed, now time.Time) *shard {
 	sh := &shard{
-		aors:  make(map[uint64]uint32),
-		ids:   make(map[BindingID]uint32),
 		lanes: make(map[AOR]*lane),
-		hash:  func(aor AOR) uint64 { return maphash.String(seed, string(aor)) },
+		seed:  seed,
 	}
 	sh.timers = wheel{slots: &sh.bindings, elapsed: max(0, now.UnixMilli())}
 	return sh
@@ -85,16 +80,20 @@ func newShard(seed maphash.Seed, now time.Time) *shard {
 
 // find returns the number of aor's slot, or 0.
 func (sh *shard) find(aor AOR) uint32 {
-	i := sh.aors[sh.hash(aor)]
-	for i != 0 {
+	return sh.aors.find(sh.hashAOR(aor), func(i uint32) bool {
 		u := sh.users.at(i)
-		if sh.strings.equal(u.name, int(u.nameLen), string(aor)) {
-			break
-		}
-		i = u.sameHash
-	}
-	return i
+		return sh.strings.equal(u.name, int(u.nameLen), string(aor))
+	})
 }
+
+// findID returns the number of the slot of binding id, or 0.
+func (sh *shard) findID(id BindingID) uint32 {
+	return sh.ids.find(sh.hashID(id), func(i uint32) bool { return sh.bindings.at(i).id == id })
+}
+
+func (sh *shard) hashAOR(aor AOR) uint32 { return uint32(maphash.String(sh.seed, string(aor))) }
+
+func (sh *shard) hashID(id BindingID) uint32 { return uint32(maphash.Bytes(sh.seed, id[:])) }
 
 // name returns the AOR in slot u.
 func (sh *shard) name(u *aorSlot) AOR {
@@ -145,7 +144,7 @@ func (sh *shard) apply(aor AOR, changes []Change) uint64 {
 		case Created:
 			sh.addBinding(i, c.New)
 		case Updated:
-			sh.write(sh.ids[c.New.ID], c.New)
+			sh.write(sh.findID(c.New.ID), c.New)
 		case Removed, Expired:
 			sh.removeBinding(i, c.Old.ID)
 		}
@@ -163,27 +162,13 @@ func (sh *shard) addAOR(aor AOR) uint32 {
 	i := sh.users.alloc()
 	u := sh.users.at(i)
 	u.name, u.nameLen = sh.strings.set(0, []byte(aor)), uint32(len(aor))
-	h := sh.hash(aor)
-	u.sameHash = sh.aors[h]
-	sh.aors[h] = i
+	sh.aors.add(sh.hashAOR(aor), i)
 	return i
 }
 
 func (sh *shard) removeAOR(i uint32, aor AOR) {
-	u := sh.users.at(i)
-	h := sh.hash(aor)
-	switch at := sh.aors[h]; {
-	case at != i:
-		for sh.users.at(at).sameHash != i {
-			at = sh.users.at(at).sameHash
-		}
-		sh.users.at(at).sameHash = u.sameHash
-	case u.sameHash != 0:
-		sh.aors[h] = u.sameHash
-	default:
-		delete(sh.aors, h)
-	}
-	sh.strings.release(u.name)
+	sh.aors.remove(sh.hashAOR(aor), i)
+	sh.strings.release(sh.users.at(i).name)
 	sh.users.release(i)
 }
 
@@ -191,7 +176,7 @@ func (sh *shard) removeAOR(i uint32, aor AOR) {
 func (sh *shard) addBinding(i uint32, b *Binding) {
 	at := sh.bindings.alloc()
 	sh.bindings.at(at).aor = i
-	sh.ids[b.ID] = at
+	sh.ids.add(sh.hashID(b.ID), at)
 	link := &sh.users.at(i).first
 	for *link != 0 {
 		link = &sh.bindings.at(*link).sibling
@@ -221,14 +206,14 @@ func (sh *shard) write(at uint32, b *Binding) {
 
 // removeBinding takes the binding id out of AOR slot i.
 func (sh *shard) removeBinding(i uint32, id BindingID) {
-	at := sh.ids[id]
+	at := sh.findID(id)
 	s := sh.bindings.at(at)
 	link := &sh.users.at(i).first
 	for *link != at {
 		link = &sh.bindings.at(*link).sibling
 	}
 	*link = s.sibling
-	delete(sh.ids, id)
+	sh.ids.remove(sh.hashID(id), at)
 	sh.timers.unset(at)
 	sh.strings.release(s.body)
 	sh.countPush(s, -1)

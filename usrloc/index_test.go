@@ -1,0 +1,154 @@
+package usrloc
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+)
+
+// TestIndex_AgainstMap adds and removes slots at random, with so few hashes that
+// runs of equal ones wrap around the end of the table.
+func TestIndex_AgainstMap(t *testing.T) {
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		var x index
+		model := make(map[uint32]uint32) // slot → hash
+		hashOf := func(slot uint32) uint32 { return slot * 0x9e3779b9 >> (32 - 2 - seed%8) }
+		for step := range 2000 {
+			slot := 1 + r.Uint32N(300)
+			hash := hashOf(slot)
+			_, there := model[slot]
+			switch {
+			case !there:
+				x.add(hash, slot)
+				model[slot] = hash
+			case r.IntN(2) == 0:
+				x.remove(hash, slot)
+				delete(model, slot)
+			}
+			if x.used != len(model) {
+				t.Fatalf("seed %d step %d: used = %d, want %d", seed, step, x.used, len(model))
+			}
+		}
+		for slot := uint32(1); slot <= 300; slot++ {
+			want := slot
+			if _, there := model[slot]; !there {
+				want = 0
+			}
+			if got := x.find(hashOf(slot), func(s uint32) bool { return s == slot }); got != want {
+				t.Fatalf("seed %d: find(%d) = %d, want %d", seed, slot, got, want)
+			}
+		}
+	}
+}
+
+func TestIndex_StaysAQuarterEmpty(t *testing.T) {
+	var x index
+	for slot := range uint32(5000) {
+		x.add(slot, slot+1)
+		if free := len(x.places) - x.used; free*4 < len(x.places) {
+			t.Fatalf("%d of %d places used", x.used, len(x.places))
+		}
+	}
+}
+
+func TestSlab_AgainstMap(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 0))
+	var s slab
+	type stored struct {
+		ref  uint32
+		data []byte
+	}
+	model := make(map[int]stored)
+	most := uint32(0)
+	for range 20_000 {
+		key := r.IntN(100)
+		data := bytes.Repeat([]byte{byte(r.Uint32())}, r.IntN(400))
+		if r.IntN(3) == 0 {
+			data = nil
+		}
+		ref := s.set(model[key].ref, data)
+		if (ref == 0) != (len(data) == 0) {
+			t.Fatalf("set of %d bytes = %d", len(data), ref)
+		}
+		model[key] = stored{ref, data}
+		for k, want := range model {
+			if k%10 != key%10 {
+				continue
+			}
+			if got := s.get(nil, want.ref, len(want.data)); !bytes.Equal(got, want.data) {
+				t.Fatalf("get(%d) = %q, want %q", k, got, want.data)
+			}
+			if !s.equal(want.ref, len(want.data), string(want.data)) || s.equal(want.ref, len(want.data), string(want.data)+"x") {
+				t.Fatalf("equal(%d) does not agree with get", k)
+			}
+		}
+		most = max(most, s.used)
+	}
+	// 100 strings of at most 7 blocks: free blocks are used again.
+	if most > 100*7+1 {
+		t.Errorf("%d blocks used for 100 strings", most)
+	}
+	for key := range model {
+		s.release(model[key].ref)
+	}
+	used := s.used
+	s.set(0, bytes.Repeat([]byte{1}, int(used-1)*(blockSize-blockLink)))
+	if s.used != used {
+		t.Errorf("%d blocks used by a string as long as all that were released, want %d", s.used, used)
+	}
+}
+
+func TestSlab_EqualComparesAllBlocks(t *testing.T) {
+	var s slab
+	data := bytes.Repeat([]byte("abc"), 100)
+	ref := s.set(0, data)
+	for i := range data {
+		other := bytes.Clone(data)
+		other[i] ^= 1
+		if s.equal(ref, len(data), string(other)) {
+			t.Errorf("equal although byte %d differs", i)
+		}
+	}
+}
+
+func TestTable_ReusesNumbersZeroed(t *testing.T) {
+	var tb table[[4]int]
+	a, b := tb.alloc(), tb.alloc()
+	if a == 0 || b == 0 || a == b {
+		t.Fatalf("alloc = %d, %d, want different numbers that are not 0", a, b)
+	}
+	tb.at(a)[0], tb.at(b)[0] = 1, 2
+	tb.release(a)
+	if c := tb.alloc(); c != a || *tb.at(c) != [4]int{} {
+		t.Errorf("alloc after release = %d holding %v, want %d and zero", c, *tb.at(c), a)
+	}
+	last := uint32(0)
+	for range 3 * tableChunk {
+		last = tb.alloc()
+		tb.at(last)[0] = int(last)
+	}
+	if tb.at(b)[0] != 2 || tb.at(last)[0] != int(last) {
+		t.Errorf("values moved when the table grew")
+	}
+}
+
+// TestSlots_HaveNoPointers keeps the garbage collector out of the bindings.
+func TestSlots_HaveNoPointers(t *testing.T) {
+	var check func(reflect.Type)
+	check = func(typ reflect.Type) {
+		switch typ.Kind() {
+		case reflect.Struct:
+			for i := range typ.NumField() {
+				check(typ.Field(i).Type)
+			}
+		case reflect.Array:
+			check(typ.Elem())
+		case reflect.Pointer, reflect.String, reflect.Slice, reflect.Map, reflect.Interface, reflect.Func, reflect.Chan, reflect.UnsafePointer:
+			t.Errorf("a slot holds a %s", typ)
+		}
+	}
+	check(reflect.TypeFor[bindingSlot]())
+	check(reflect.TypeFor[aorSlot]())
+}
