@@ -2,7 +2,10 @@ package pushsim
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -323,6 +326,38 @@ func TestWebPush_Checks_RFC8030_RFC8292(t *testing.T) {
 				t.Errorf("answer = %d %s, want %d", status, body, c.status)
 			}
 		})
+	}
+}
+
+// The example of the RFC, whose token ended in 2016.
+func TestReadVAPID_RFC8292_2_4(t *testing.T) {
+	const header = "vapid t=eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiJ9.eyJhdWQiOiJodHRwczovL3B1c2guZXhhbXBsZS5uZXQiLCJleHAiOjE0NTM1MjM3NjgsInN1YiI6Im1haWx0bzpwdXNoQGV4YW1wbGUuY29tIn0.i3CYb7t4xfxCDquptFOepC9GAu_HLGkMlMuCGSK2rpiUfnK9ojFwDXb1JrErtmysazNjjvW2L9OkSSHzvoD1oA, k=BA1Hxzyi1RUM1b5wjxsn7nGxAszw2u61m164i3MrAIxHF6YK5h4SDYic-dRuU_RCPCfA5aq9ojSwk5Y2EmClBPs"
+	const audience = "https://push.example.net"
+	end := time.Unix(1453523768, 0)
+	token, k, ok := splitVAPID(header)
+	if !ok || len(k) != 87 {
+		t.Fatalf("splitVAPID = %q, %t", k, ok)
+	}
+	point, err := base64.RawURLEncoding.DecodeString(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := readVAPID(token, key, audience, end.Add(-time.Hour))
+	if err != nil || claims.Subject != "mailto:push@example.com" || !claims.ExpiresAt.Time.Equal(end) {
+		t.Errorf("readVAPID = %+v, %v; want the claims of the RFC", claims, err)
+	}
+	if _, err := readVAPID(token, key, audience, end.Add(time.Second)); err == nil {
+		t.Error("an ended token was taken")
+	}
+	if _, err := readVAPID(token, key, audience+":444", end.Add(-time.Hour)); err == nil {
+		t.Error("a token for another origin was taken")
+	}
+	if _, err := readVAPID(token, &credentials(t).vapid.PublicKey, audience, end.Add(-time.Hour)); err == nil {
+		t.Error("a token of another key was taken")
 	}
 }
 

@@ -1,6 +1,7 @@
 package pushsim
 
 import (
+	"crypto/ecdsa"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -62,28 +63,16 @@ func webpushError(status int, reason string) verdict {
 	return verdict{status: status, reason: reason, body: map[string]any{"code": status, "message": reason}}
 }
 
-// checkVAPID returns what is wrong with "vapid t=<jwt>, k=<key>", or "".
+// checkVAPID returns what is wrong with an Authorization header, or "".
 func (s *Server) checkVAPID(h string, now time.Time) string {
-	params, ok := strings.CutPrefix(h, "vapid ")
-	if !ok {
+	token, key, ok := splitVAPID(h)
+	switch {
+	case !ok:
 		return "scheme"
-	}
-	var t, k string
-	for part := range strings.SplitSeq(params, ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		switch name {
-		case "t":
-			t = value
-		case "k":
-			k = value
-		}
-	}
-	if k != s.creds.VAPIDPublic() {
+	case key != s.creds.VAPIDPublic():
 		return "key"
 	}
-	var claims jwt.RegisteredClaims
-	_, err := jwt.ParseWithClaims(t, &claims, func(*jwt.Token) (any, error) { return s.creds.vapid.Public(), nil },
-		jwt.WithValidMethods([]string{"ES256"}), jwt.WithExpirationRequired(), jwt.WithAudience(s.URL()))
+	claims, err := readVAPID(token, &s.creds.vapid.PublicKey, s.URL(), now)
 	switch {
 	case err != nil:
 		return "token"
@@ -97,6 +86,32 @@ func (s *Server) checkVAPID(h string, now time.Time) string {
 		return "subject"
 	}
 	return ""
+}
+
+// splitVAPID reads "vapid t=<token>, k=<key>" (RFC 8292 §3).
+func splitVAPID(h string) (token, key string, ok bool) {
+	params, ok := strings.CutPrefix(h, "vapid ")
+	if !ok {
+		return "", "", false
+	}
+	for part := range strings.SplitSeq(params, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch name {
+		case "t":
+			token = value
+		case "k":
+			key = value
+		}
+	}
+	return token, key, token != "" && key != ""
+}
+
+// readVAPID checks signature, audience and expiry of a token (RFC 8292 §2).
+func readVAPID(token string, key *ecdsa.PublicKey, audience string, now time.Time) (claims jwt.RegisteredClaims, err error) {
+	_, err = jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return key, nil },
+		jwt.WithValidMethods([]string{"ES256"}), jwt.WithExpirationRequired(), jwt.WithAudience(audience),
+		jwt.WithTimeFunc(func() time.Time { return now }))
+	return claims, err
 }
 
 // webhook takes what push/webhook sends, signed with Credentials.Secret.
