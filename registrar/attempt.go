@@ -60,7 +60,7 @@ func (a *attempt) end() {
 // changed ends the attempt when the binding is gone or its device has
 // registered.
 func (a *attempt) changed(c usrloc.Change) {
-	if c.New != nil && c.New.ID == a.id || c.Old != nil && c.Old.ID == a.id {
+	if c.Old != nil && c.Old.ID == a.id {
 		a.end()
 	}
 }

@@ -367,3 +367,40 @@ func TestMetrics_Lint(t *testing.T) {
 		t.Errorf("%d metrics, %v", n, err)
 	}
 }
+
+func TestPushIndicated_RFC8599_5_6_1(t *testing.T) {
+	for lines, want := range map[string]bool{
+		"":                                    false,
+		`Feature-Caps: *;+sip.pns="apns"`:     true,
+		`Feature-Caps: * ; +SIP.PNS = "apns"`: true,
+		`Feature-Caps: *;+sip.pnsreg="121"`:   false,
+		`Feature-Caps: *;+g.x="+sip.pns"`:     false,
+		`Feature-Caps: *`:                     false,
+		"Feature-Caps: *;+g.x\r\nFeature-Caps: *;+g.y, *;+sip.pns=\"fcm\"": true,
+	} {
+		var all []string
+		if lines != "" {
+			all = append(all, lines)
+		}
+		m, err := sipmsg.Parse([]byte(request(1, all...)), netip.MustParseAddrPort("192.0.2.1:5060"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pushIndicated(m); got != want {
+			t.Errorf("%q: %v, want %v", lines, got, want)
+		}
+	}
+}
+
+func TestServe_WholeLifetimeIsShown(t *testing.T) {
+	// The Store keeps milliseconds; what it cuts must not cost a second.
+	synctest.Test(t, func(t *testing.T) {
+		store := usrloc.NewMemory(usrloc.MemoryOptions{})
+		defer store.Close()
+		time.Sleep(1234567 * time.Nanosecond)
+		got := newServer(t, store).roundTrip(request(1, "Contact: <sip:a@h>;expires=600"))
+		if !strings.Contains(got, ";expires=600\r\n") {
+			t.Errorf("answer\n%s", got)
+		}
+	})
+}

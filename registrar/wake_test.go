@@ -309,3 +309,15 @@ func TestTagValue_RFC8599_9(t *testing.T) {
 		}
 	}
 }
+
+func TestApply_HostileProviderIsNeverAnnounced_RFC8599_9(t *testing.T) {
+	w := newWorld(t, func(p *Policy) { p.Push.Waking = services{`a"b`: "", "fcm": `x"y`} })
+	res := w.mustRegister("one", 1, "<sip:a@h;pn-provider=a%22b;pn-prid=tok>")
+	if b := w.only(); !b.Push.IsZero() || len(res.Caps) != 0 {
+		t.Errorf("push %v, announced %v", b.Push, res.Caps)
+	}
+	// A key that cannot be written is left out.
+	if res = w.mustRegister("two", 1, fcm); len(res.Caps) != 1 || res.Caps[0].VAPID != "" {
+		t.Errorf("announced %v", res.Caps)
+	}
+}
