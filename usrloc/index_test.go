@@ -62,7 +62,7 @@ func TestSlab_AgainstMap(t *testing.T) {
 	}
 	model := make(map[int]stored)
 	most := uint32(0)
-	for range 20_000 {
+	for range 5_000 {
 		key := r.IntN(100)
 		data := bytes.Repeat([]byte{byte(r.Uint32())}, r.IntN(400))
 		if r.IntN(3) == 0 {

@@ -185,10 +185,10 @@ func (md model) expire(t *testing.T, m *usrloc.Memory) {
 }
 
 func TestMemory_AgainstModel(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(30) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 2))
-			aors := 1 + r.IntN(40)
+			aors := 1 + r.IntN(16)
 			m := usrloc.NewMemory(usrloc.MemoryOptions{Shards: 1 << r.IntN(7)})
 			md := make(model)
 			for range 300 {

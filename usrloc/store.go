@@ -24,7 +24,9 @@ type Store interface {
 	// returns a new one (it must not change the given one's slices) or an
 	// error, which leaves everything as it was. Bindings missing from the
 	// result are removed; a result that equals its input commits nothing but
-	// what has expired. The store sets AOR and Version.
+	// what has expired. The store sets AOR and Version, and keeps bindings that
+	// stay in their order, before new ones. A BindingID that was not made for aor,
+	// or stands twice in the result, gives ErrForeignID.
 	//
 	// done runs exactly once, after the promised durability is reached, with
 	// the Record now in force and what changed, or with fn's or the store's

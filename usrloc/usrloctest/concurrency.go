@@ -158,7 +158,7 @@ func testWholeRecords(t *testing.T, s usrloc.Store) {
 }
 
 func testManyAORs(t *testing.T, s usrloc.Store) {
-	const writers, each = 8, 60
+	const writers, each = 8, 24
 	now := clock()
 	var wg sync.WaitGroup
 	for w := range writers {
