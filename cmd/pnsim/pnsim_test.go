@@ -246,6 +246,7 @@ func TestWaker_IsBounded(t *testing.T) {
 	}
 	close(release)
 	w.stop()
+	w.push(pushsim.Push{}) // too late
 	if ran != 2 || strings.Count(log.String(), "too many") != 3 {
 		t.Errorf("%d ran, log:\n%s\nwant 2 and three warnings", ran, log.String())
 	}

@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.listen, "listen", "127.0.0.1:2197", "address of the push services")
 	f.StringVar(&o.page, "page", "127.0.0.1:2198", "address of the page of what was received; empty for none")
 	f.StringVar(&o.dir, "dir", "pnsim", "directory for the CA and the credentials; made if missing, kept if there")
-	f.StringVar(&o.wake, "wake", "", "shell command to run for each push; it gets PNSIM_PROVIDER, PNSIM_TOKEN, PNSIM_KIND, PNSIM_PUSH_ID, PNSIM_APP and PNSIM_PUSH_TYPE")
+	f.StringVar(&o.wake, "wake", "", "shell command to run for each push, for at most a minute; it gets PNSIM_PROVIDER, PNSIM_TOKEN, PNSIM_KIND, PNSIM_PUSH_ID, PNSIM_APP and PNSIM_PUSH_TYPE")
 	f.IntVar(&o.wakeLimit, "wake-limit", 16, "commands that may run at a time")
 	f.BoolVar(&o.showTokens, "show-tokens", false, "show tokens and payloads in the log and on the page")
 	f.BoolVar(&o.oneStream, "one-stream", false, "allow one stream per APNs connection until the first valid push, as Apple does")
@@ -56,6 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // serve starts everything, prints how to use it, and waits for ctx.
 func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	// The configuration goes to stdout, so that it can be piped; all else here.
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	if o.wakeLimit < 1 {
 		return errors.New("--wake-limit must be at least 1")
@@ -76,7 +77,9 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	// Before the wakes stop, so that none is started after them.
 	defer sim.Close()
+	// The service account names the address, which is known only now.
 	if err := writeFiles(o.dir, sim); err != nil {
 		return err
 	}

@@ -22,8 +22,12 @@ type waker struct {
 	log     *slog.Logger
 	slots   chan struct{}
 	cancel  context.CancelFunc
-	running sync.WaitGroup
 	start   func(p pushsim.Push)
+
+	// mu guards stopped, and that nothing is added to running after it was set.
+	mu      sync.Mutex
+	stopped bool
+	running sync.WaitGroup
 }
 
 func newWaker(command string, limit int, log *slog.Logger) *waker {
@@ -33,20 +37,26 @@ func newWaker(command string, limit int, log *slog.Logger) *waker {
 	return w
 }
 
-// stop ends the commands that run and waits for them. No push may come later.
+// stop ends the commands that run and waits for them. Later pushes run none.
 func (w *waker) stop() {
+	w.mu.Lock()
+	w.stopped = true
+	w.mu.Unlock()
 	w.cancel()
 	w.running.Wait()
 }
 
 // push starts the command and does not wait for it.
 func (w *waker) push(p pushsim.Push) {
-	if w.command == "" {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.command == "" || w.stopped {
 		return
 	}
 	select {
 	case w.slots <- struct{}{}:
 	default:
+		// No queue: a wake that comes late is of no use.
 		w.log.Warn("wake command not run: too many are running", "push_id", p.PushID)
 		return
 	}
@@ -56,6 +66,8 @@ func (w *waker) push(p pushsim.Push) {
 	})
 }
 
+// run is one wake. What the command leaves in the background, such as a phone,
+// goes on without us.
 func (w *waker) run(ctx context.Context, p pushsim.Push) {
 	ctx, cancel := context.WithTimeout(ctx, wakeTimeout)
 	defer cancel()
@@ -63,9 +75,10 @@ func (w *waker) run(ctx context.Context, p pushsim.Push) {
 	cmd.Env = append(os.Environ(),
 		"PNSIM_PROVIDER="+p.Provider, "PNSIM_TOKEN="+p.Token, "PNSIM_KIND="+p.Kind,
 		"PNSIM_PUSH_ID="+p.PushID, "PNSIM_APP="+p.App, "PNSIM_PUSH_TYPE="+p.PushType)
-	// The shell's children end with it.
+	// At the end of ctx the shell's children end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	// Who ignores SIGTERM is killed.
 	cmd.WaitDelay = 2 * time.Second
 	if err := cmd.Run(); err != nil {
 		w.log.Warn("wake command", "push_id", p.PushID, "err", err)

@@ -112,6 +112,7 @@ func (s *Sender) Send(ctx context.Context, r *push.Request) push.Outcome {
 	if !ok {
 		return push.Outcome{Class: push.Forbidden, Reason: "NoTokenForKind"}
 	}
+	// Calls, and what else somebody waits for, are of high priority.
 	m := message(r, tok, time.Now())
 	o, authorization := s.send(ctx, m)
 	if o.Status == http.StatusUnauthorized && s.tokens.drop(authorization, time.Now()) {
@@ -132,6 +133,7 @@ func (s *Sender) send(ctx context.Context, m *messaging.Message) (push.Outcome, 
 	o, answered := x.Outcome(time.Now(), err)
 	var te *tokenError
 	switch {
+	// The token server's word comes as an error of the transport.
 	case errors.As(x.Err, &te):
 		o.Class, o.Reason, o.Status, o.RetryAfter = te.class, te.reason, te.status, 0
 		return o, ""
@@ -189,6 +191,7 @@ func data(r *push.Request) map[string]string {
 	return d
 }
 
+// reserved reports whether FCM refuses data with this key.
 func reserved(key string) bool {
 	return key == "" || key == "from" || key == "message_type" || key == "collapse_key" ||
 		strings.HasPrefix(key, "google") || strings.HasPrefix(key, "gcm")

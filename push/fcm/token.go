@@ -72,6 +72,7 @@ func newTokens(account *jwt.Config, base http.RoundTripper) (*tokens, error) {
 func (t *tokens) get(ctx context.Context) (string, error) {
 	now := time.Now()
 	t.mu.Lock()
+	// A token near its end is used and renewed at the same time.
 	good := t.current != nil && now.Before(t.current.Expiry)
 	if (!good || now.After(t.current.Expiry.Add(-renewAhead))) && t.fetch == nil {
 		t.fetch = &fetch{done: make(chan struct{})}
@@ -144,6 +145,7 @@ func newTokenError(err error) error {
 		return fmt.Errorf("fetch access token: %w", exchange.Redact(err))
 	}
 	e := &tokenError{class: push.Credential, status: re.Response.StatusCode, reason: exchange.Reason(re.ErrorCode)}
+	// The server's own trouble says nothing about the credential.
 	if e.status >= 500 || e.status == http.StatusTooManyRequests {
 		e.class = push.Unavailable
 	}
@@ -160,6 +162,7 @@ type authorizer struct {
 func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 	token, err := a.tokens.get(req.Context())
 	if err != nil {
+		// A RoundTripper closes the body whatever happens.
 		if req.Body != nil {
 			req.Body.Close()
 		}

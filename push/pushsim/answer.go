@@ -35,6 +35,8 @@ type words struct {
 func (s *Server) finish(w http.ResponseWriter, r *http.Request, p Push, v verdict, say words) {
 	c := connOf(r)
 	p.Time, p.Conn = time.Now(), c.id
+	// What is wrong by itself is answered so, whatever fault is set: a test of
+	// faults must not hide a bad request.
 	good := v.status < 300
 	if good {
 		if f, ok := s.fault(p.Token); ok {

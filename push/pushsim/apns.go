@@ -14,6 +14,8 @@ import (
 
 // apns is POST /3/device/<token>.
 func (s *Server) apns(w http.ResponseWriter, r *http.Request) {
+	// Apple allows one stream until it has seen a valid provider token. A real
+	// server refuses the others by SETTINGS; a handler can only end them.
 	c := connOf(r)
 	if n := c.active.Add(1); s.strict && n > 1 && !c.valid.Load() {
 		c.active.Add(-1)
@@ -69,9 +71,11 @@ func (s *Server) checkAPNs(r *http.Request, p Push, fields map[string]any, whole
 	if p.Token == "" {
 		return http.StatusBadRequest, "MissingDeviceToken"
 	}
+	// Letters beyond f, or a path that climbed, are no device.
 	if strings.Trim(p.Token, "0123456789abcdefABCDEF") != "" {
 		return http.StatusBadRequest, "BadDeviceToken"
 	}
+	// Bytes of payload; VoIP may have more.
 	limit := 4096
 	if p.PushType == "voip" {
 		limit = 5120
@@ -91,6 +95,8 @@ func (s *Server) checkAPNs(r *http.Request, p Push, fields map[string]any, whole
 	if strings.HasSuffix(p.App, ".voip") != (p.PushType == "voip") {
 		return http.StatusBadRequest, "DeviceTokenNotForTopic"
 	}
+	// A push in the background must be of low priority and show nothing; an
+	// alert must show something.
 	switch p.PushType {
 	case "voip", "alert":
 		if p.Priority != "10" && p.Priority != "5" {
@@ -131,6 +137,8 @@ func (s *Server) checkAPNsAuth(r *http.Request, now time.Time) (status int, reas
 		return http.StatusForbidden, "InvalidProviderToken"
 	}
 	claims := jwt.RegisteredClaims{}
+	// ES256 over kid, iss and iat; the token has no end of its own but is refused
+	// an hour after iat.
 	_, err := jwt.ParseWithClaims(bearer, &claims, func(t *jwt.Token) (any, error) {
 		if t.Header["kid"] != KeyID {
 			return nil, errors.New("unknown key")

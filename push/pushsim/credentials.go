@@ -19,6 +19,8 @@ import (
 )
 
 // The names in the credentials.
+//
+// They look like those of Apple and Google, so that what reads them is tested.
 const (
 	TeamID      = "DEMOTEAM00"
 	KeyID       = "DEMOKEY000"
@@ -83,6 +85,7 @@ func (c *Credentials) sign(tmpl *x509.Certificate) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("generate key: %w", err)
 	}
 	tmpl.SerialNumber = serial()
+	// An hour back, for machines whose clocks differ.
 	tmpl.NotBefore, tmpl.NotAfter = time.Now().Add(-time.Hour), time.Now().AddDate(0, 3, 0)
 	tmpl.KeyUsage = x509.KeyUsageDigitalSignature
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, c.ca, key.Public(), c.caKey)
@@ -207,7 +210,7 @@ func LoadCredentials(b []byte) (*Credentials, error) {
 			switch k := key.(type) {
 			case *rsa.PrivateKey:
 				c.fcm = k
-			case *ecdsa.PrivateKey:
+			case *ecdsa.PrivateKey: // in the order that Encode writes
 				if len(ec) > 0 {
 					*ec[0], ec = k, ec[1:]
 				}

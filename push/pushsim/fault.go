@@ -124,6 +124,7 @@ func (s *Server) misbehave(w http.ResponseWriter, r *http.Request, f Fault, ok v
 	case ExpireCredential:
 		return say.expired(), false
 	case GoAway:
+		// net/http makes a GOAWAY of it on HTTP/2.
 		w.Header().Set("Connection", "close")
 		return ok, false
 	case BlackHole:

@@ -13,9 +13,9 @@ import (
 
 const (
 	bearerLife = time.Hour
-	maxBearers = 1024
-	maxFCM     = 4096
-	maxTTL     = 28 * 24 * time.Hour
+	maxBearers = 1024                // then all are forgotten, and clients fetch again
+	maxFCM     = 4096                // bytes of a message
+	maxTTL     = 28 * 24 * time.Hour // FCM stores four weeks
 	fcmScope   = "https://www.googleapis.com/auth/firebase.messaging"
 )
 
@@ -45,6 +45,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		deny("invalid_scope")
 		return
 	}
+	// The token says nothing; what counts is that we gave it out.
 	bearer := rand.Text()
 	s.mu.Lock()
 	if len(s.bearers) >= maxBearers {
@@ -99,6 +100,8 @@ func (s *Server) fcm(w http.ResponseWriter, r *http.Request) {
 		Priority: m.Android.Priority, CollapseID: m.Android.CollapseKey,
 	}
 	p.Kind, p.PushID = told(m.Data)
+	// "25s": a protobuf duration. Without one FCM keeps a push for weeks, which
+	// for a call is always a mistake, so that it is refused here.
 	ttl, ttlErr := time.ParseDuration(m.Android.TTL)
 	p.Expiration = time.Now().Add(ttl)
 	v := verdict{status: http.StatusOK, body: map[string]string{
@@ -143,6 +146,8 @@ func (s *Server) fcm(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// fcmError is an answer as Google's APIs write it: a canonical code, and the FCM
+// code in the details.
 func fcmError(status int, code, fcmCode, message string) verdict {
 	e := map[string]any{"code": status, "message": message, "status": code}
 	v := verdict{status: status, reason: code, body: map[string]any{"error": e}}

@@ -30,6 +30,7 @@ func (s *Server) webpush(w http.ResponseWriter, r *http.Request) {
 		Provider: "webpush", Token: s.SubscriptionURL(r.PathValue("id")), Payload: string(body),
 		Priority: r.Header.Get("Urgency"), CollapseID: r.Header.Get("Topic"),
 	}
+	// RFC 8030 §5.2: TTL is 31 bits of seconds, and a must.
 	ttl, err := strconv.ParseUint(r.Header.Get("TTL"), 10, 31)
 	p.Expiration = time.Now().Add(time.Duration(ttl) * time.Second)
 	v := verdict{status: http.StatusCreated, header: http.Header{"Location": {s.URL() + "/wp-message/1"}}}
@@ -46,6 +47,7 @@ func (s *Server) webpush(w http.ResponseWriter, r *http.Request) {
 		v = webpushError(http.StatusBadRequest, "Topic")
 	case !whole || len(body) > 4096:
 		v = webpushError(http.StatusRequestEntityTooLarge, "too large")
+	// RFC 8291 §4: a payload is encrypted with aes128gcm.
 	case len(body) > 0 && r.Header.Get("Content-Encoding") != "aes128gcm":
 		v = webpushError(http.StatusBadRequest, "Content-Encoding")
 	}
@@ -59,6 +61,7 @@ func (s *Server) webpush(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// webpushError is an answer with a body that only people read.
 func webpushError(status int, reason string) verdict {
 	return verdict{status: status, reason: reason, body: map[string]any{"code": status, "message": reason}}
 }

@@ -33,6 +33,8 @@ const patience = 10 * time.Second
 // each case and cleans up by t.Cleanup.
 func Run(t *testing.T, start func(t *testing.T) Fixture) {
 	t.Helper()
+	// Each case makes the service misbehave once, checks what the Sender says of
+	// it, and that the next push is none the worse.
 	for _, c := range []struct {
 		name  string
 		fault pushsim.Fault
@@ -54,6 +56,7 @@ func Run(t *testing.T, start func(t *testing.T) Fixture) {
 			want: []push.Class{push.Unavailable}, retryAfter: 3 * time.Second,
 		},
 		{name: "unavailable", fault: pushsim.Fault{Kind: pushsim.Unavailable}, want: []push.Class{push.Unavailable}},
+		// Web Push cannot tell a wrong key from a subscription made with another.
 		{name: "credential refused", fault: pushsim.Fault{Kind: pushsim.Refuse}, want: []push.Class{push.Credential, push.Suspect}},
 		{name: "garbage", fault: pushsim.Fault{Kind: pushsim.Garbage}, want: []push.Class{push.Unavailable}},
 		{name: "huge body", fault: pushsim.Fault{Kind: pushsim.Huge}, want: []push.Class{push.Unavailable}},
@@ -89,6 +92,7 @@ func Run(t *testing.T, start func(t *testing.T) Fixture) {
 		})
 	}
 
+	// A push service that is silent must not hold a lane for longer than ctx.
 	t.Run("black hole", func(t *testing.T) {
 		f := start(t)
 		f.Set(pushsim.Fault{Kind: pushsim.BlackHole})
@@ -118,6 +122,8 @@ func Run(t *testing.T, start func(t *testing.T) Fixture) {
 		}
 	})
 
+	// iOS ends an app that gets a VoIP push and shows no call. The Dispatcher
+	// knows that, too; the Sender is the last to know.
 	t.Run("VoIP token is for calls alone", func(t *testing.T) {
 		f := start(t)
 		for _, k := range []push.Kind{push.Message, push.MidDialog, push.Refresh, push.Cancel} {

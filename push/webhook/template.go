@@ -36,6 +36,8 @@ type fields struct {
 	Data     map[string]string `json:"data,omitempty"`
 }
 
+// newFields collects what r says. The Request itself is not given to templates:
+// its other fields are none of theirs.
 func newFields(r *push.Request, tok push.Token, now time.Time) fields {
 	f := fields{
 		Provider: r.Params.Provider, Param: r.Params.Param, PRID: tok.PRID, Token: tok.PRID, Use: tok.Use.String(),
@@ -69,6 +71,8 @@ func sample() fields {
 	}
 }
 
+// parse refuses templates that are none. What they name is tried by their first
+// execution with sample.
 func parse(name, text string) (*template.Template, error) {
 	t, err := template.New(name).Option("missingkey=zero").Funcs(template.FuncMap{"json": quote}).Parse(text)
 	if err != nil {
@@ -119,6 +123,8 @@ type urlTemplate struct {
 }
 
 func newURLTemplate(text string) (*urlTemplate, error) {
+	// What stands before the first action must hold the whole host: with
+	// "https://push.example.com{{.Param}}" a phone could make it another.
 	fixed, _, _ := strings.Cut(text, "{{")
 	u, err := url.Parse(fixed)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {

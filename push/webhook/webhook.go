@@ -71,6 +71,7 @@ func New(o Options) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Header fields may hold a secret: they are set as given and never logged.
 	header := make(http.Header)
 	for k, v := range o.Header {
 		header.Set(k, v)
@@ -146,6 +147,7 @@ func (s *Sender) request(ctx context.Context, f fields, now time.Time) (*http.Re
 	if body != nil && req.Header.Get("Content-Type") == "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	// The signature comes last, over what is sent.
 	if len(s.secret) > 0 {
 		at := strconv.FormatInt(now.Unix(), 10)
 		req.Header.Set(HeaderTimestamp, at)
@@ -154,7 +156,8 @@ func (s *Sender) request(ctx context.Context, f fields, now time.Time) (*http.Re
 	return req, nil
 }
 
-// classify says what a status means.
+// classify says what a status means. A 404 is no proof that a token is dead, for
+// the URL is the operator's own; 410 is a word that nobody says by mistake.
 func classify(status int) (push.Class, push.Scope, string) {
 	switch {
 	case status >= 200 && status < 300:
@@ -162,7 +165,6 @@ func classify(status int) (push.Class, push.Scope, string) {
 	case status == http.StatusGone:
 		return push.Gone, 0, "Gone"
 	case status == http.StatusNotFound:
-		// Also what a mistaken URL gets for every token.
 		return push.Suspect, 0, "NotFound"
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return push.Credential, 0, "Unauthorized"
