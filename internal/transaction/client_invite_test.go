@@ -147,8 +147,9 @@ func TestClientInvite_TimerCIsResetBy101To199Only_RFC3261_16_7(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, Options{}, func(r *rig) {
 				c := r.client(tcpPhone, "INVITE")
+				r.advance(20 * time.Second)
 				r.answer(c, 100)
-				r.advance(140 * time.Second)
+				r.advance(120 * time.Second)
 				r.answer(c, tt.code)
 				r.forget()
 				r.advance(182 * time.Second)

@@ -77,6 +77,22 @@ func TestFlowClosed_NoClientOutlivesItsConnection(t *testing.T) {
 	}
 }
 
+// hastySender loses the connection right behind the bytes.
+type hastySender struct{ r *rig }
+
+func (h hastySender) Send(f flow.Flow, _ []byte) error {
+	h.r.layer.FlowClosed(f)
+	return nil
+}
+
+func TestFlowClosed_BehindTheSend(t *testing.T) {
+	bubble(t, Options{}, func(r *rig) {
+		r.layer.o.Sender = hastySender{r}
+		r.client(tcpPhone, "INVITE")
+		r.expect("0s failed transport")
+	})
+}
+
 func TestFlowIndex_RemovesFromAnyPlace(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}, {1, 2, 0}} {
 		x := flowIndex{first: map[flow.Flow]*Client{}}
