@@ -31,8 +31,14 @@ func keyOf(r *Request, t Token) wakeKey {
 
 // recent remembers the wakes that were taken lately. The lane's mu guards it.
 type recent struct {
-	outcomes map[wakeKey]Outcome
-	order    []taken // oldest first
+	wakes map[wakeKey]recentWake
+	order []taken // oldest first
+}
+
+// A recentWake is a push that was asked for at since and taken.
+type recentWake struct {
+	outcome Outcome
+	since   time.Time
 }
 
 type taken struct {
@@ -40,29 +46,35 @@ type taken struct {
 	at  time.Time
 }
 
-func (rc *recent) add(k wakeKey, o Outcome, now time.Time) {
-	if rc.outcomes == nil {
-		rc.outcomes = make(map[wakeKey]Outcome)
+func (rc *recent) add(k wakeKey, w recentWake, now time.Time) {
+	if rc.wakes == nil {
+		rc.wakes = make(map[wakeKey]recentWake)
 	}
 	rc.forget(now, maxRecent-1)
-	if _, ok := rc.outcomes[k]; ok {
+	_, known := rc.wakes[k]
+	rc.wakes[k] = w
+	if known {
 		return
 	}
-	rc.outcomes[k] = o
 	rc.order = append(rc.order, taken{k, now})
 }
 
-// get returns the outcome of k if it is recent.
-func (rc *recent) get(k wakeKey, now time.Time) (Outcome, bool) {
+// get returns the outcome of k if it is recent and the device, which last
+// registered at boundAt, has not come back since: then that wake is over. The
+// location service keeps milliseconds.
+func (rc *recent) get(k wakeKey, boundAt, now time.Time) (Outcome, bool) {
 	rc.forget(now, maxRecent)
-	o, ok := rc.outcomes[k]
-	return o, ok
+	w, ok := rc.wakes[k]
+	if !ok || boundAt.Add(time.Millisecond).After(w.since) {
+		return Outcome{}, false
+	}
+	return w.outcome, true
 }
 
 // forget drops what is too old, and the oldest beyond n.
 func (rc *recent) forget(now time.Time, n int) {
 	for len(rc.order) > 0 && (len(rc.order) > n || now.Sub(rc.order[0].at) >= coalesceFor) {
-		delete(rc.outcomes, rc.order[0].key)
+		delete(rc.wakes, rc.order[0].key)
 		rc.order = rc.order[1:]
 	}
 }

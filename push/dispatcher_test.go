@@ -378,6 +378,11 @@ func TestSubmit_CoalescesOneWake(t *testing.T) {
 		if want := 1 + len(others); f.count() != want {
 			t.Errorf("%d pushes, want %d", f.count(), want)
 		}
+		// The device came back and fell asleep again: that is another wake.
+		submit(t, d, vary(func(r *Request) { r.BoundAt = time.Now() })).once(t)
+		if want := 2 + len(others); f.count() != want {
+			t.Errorf("%d pushes after the device came back, want %d", f.count(), want)
+		}
 		// A later request of the dialog is another.
 		time.Sleep(coalesceFor)
 		before := f.count()

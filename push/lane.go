@@ -104,7 +104,7 @@ func (l *lane) submit(r *Request, tok Token, done func(Outcome)) (cancel func(),
 	}
 	now := time.Now()
 	key := keyOf(r, tok)
-	if o, ok := l.recent.get(key, now); ok {
+	if o, ok := l.recent.get(key, r.BoundAt, now); ok {
 		l.metrics.coalesced(l.app)
 		l.exec.post(func() { done(o) })
 		return func() {}, nil
@@ -319,7 +319,7 @@ func (l *lane) finish(j *job, o Outcome) {
 	o.Attempts = j.attempts
 	now := time.Now()
 	if o.Class == OK {
-		l.recent.add(j.key, o, now)
+		l.recent.add(j.key, recentWake{outcome: o, since: j.since}, now)
 	}
 	l.metrics.finished(l.app, j.key.kind, o, now.Sub(j.since))
 	l.load.show(l.waiting(), l.inFlight)
