@@ -124,6 +124,10 @@ func (c *Client) Cancel(headers ...sipmsg.HeaderField) {
 // somebody has taken the call and only the caller can end it (RFC 3261 §16.7
 // step 5).
 func (c *Client) Abandon() {
+	if !c.abandoned && c.state.undecided() {
+		// Nobody waits for its answer any more, Stop neither.
+		c.q.layer.decide()
+	}
 	c.abandoned = true
 	c.q.timers.stop(&c.repeat)
 	c.step(evCancel, nil)
@@ -147,7 +151,7 @@ func (c *Client) step(ev event, m *sipmsg.Message) {
 	was := c.state
 	st := was.on(ev)
 	c.state = st.next
-	if was.undecided() && !st.next.undecided() {
+	if was.undecided() && !st.next.undecided() && !c.abandoned {
 		c.q.layer.decide()
 	}
 	if ev == evExpire {

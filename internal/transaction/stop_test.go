@@ -92,3 +92,16 @@ func TestStart_HandlesWhatCameBefore(t *testing.T) {
 		<-r.stopping(0)
 	})
 }
+
+func TestStop_DoesNotWaitForWhatWasAbandoned(t *testing.T) {
+	bubble(t, Options{}, func(r *rig) {
+		c := r.client(udpPhone, "INVITE")
+		r.on(c, c.Abandon)
+		if err := <-r.stopping(time.Minute); err != nil {
+			t.Errorf("Stop() = %v, want nil", err)
+		}
+		if at := time.Since(r.start); at != 0 {
+			t.Errorf("Stop() returned after %v, want at once", at)
+		}
+	})
+}
