@@ -3,6 +3,7 @@
 //	reveille serve [--config FILE]   run the server
 //	reveille check FILE              report every problem of a configuration
 //	reveille config default|schema   print the documented configuration, or its schema
+//	reveille demo                    show a sleeping phone being woken
 //	reveille version                 say which build this is
 //
 // Only this package touches arguments, the environment, signals and the exit
@@ -31,5 +32,6 @@ func main() {
 		newServer: func(cfg *configs.Config, log *slog.Logger) (server, error) {
 			return app.New(app.Options{Config: cfg, Logger: log})
 		},
+		demo: demonstrate,
 	}))
 }

@@ -115,12 +115,3 @@ func (p program) load(file string) (*configs.Config, error) {
 	}
 	return cfg, err
 }
-
-func (p program) demoCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "demo",
-		Short: "Show a sleeping phone being woken for a call, all on this machine",
-		Args:  exactly(0, "no argument"),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return p.demo(cmd.Context(), p.stdout) },
-	}
-}
