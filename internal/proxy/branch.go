@@ -243,6 +243,7 @@ func (b *branch) changed(c usrloc.Change) {
 		// flow: the request follows it, and the old branch counts no more.
 		b.client.Abandon()
 		b.unpark("moved")
+		b.target.reach = forward // once: it does not follow the phone any further
 		b.target.binding, b.target.uri, b.target.flow = *c.New, b.rewrite(c.New), c.New.Flow
 		b.fork.p.metrics.woken(time.Since(b.pushed))
 		b.forward(c.New.Flow)
@@ -276,7 +277,7 @@ func (b *branch) wakeAlone(to flow.Flow) {
 		f.p.metrics.woken(since)
 	}
 	b.unpark("")
-	b.target.flow = to
+	b.target.flow, b.target.reach = to, forward
 	f.p.emit(f.s.Message(), event.Call{Step: "woken", AOR: string(f.aor), Binding: b.id(), PushID: b.pushID, Flow: to, Elapsed: since})
 	b.forward(to)
 }

@@ -395,6 +395,26 @@ func TestInvite_BrokenConnectionFallsBackToThePush(t *testing.T) {
 	})
 }
 
+func TestInvite_SecondRegisterFromElsewhereMakesNoSecondBranch(t *testing.T) {
+	inWorld(t, Options{Policy: func(string, string) Mode { return Race }}, func(w *world) {
+		p := w.newPhone("alice", tcp("198.51.100.1:5060", 1), "fcm")
+		w.register(p)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		w.expect("INVITE 198.51.100.1:5060")
+		w.mu.Lock()
+		w.dead[p.flow] = true
+		w.mu.Unlock()
+		w.layer.FlowClosed(p.flow)
+		w.pushCount(1)
+		p.flow = tcp("198.51.100.1:5061", 2)
+		w.register(p)
+		w.expect("INVITE 198.51.100.1:5061")
+		p.flow = tcp("198.51.100.1:5062", 3)
+		w.register(p)
+		w.expect()
+	})
+}
+
 func TestMessage_SleepingPhone(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		p := w.sleeper("198.51.100.1:5060")
