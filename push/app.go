@@ -113,6 +113,12 @@ func match(pattern, s string) bool {
 	}
 }
 
+// Check returns what NewDispatcher and Replace would refuse apps for.
+func Check(apps []App) error {
+	_, err := newRoutes(apps)
+	return err
+}
+
 // routes are the apps in the order of the configuration.
 type routes []*route
 

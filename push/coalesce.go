@@ -12,6 +12,8 @@ const (
 	maxRecent = 1024
 	// maxWaiters bounds the requests that one push answers.
 	maxWaiters = 64
+	// maxAgain bounds the pushes for one wake key that are on their way at once.
+	maxAgain = 4
 )
 
 // A wakeKey says which requests are one wake: the same device is asked for the
@@ -23,6 +25,9 @@ type wakeKey struct {
 	prid   string
 	callID string
 	kind   Kind
+	// again tells apart pushes that are on their way at the same time although
+	// the device came back in between: the push service is slow to answer.
+	again uint8
 }
 
 func keyOf(r *Request, t Token) wakeKey {
@@ -60,16 +65,19 @@ func (rc *recent) add(k wakeKey, w recentWake, now time.Time) {
 }
 
 // get returns the outcome of k if it is recent and the device, which last
-// registered at boundAt, has not come back since: then that wake is over. The
-// location service keeps milliseconds.
+// registered at boundAt, has not come back since: then that wake is over.
 func (rc *recent) get(k wakeKey, boundAt, now time.Time) (Outcome, bool) {
 	rc.forget(now, maxRecent)
 	w, ok := rc.wakes[k]
-	if !ok || boundAt.Add(time.Millisecond).After(w.since) {
+	if !ok || over(w.since, boundAt) {
 		return Outcome{}, false
 	}
 	return w.outcome, true
 }
+
+// over reports whether a wake that began at since is over for a device that last
+// registered at boundAt. The location service keeps milliseconds.
+func over(since, boundAt time.Time) bool { return boundAt.Add(time.Millisecond).After(since) }
 
 // forget drops what is too old, and the oldest beyond n.
 func (rc *recent) forget(now time.Time, n int) {

@@ -394,6 +394,34 @@ func TestSubmit_CoalescesOneWake(t *testing.T) {
 	})
 }
 
+func TestSubmit_SlowAnswerDoesNotSwallowTheNextWake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{send: func(_ context.Context, n int, _ *Request) Outcome {
+			time.Sleep(time.Second)
+			return Outcome{Class: OK}
+		}}
+		d := newTestDispatcher(t, App{Name: "a", Provider: "fcm", Sender: f})
+		first := submit(t, d, fcmRequest("t1"))
+		time.Sleep(100 * time.Millisecond)
+		// The push woke the device before its push service answered us, the device
+		// registered and fell asleep again.
+		again := fcmRequest("t1")
+		again.BoundAt = time.Now()
+		time.Sleep(100 * time.Millisecond)
+		second := submit(t, d, again)
+		third := submit(t, d, again)
+		for _, r := range []result{first, second, third} {
+			if o := r.once(t); o.Class != OK {
+				t.Errorf("outcome = %+v, want ok", o)
+			}
+		}
+		if f.count() != 2 {
+			t.Errorf("%d pushes, want 2", f.count())
+		}
+		closeNow(t, d)
+	})
+}
+
 func TestSubmit_CoalescedHasTheLaterDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{send: func(_ context.Context, n int, _ *Request) Outcome {

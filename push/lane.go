@@ -114,6 +114,9 @@ func (l *lane) submit(r *Request, tok Token, done func(Outcome)) (cancel func(),
 		deadline = now.Add(defaultDeadline)
 	}
 	w := &waiter{done: done}
+	for j := l.jobs[key]; j != nil && over(j.since, r.BoundAt) && key.again < maxAgain; j = l.jobs[key] {
+		key.again++
+	}
 	if j := l.jobs[key]; j != nil {
 		if len(j.waiters) >= maxWaiters {
 			return nil, ErrQueueFull
@@ -319,7 +322,9 @@ func (l *lane) finish(j *job, o Outcome) {
 	o.Attempts = j.attempts
 	now := time.Now()
 	if o.Class == OK {
-		l.recent.add(j.key, recentWake{outcome: o, since: j.since}, now)
+		key := j.key
+		key.again = 0
+		l.recent.add(key, recentWake{outcome: o, since: j.since}, now)
 	}
 	l.metrics.finished(l.app, j.key.kind, o, now.Sub(j.since))
 	l.load.show(l.waiting(), l.inFlight)

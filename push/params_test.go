@@ -206,14 +206,21 @@ type byValue struct {
 
 func TestNewDispatcher_NamesAllProblems(t *testing.T) {
 	s := &fake{}
-	_, err := NewDispatcher(Options{Apps: []App{
+	apps := []App{
 		{Name: "twice", Provider: "fcm", Sender: s}, {Name: "twice", Provider: "fcm", Sender: s},
 		{Provider: "fcm", Sender: s}, {Name: "no-provider", Sender: s}, {Name: "no-sender", Provider: "fcm"},
 		{Name: "negative", Provider: "fcm", Sender: s, QueueLen: -1},
 		{Name: "value", Provider: "fcm", Sender: byValue{fake: s}},
-	}})
+	}
+	_, err := NewDispatcher(Options{Apps: apps})
 	if err == nil {
 		t.Fatal("no error")
+	}
+	if same := Check(apps); same == nil || same.Error() != err.Error() {
+		t.Errorf("Check = %v, NewDispatcher = %v", same, err)
+	}
+	if err := Check([]App{{Name: "good", Provider: "fcm", Sender: s}}); err != nil {
+		t.Errorf("Check = %v", err)
 	}
 	for _, want := range []string{"used twice", "name missing", "provider missing", "sender missing", "negative", "comparable"} {
 		if !strings.Contains(err.Error(), want) {

@@ -57,7 +57,7 @@ func (b *branch) start() {
 	case race:
 		b.forward(b.target.flow)
 		if b.state == calling {
-			b.delay = b.fork.s.Queue().After(b.fork.p.opts().RaceDelay, b.overtake)
+			b.delay = b.fork.s.Queue().After(b.fork.raceDelay(), b.overtake)
 		}
 	case park:
 		b.park()

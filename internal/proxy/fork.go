@@ -106,6 +106,13 @@ func sameContact(m *sipmsg.Message, registered string) bool {
 
 func (f *fork) invite() bool { return f.method == "INVITE" }
 
+func (f *fork) raceDelay() time.Duration {
+	if f.invite() {
+		return f.p.opts().RaceDelay
+	}
+	return f.p.opts().RaceDelayOther
+}
+
 // toUser looks the user up and starts a branch for each device.
 func (f *fork) toUser(aor usrloc.AOR) {
 	f.aor = aor
@@ -144,7 +151,14 @@ func (f *fork) start(set []target) {
 func (f *fork) watch(aor usrloc.AOR, until time.Time) (usrloc.Record, bool) {
 	q := f.s.Queue()
 	rec, cancel, err := f.p.opts().Store.Watch(context.Background(), aor, until, func(c usrloc.Change) {
-		q.Post(func() { f.changed(c) })
+		tell := func() { q.Post(func() { f.changed(c) }) }
+		if c.New == nil || c.Cause != usrloc.CauseRegister {
+			tell()
+			return
+		}
+		// By way of the REGISTER's own queue, behind its 200: a phone should hear
+		// that it is registered before it hears what waited for that.
+		q.Other(c.New.CallID).Post(tell)
 	})
 	if err != nil {
 		// "Cannot say" is not "not registered".

@@ -74,9 +74,9 @@ func (f *fork) toBinding(to leg) {
 	f.start([]target{t})
 }
 
-// reachInDialog is target selection for a request in a dialog. The policies
-// Always and Race do not apply: a phone in a call is awake more often than not,
-// and then a push would not make it register.
+// reachInDialog is target selection for a request in a dialog. The policy Always
+// does not apply: a phone in a call is awake more often than not, and then a push
+// would not make it register.
 func (f *fork) reachInDialog(b *usrloc.Binding, now time.Time) reach {
 	switch {
 	case f.line() != nil:
@@ -85,6 +85,9 @@ func (f *fork) reachInDialog(b *usrloc.Binding, now time.Time) reach {
 	case b.Push.Provider == "":
 		return forward
 	case f.p.opts().Flows.Alive(b.Flow, now):
+		if f.p.opts().Policy(b.Push.Provider, b.UserAgent) == Race && f.canWake(b) {
+			return race
+		}
 		return forward
 	case f.canWake(b):
 		return park

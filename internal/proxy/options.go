@@ -134,8 +134,10 @@ type Options struct {
 	Wakes []string
 	// Waits default to 25 s, 45 s for webpush, 15 s, 15 s and 8 s.
 	Waits Waits
-	// RaceDelay is how long Race waits for a provisional answer; default 300 ms.
-	RaceDelay time.Duration
+	// RaceDelay is how long Race waits for a provisional answer to an INVITE;
+	// default 300 ms. Other requests have only final answers, which take longer:
+	// they wait RaceDelayOther; default 2 s.
+	RaceDelay, RaceDelayOther time.Duration
 	// RetryAfter is the Retry-After of a 500 in a dialog; default 5 s.
 	RetryAfter time.Duration
 	// MaxParked bounds the branches that wait at one time; default 50,000.
@@ -184,6 +186,7 @@ func (o *Options) validate() error {
 	defaultTo(&o.Waits.InDialog, 15*time.Second)
 	defaultTo(&o.Waits.Silent, 8*time.Second)
 	defaultTo(&o.RaceDelay, 300*time.Millisecond)
+	defaultTo(&o.RaceDelayOther, 2*time.Second)
 	defaultTo(&o.RetryAfter, 5*time.Second)
 	defaultTo(&o.MaxParked, 50_000)
 	defaultTo(&o.MaxParkedPerAOR, 64)

@@ -147,8 +147,7 @@ func (v view) reach(b *usrloc.Binding) reach {
 		return park
 	case !alive:
 		return park
-	case v.policy(b.Push.Provider, b.UserAgent) == Race && v.method == "INVITE":
-		// Only an INVITE has provisional answers to wait for.
+	case v.policy(b.Push.Provider, b.UserAgent) == Race:
 		return race
 	}
 	return forward

@@ -434,6 +434,24 @@ func TestMessage_SleepingPhone(t *testing.T) {
 	})
 }
 
+func TestMessage_PolicyRaceFollowsThePhone(t *testing.T) {
+	inWorld(t, Options{Policy: func(string, string) Mode { return Race }}, func(w *world) {
+		p := w.newPhone("alice", tcp("198.51.100.1:5060", 1), "fcm")
+		w.register(p)
+		w.recv(caller, request("MESSAGE", "sip:alice@example.com", "m1"))
+		w.expect("MESSAGE 198.51.100.1:5060")
+		time.Sleep(1999 * time.Millisecond)
+		w.pushCount(0)
+		time.Sleep(time.Millisecond)
+		w.pushCount(1)
+		p.flow = tcp("198.51.100.7:40000", 2)
+		w.register(p)
+		m := w.expect("MESSAGE 198.51.100.7:40000")[0]
+		w.reply(m, 200)
+		w.expect("200 203.0.113.9:5060")
+	})
+}
+
 func TestMessage_NoWakeGets480BeforeTheSenderGivesUp_RFC4320_4_2(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.sleeper("198.51.100.1:5060")

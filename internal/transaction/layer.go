@@ -100,6 +100,9 @@ func (l *Layer) Queue(callID string) *Queue {
 	return q
 }
 
+// Other returns the queue of another Call-ID on the same layer.
+func (q *Queue) Other(callID string) *Queue { return q.layer.Queue(callID) }
+
 // Receive takes a message that arrived on f. The messages of one flow must be
 // passed one after another, in the order of their arrival. It reports false if
 // the message was dropped because the queue is full.
