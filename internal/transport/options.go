@@ -124,7 +124,7 @@ type Options struct {
 	// connection; default 30 s. Linux only.
 	UserTimeout time.Duration
 	// KeepAlive is the idle time after which TCP probes the peer; default 5 min,
-	// because every probe wakes a phone's radio.
+	// because every probe wakes a phone's radio. A negative time sends none.
 	KeepAlive time.Duration
 	// FlowFresh is how long a connection counts as alive after the peer's last
 	// byte; default 4 min, twice the 120 s of RFC 5626 §4.4.1.
@@ -191,6 +191,18 @@ func def[T int | int64 | time.Duration](v *T, value T) {
 	}
 }
 
+// Check returns what New would refuse o for, without binding anything. The
+// Handler does not count.
+func Check(o Options) error {
+	if o.Handler == nil {
+		o.Handler = nobody{}
+	}
+	return o.withDefaults().validate()
+}
+
+// nobody is a Handler for options that are only looked at.
+type nobody struct{ Handler }
+
 // validate returns all that is wrong with o, after withDefaults.
 func (o Options) validate() error {
 	var errs []error
@@ -213,7 +225,6 @@ func (o Options) validate() error {
 		{"write timeout", int64(o.WriteTimeout)},
 		{"dial timeout", int64(o.DialTimeout)},
 		{"user timeout", int64(o.UserTimeout)},
-		{"keep-alive", int64(o.KeepAlive)},
 		{"flow fresh", int64(o.FlowFresh)},
 		{"datagram fresh", int64(o.DatagramFresh)},
 		{"seen flows", int64(o.SeenFlows)},

@@ -52,6 +52,10 @@ func TestNew_OptionErrors(t *testing.T) {
 			if !strings.Contains(err.Error(), "no handler") {
 				t.Errorf("New = %v: not all of it", err)
 			}
+			// Check says the same, but for the handler.
+			if err := Check(tc.o); tc.want != "no handler" && (err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "no handler")) {
+				t.Errorf("Check = %v, want %q", err, tc.want)
+			}
 		})
 	}
 }

@@ -57,7 +57,7 @@ func (t *Transport) tune(nc net.Conn) error {
 		return err
 	}
 	if err := c.SetKeepAliveConfig(net.KeepAliveConfig{
-		Enable:   true,
+		Enable:   t.opts.KeepAlive > 0,
 		Idle:     t.opts.KeepAlive,
 		Interval: keepAliveInterval,
 		Count:    keepAliveCount,

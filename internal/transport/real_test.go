@@ -18,9 +18,12 @@ import (
 
 // onLoopback returns a started Transport with real sockets, UDP and TCP on
 // each address, named after their family.
-func onLoopback(t testing.TB, h Handler) *Transport {
+func onLoopback(t testing.TB, h Handler, change ...func(*Options)) *Transport {
 	t.Helper()
 	o := Options{Handler: h}
+	for _, c := range change {
+		c(&o)
+	}
 	addrs := map[string]string{"4": "127.0.0.1:0"}
 	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
 		l.Close()

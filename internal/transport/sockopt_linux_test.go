@@ -42,3 +42,28 @@ func TestReal_ConnectionOptions(t *testing.T) {
 		}
 	}
 }
+
+func TestReal_NoKeepAlive(t *testing.T) {
+	r := newRecorder(t)
+	tr := onLoopback(t, r, func(o *Options) { o.KeepAlive = -1 })
+	c, err := net.Dial("tcp", tr.Addr("tcp4").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	mustWrite(t, c, message(1, ""))
+	r.until("Receive", func() bool { return len(r.messages) == 1 })
+	raw, err := tr.conn(r.last()).socket.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := control(raw, func(fd uintptr) error {
+		got, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+		if err == nil && got != 0 {
+			t.Errorf("SO_KEEPALIVE = %d, want 0", got)
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+}
