@@ -213,8 +213,8 @@ func DefaultPolicy(domains ...string) Policy {
 // maxLifetime is 2^31-1 seconds: what every phone can count.
 const maxLifetime = (1<<31 - 1) * time.Second
 
-// validate reports everything that is wrong with p.
-func (p *Policy) validate() error {
+// Validate reports everything that is wrong with p: New and SetPolicy refuse it.
+func (p *Policy) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {

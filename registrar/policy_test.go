@@ -47,16 +47,16 @@ func TestPolicy_Validate(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := pushPolicy()
 			tt.change(&p)
-			err := p.validate()
+			err := p.Validate()
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
-				t.Errorf("validate() = %v, want %q", err, tt.want)
+				t.Errorf("Validate() = %v, want %q", err, tt.want)
 			}
 		})
 	}
 }
 
 func TestPolicy_ValidateTellsAll(t *testing.T) {
-	err := (&Policy{}).validate()
+	err := (&Policy{}).Validate()
 	for _, want := range []string{"no domains", "default expires", "max contacts", "overflow status", "stale status"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in %v", want, err)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,7 +37,7 @@ type RefresherOptions struct {
 	// to RetryMax; defaults 5 s and 1 min.
 	RetryMin, RetryMax time.Duration
 	// Retries bounds the pushes after the first; 0 means until the binding
-	// expires.
+	// expires, a negative number none.
 	Retries int
 	// Sink takes the events; nil drops them.
 	Sink event.Sink
@@ -65,6 +66,7 @@ type Waker interface {
 type Refresher struct {
 	o       RefresherOptions
 	metrics *refreshMetrics
+	retry   atomic.Pointer[retry]
 
 	mu   sync.Mutex // guards live; never held while anything is called
 	live map[*attempt]struct{}
@@ -89,13 +91,6 @@ func NewRefresher(o RefresherOptions) (*Refresher, error) {
 	if o.Pending <= 0 {
 		o.Pending = 2048
 	}
-	if o.RetryMin <= 0 {
-		o.RetryMin = 5 * time.Second
-	}
-	if o.RetryMax <= 0 {
-		o.RetryMax = time.Minute
-	}
-	o.RetryMax = max(o.RetryMax, o.RetryMin)
 	if o.Sink == nil {
 		o.Sink = event.Discard{}
 	}
@@ -105,7 +100,27 @@ func NewRefresher(o RefresherOptions) (*Refresher, error) {
 	if o.Waker == nil && o.Push != nil {
 		o.Waker = wake.New(o.Push, o.Store, o.Sink, o.Logger)
 	}
-	return &Refresher{o: o, metrics: newRefreshMetrics(o.Registerer), live: make(map[*attempt]struct{})}, nil
+	r := &Refresher{o: o, metrics: newRefreshMetrics(o.Registerer), live: make(map[*attempt]struct{})}
+	r.SetRetries(o.RetryMin, o.RetryMax, o.Retries)
+	return r, nil
+}
+
+// retry is how often, and after which pauses, a device is pushed again.
+type retry struct {
+	min, max time.Duration
+	count    int
+}
+
+// SetRetries replaces RetryMin, RetryMax and Retries for the pushes to come. It
+// may be called while Run runs.
+func (r *Refresher) SetRetries(shortest, longest time.Duration, retries int) {
+	if shortest <= 0 {
+		shortest = 5 * time.Second
+	}
+	if longest <= 0 {
+		longest = time.Minute
+	}
+	r.retry.Store(&retry{min: shortest, max: max(longest, shortest), count: retries})
 }
 
 // Run handles timers until ctx ends; pushes that were not sent by then are
@@ -179,7 +194,7 @@ func (r *Refresher) refresh(ctx context.Context, due usrloc.Due) {
 	a := r.begin(due.ID)
 	if a == nil {
 		r.metrics.pushes.WithLabelValues("deferred").Inc()
-		r.o.Store.Done(due, now.Add(r.spread(r.o.RetryMin)))
+		r.o.Store.Done(due, now.Add(r.spread(r.retry.Load().min)))
 		return
 	}
 	// RFC 8599 §5.5: no push once we know that the binding is gone; and none is
@@ -242,36 +257,40 @@ func (r *Refresher) push(aor usrloc.AOR, b *usrloc.Binding, a *attempt, now time
 // for never. How often that was is told by the time since the first push, so
 // that nothing has to be kept, by this node or another.
 func (r *Refresher) retryAt(b *usrloc.Binding, first bool, now time.Time) time.Time {
-	pause := r.o.RetryMin
+	again := r.retry.Load()
+	if again.count < 0 {
+		return time.Time{}
+	}
+	pause := again.min
 	if !first {
 		since := now.Sub(b.RefreshAt)
-		if r.o.Retries > 0 && since >= r.retriesEnd() {
+		if again.count > 0 && since >= again.end() {
 			return time.Time{}
 		}
 		// The pauses are min, 2 min, 4 min, ...: each is as long as all before
 		// it together, and min.
-		pause = min(since+r.o.RetryMin, r.o.RetryMax)
+		pause = min(since+again.min, again.max)
 	}
 	next := now.Add(r.spread(pause))
-	if next.Add(r.o.RetryMin / 2).After(b.Expires) {
+	if next.Add(again.min / 2).After(b.Expires) {
 		// Too late for a REGISTER to arrive in time.
 		return time.Time{}
 	}
 	return next
 }
 
-// retriesEnd returns how long after the first push the last one is sent.
-func (r *Refresher) retriesEnd() time.Duration {
+// end returns how long after the first push the last one is sent.
+func (r *retry) end() time.Duration {
 	var end time.Duration
-	pause := r.o.RetryMin
-	for range r.o.Retries {
+	pause := r.min
+	for range r.count {
 		end += pause
-		if pause = min(2*pause, r.o.RetryMax); end > 24*time.Hour {
+		if pause = min(2*pause, r.max); end > 24*time.Hour {
 			break
 		}
 	}
 	// Less the half pause by which spread may have shifted the last one.
-	return end - r.o.RetryMin/2
+	return end - r.min/2
 }
 
 // spread returns d, up to a tenth longer at random.

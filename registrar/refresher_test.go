@@ -271,6 +271,17 @@ func TestRefresher_RetriesAreBounded(t *testing.T) {
 	})
 }
 
+func TestRefresher_SetRetriesCountsForPushesToCome(t *testing.T) {
+	keep(t, RefresherOptions{Retries: -1}, func(h *house) {
+		h.SetRetries(10*time.Second, 0, 1)
+		h.register(alice, 1, fcm+";expires=600")
+		h.rest(time.Hour)
+		if got := h.pushes(); !near(got, []float64{480, 490}) {
+			t.Errorf("pushes at %v, want one after the first", got)
+		}
+	})
+}
+
 func TestRefresher_RetriesWhateverTheServiceSays(t *testing.T) {
 	for _, class := range []push.Class{push.Suspect, push.Credential, push.Rejected, push.Throttled, push.Unavailable, push.Network, push.Shed} {
 		t.Run(class.String(), func(t *testing.T) {
@@ -559,6 +570,8 @@ func TestRefresher_RetryAt(t *testing.T) {
 		{"last retry", 15 * time.Second, false, 2, 0},
 		{"last but one", 5 * time.Second, false, 2, 10 * time.Second},
 		{"many retries", 5 * time.Minute, false, 1000, time.Minute},
+		{"no retries", 0, true, -1, 0},
+		{"no retries any more", 5 * time.Second, false, -1, 0},
 		{"no time left", 9*time.Minute + 30*time.Second, false, 0, 0},
 	}
 	for _, tt := range tests {

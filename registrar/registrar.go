@@ -76,7 +76,7 @@ func New(o Options) (*Registrar, error) {
 // SetPolicy replaces the policy for the REGISTERs to come. A policy with errors
 // changes nothing.
 func (r *Registrar) SetPolicy(p Policy) error {
-	if err := p.validate(); err != nil {
+	if err := p.Validate(); err != nil {
 		return err
 	}
 	r.policy.Store(&rules{Policy: p, domains: p.domainSet()})

@@ -66,7 +66,7 @@ func newWorld(t *testing.T, change ...func(*Policy)) *world {
 	for _, c := range change {
 		c(&w.p)
 	}
-	if err := w.p.validate(); err != nil {
+	if err := w.p.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	return w
