@@ -32,6 +32,8 @@ func main() {
 		newServer: func(cfg *configs.Config, log *slog.Logger) (server, error) {
 			return app.New(app.Options{Config: cfg, Logger: log})
 		},
-		demo: demonstrate,
+		check:    app.Check,
+		warnings: app.Warnings,
+		demo:     demonstrate,
 	}))
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +31,10 @@ type program struct {
 	signals <-chan os.Signal
 	// newServer builds what serve runs; nil leaves the command out.
 	newServer func(cfg *configs.Config, log *slog.Logger) (server, error)
+	// check reports why newServer would refuse a configuration that is well
+	// formed, and warnings what is unlikely to be meant; nil for nothing.
+	check    func(cfg *configs.Config) error
+	warnings func(cfg *configs.Config) []string
 	// demo shows a phone being woken, start to end; nil leaves the command out.
 	demo func(ctx context.Context, out io.Writer) error
 }
@@ -103,8 +108,8 @@ func exactly(n int, what string) cobra.PositionalArgs {
 	}
 }
 
-// load reads a configuration and prints its warnings. Without a file it is the
-// built-in one, which listens on loopback only.
+// load reads a configuration, prints its warnings, and has it checked by the
+// server. Without a file it is the built-in one, which listens on loopback only.
 func (p program) load(file string) (*configs.Config, error) {
 	if file == "" {
 		return configs.Default(), nil
@@ -113,5 +118,35 @@ func (p program) load(file string) (*configs.Config, error) {
 	for _, w := range warnings {
 		fmt.Fprintln(p.stderr, w)
 	}
-	return cfg, err
+	if err != nil {
+		return nil, err
+	}
+	if p.warnings != nil {
+		for _, w := range p.warnings(cfg) {
+			fmt.Fprintf(p.stderr, "%s: warning: %s\n", file, w)
+		}
+	}
+	if p.check != nil {
+		if err := p.check(cfg); err != nil {
+			return nil, unusable{file, err}
+		}
+	}
+	return cfg, nil
 }
+
+// unusable is a configuration that the server would refuse.
+type unusable struct {
+	file string
+	err  error
+}
+
+// Error returns one problem a line, as configs.Problems does.
+func (u unusable) Error() string {
+	return u.file + ": " + strings.ReplaceAll(u.err.Error(), "\n", "\n"+u.file+": ")
+}
+
+// Is makes errors.Is(err, configs.ErrInvalid) true.
+func (u unusable) Is(target error) bool { return target == configs.ErrInvalid }
+
+// Unwrap returns what the server says.
+func (u unusable) Unwrap() error { return u.err }

@@ -136,9 +136,11 @@ func (a *App) buildPush() (err error) {
 	}
 	a.onStop("push", a.pushes.Close)
 	a.waker = wake.New(a.pushes, a.store, a.sink, a.component("wake"))
-	a.refresher, err = registrar.NewRefresher(refresherOptions(cfg, registrar.RefresherOptions{
+	o := registrar.RefresherOptions{
 		Store: a.store, Waker: a.waker, Sink: a.sink, Logger: a.component("refresher"), Registerer: a.registry,
-	}))
+	}
+	o.RetryMin, o.RetryMax, o.Retries = retries(cfg.Refresh)
+	a.refresher, err = registrar.NewRefresher(o)
 	return err
 }
 

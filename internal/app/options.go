@@ -27,15 +27,15 @@ func storeOptions(cfg *configs.Config, r prometheus.Registerer) usrloc.MemoryOpt
 	return usrloc.MemoryOptions{MaxBindings: cfg.Limits.Bindings, MaxWatches: cfg.Limits.Watches, Registerer: r}
 }
 
-// Warnings returns what is legal in a configuration but unlikely to be meant,
-// as far as the rooms can tell.
-func Warnings(cfg *configs.Config) []string { return transport.Warnings(transportOptions(cfg)) }
-
 func transportOptions(cfg *configs.Config) transport.Options {
 	t := cfg.Transport
 	o := transport.Options{
 		Node: cfg.Node.ID, MaxConns: t.MaxConns, MaxConnsPerSource: t.MaxConnsPerSource, MaxMessage: t.MaxMessage,
 		IdleTimeout: t.IdleTimeout, KeepAlive: t.KeepAlive, UserTimeout: t.UserTimeout, WriteTimeout: t.WriteTimeout, FlowFresh: t.FlowFresh,
+	}
+	if o.KeepAlive == 0 {
+		// 0 stands for none there and for the default here.
+		o.KeepAlive = -1
 	}
 	for _, l := range cfg.Listen {
 		// configs accepts no other names.
@@ -50,9 +50,14 @@ func transportOptions(cfg *configs.Config) transport.Options {
 	return o
 }
 
-func refresherOptions(cfg configs.Push, o registrar.RefresherOptions) registrar.RefresherOptions {
-	o.RetryMin, o.RetryMax, o.Retries = cfg.Refresh.Backoff.Min, cfg.Refresh.Backoff.Max, cfg.Refresh.Retries
-	return o
+// retries returns what the refresher calls RetryMin, RetryMax and Retries.
+func retries(cfg configs.Refresh) (shortest, longest time.Duration, count int) {
+	count = cfg.Retries
+	if count == 0 {
+		// The refresher's 0 is without end.
+		count = -1
+	}
+	return cfg.Backoff.Min, cfg.Backoff.Max, count
 }
 
 func registrarPolicy(cfg *configs.Config, waking registrar.Waking, keys *purr.Keyring) (registrar.Policy, error) {
@@ -123,14 +128,20 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 		mode, _ := proxy.ParseMode(string(policies.For(provider)))
 		return mode
 	}
+	var err error
+	o.Routes, err = proxyRoutes(cfg)
+	return o, err
+}
+
+// proxyRoutes translates the routes; the error names all that cannot be.
+func proxyRoutes(cfg *configs.Config) ([]proxy.Route, error) {
+	var routes []proxy.Route
+	var errs []error
 	for _, r := range cfg.Proxy.Routes {
 		route, err := proxyRoute(r, cfg.Domains)
-		if err != nil {
-			return o, err
-		}
-		o.Routes = append(o.Routes, route...)
+		routes, errs = append(routes, route...), append(errs, err)
 	}
-	return o, nil
+	return routes, errors.Join(errs...)
 }
 
 // proxyRoute translates a route. Without a domain it is for the own domains.

@@ -31,6 +31,9 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err != nil {
 		return err
 	}
+	if err := policy.Validate(); err != nil {
+		return err
+	}
 	options, err := a.proxyOptions(cfg)
 	if err != nil {
 		return err
@@ -50,6 +53,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err := a.proxy.Reload(options); err != nil {
 		return err
 	}
+	a.refresher.SetRetries(retries(cfg.Push.Refresh))
 	a.gate.rules.Store(rules)
 	a.config = cfg
 	return nil

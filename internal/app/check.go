@@ -1,0 +1,100 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"reveille/configs"
+	"reveille/internal/auth"
+	"reveille/internal/transport"
+	"reveille/push"
+)
+
+// Warnings returns what is legal in a configuration but unlikely to be meant,
+// one sentence each, beyond what configs.Load warns of.
+func Warnings(cfg *configs.Config) []string {
+	o := transportOptions(cfg)
+	for i := range o.Listeners {
+		if l := &o.Listeners[i]; l.Advertise == "" {
+			// Load has warned of addresses that others may not reach, with the
+			// line to change.
+			l.Advertise = "sip.example.com"
+		}
+	}
+	return transport.Warnings(o)
+}
+
+// Check reports everything for which New would refuse cfg, but for what the
+// machine has to say: ports in use. It reads the credentials, the users and the
+// sealing keys, and makes no file, binds no socket, starts nothing. cfg is as
+// configs.Load returns it.
+func Check(cfg *configs.Config) error {
+	_, routes := proxyRoutes(cfg)
+	return errors.Join(
+		transport.Check(transportOptions(cfg)),
+		checkUsers(cfg),
+		checkPolicy(cfg),
+		checkKeys(cfg.Push.PURR),
+		checkApps(cfg.Push),
+		routes,
+	)
+}
+
+func checkUsers(cfg *configs.Config) error {
+	o, err := authOptions(cfg)
+	if err != nil {
+		return err
+	}
+	_, err = auth.New(o)
+	return err
+}
+
+func checkPolicy(cfg *configs.Config) error {
+	// What wakes phones counts as present, so that the rules for push do.
+	policy, err := registrarPolicy(cfg, new(push.Dispatcher), nil)
+	if err != nil {
+		return err
+	}
+	return policy.Validate()
+}
+
+// checkKeys reads the sealing keys. A file that does not exist is made by New.
+func checkKeys(cfg configs.PURR) error {
+	if cfg.KeyFile == "" {
+		return nil
+	}
+	if _, err := os.Stat(string(cfg.KeyFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	_, err := loadKeys(cfg, time.Now())
+	return err
+}
+
+// checkApps makes the senders of all apps, which connect only when they send.
+func checkApps(cfg configs.Push) error {
+	var errs []error
+	enabled := cfg.Apps
+	if !cfg.Enabled {
+		enabled = nil
+	}
+	made := &senders{}
+	for i := range enabled {
+		// One at a time: the others are looked at even if this one fails.
+		one := cfg
+		one.Apps = enabled[i : i+1]
+		s, err := newSenders(context.Background(), one, nil)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		made.list = append(made.list, s.list...)
+	}
+	if err := push.Check(made.apps()); err != nil {
+		errs = append(errs, fmt.Errorf("push.apps: %w", err))
+	}
+	return errors.Join(append(errs, made.close())...)
+}
