@@ -12,6 +12,19 @@ type final struct {
 	message *sipmsg.Message
 }
 
+// unavailable is the final for a device that cannot be had now. Outside a dialog
+// 480 (RFC 8599 §5.6.2).
+func (f *fork) unavailable(why string) final { return f.ownFinal(480, why) }
+
+// ownFinal is a final of our own. Inside a dialog most codes would end the dialog
+// or its usage (RFC 5057 §5.1); 500 with Retry-After concerns this request alone.
+func (f *fork) ownFinal(code int, why string) final {
+	if f.inDialog {
+		code = 500
+	}
+	return final{code: code, reason: why}
+}
+
 // rank orders finals by RFC 3261 §16.7 step 6; the lowest is the best.
 func (f final) rank() int {
 	class := f.code / 100
@@ -38,14 +51,15 @@ func (f final) rank() int {
 // better reports whether f is a better answer than g.
 func (f final) better(g final) bool { return g.code == 0 || f.rank() < g.rank() }
 
-// upstream returns the status that leaves for f. A lone 503 becomes 500, or the
+// status returns the status that leaves for f. A lone 503 becomes 500, or the
 // whole server would be taken for overloaded (RFC 3261 §16.7 step 6). 408 never
-// answers anything but INVITE (RFC 4320 §4.2).
-func (f final) upstream(invite bool) int {
+// answers anything but INVITE (RFC 4320 §4.2); one of our own stays, for then it is
+// too late for any answer.
+func (f final) status(invite bool) int {
 	switch {
 	case f.code == 503:
 		return 500
-	case f.code == 408 && !invite:
+	case f.code == 408 && !invite && f.message != nil:
 		return 480
 	}
 	return f.code

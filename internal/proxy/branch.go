@@ -8,8 +8,6 @@ import (
 	"reveille/internal/event"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
-	"reveille/internal/wake"
-	"reveille/push"
 	"reveille/usrloc"
 )
 
@@ -26,24 +24,18 @@ const (
 
 // A branch is one device's, or next hop's, part of a fork. A device never has
 // two branches that may ring: after a move to another flow, the old client
-// transaction is abandoned and reports no more.
+// transaction is abandoned and reports no more, except a 2xx.
 type branch struct {
 	fork   *fork
 	target target
 	state  branchState
 	client *transaction.Client
-	// bucket is the Bucket Timer (RFC 8599 §5.2); recheck looks for signs of
-	// life of a phone that answers a push with a keep-alive instead of REGISTER.
-	bucket, recheck *transaction.Timer
-	// delay runs between a forward and the push of the race policy.
-	delay *transaction.Timer
-	// unpush drops a push that has not left yet.
-	unpush func()
-	pushID string
-	pushed time.Time
-	line   *line
-	// lost: the first attempt ended with its connection; there is no second such
-	// try.
+	wait   wait
+	// newer is the device's binding if it registered on another flow while the
+	// request was out on the old one.
+	newer *usrloc.Binding
+	// lost: the connection broke under the request and the device was woken
+	// instead. That happens once.
 	lost bool
 }
 
@@ -57,12 +49,12 @@ func (b *branch) start() {
 	case race:
 		b.forward(b.target.flow)
 		if b.state == calling {
-			b.delay = b.fork.s.Queue().After(b.fork.raceDelay(), b.overtake)
+			b.wait.delay = b.fork.s.Queue().After(b.fork.raceDelay(), b.overtake)
 		}
 	case park:
 		b.park()
 	case unreachable:
-		b.finish(final{code: 480, reason: "Device Unreachable"})
+		b.finish(b.fork.unavailable("Device Unreachable"))
 	}
 }
 
@@ -70,26 +62,28 @@ func (b *branch) start() {
 func (b *branch) forward(to flow.Flow) {
 	f := b.fork
 	m := f.s.Message()
-	out := outgoing{
-		uri: b.target.uri, popRoutes: f.passage.own, strict: f.passage.strict,
-		path: b.target.binding.Path, realm: f.realm, in: f.s.Flow(), out: to,
-	}
-	if !f.inDialog && recordRouted(f.method) && !f.p.opts().NoRecordRoute {
-		t := token{
-			dialog: dialogID(m.CallID(), m.FromTag()), caller: f.caller,
-			callee: leg{binding: b.target.binding.ID, flow: to},
+	b.target.flow, b.newer = to, nil
+	out := outgoing{uri: b.target.uri, passage: f.passage, realm: f.realm, in: f.s.Flow(), out: to}
+	if !f.inDialog {
+		// The route set of a dialog goes before what the phone registered (RFC
+		// 3327 §5.2 speaks of requests to the AOR).
+		out.path = b.target.binding.Path
+		if recordRouted(f.method) && !f.p.opts().NoRecordRoute {
+			t := token{
+				dialog: dialogID(m.CallID(), m.FromTag()), caller: f.caller,
+				callee: leg{binding: b.target.binding.ID, flow: to},
+			}
+			out.token = t.seal(f.p.opts().Keys)
 		}
-		out.token = t.seal(f.p.opts().Keys)
 	}
-	wire := f.p.build(m, out, newBranch(loopHash(m)))
 	b.client = nil
-	client, err := f.s.Queue().NewClient(to, wire, b)
+	client, err := f.s.Queue().NewClient(to, f.p.build(m, out, newBranch(loopHash(m))), b)
 	if err != nil {
 		b.Failed(nil, err)
 		return
 	}
 	b.client, b.state = client, calling
-	f.p.emit(m, event.Call{Step: "forwarded", AOR: string(f.aor), Binding: b.id(), PushID: b.pushID, Flow: to, Elapsed: time.Since(f.began)})
+	f.p.emit(m, event.Call{Step: "forwarded", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: time.Since(f.began)})
 }
 
 // recordRouted reports whether requests of a method begin a dialog whose later
@@ -105,254 +99,84 @@ func (b *branch) id() string {
 	return b.target.binding.ID.String()
 }
 
-// park puts the branch into the bucket and asks the device to wake.
-func (b *branch) park() {
-	f := b.fork
-	if !f.p.bucket.enter(f.aor) {
-		f.p.metrics.wakes.WithLabelValues("bucket_full").Inc()
-		b.finish(f.timeoutFinal("Too Many Requests Waiting"))
-		return
-	}
-	f.p.metrics.parked.Inc()
-	b.state = parked
-	wait := f.waitFor(&b.target.binding)
-	b.bucket = f.s.Queue().After(wait, b.timedOut)
-	b.recheckIn(250 * time.Millisecond)
-	f.p.emit(f.s.Message(), event.Call{Step: "parked", AOR: string(f.aor), Binding: b.id(), Elapsed: time.Since(f.began)})
-	if !b.queueUp() {
-		// Requests of this dialog already wait for the device; their push wakes
-		// it for all of them.
-		return
-	}
-	b.push(wait)
-}
-
-// push asks the device to wake.
-func (b *branch) push(wait time.Duration) {
-	f := b.fork
-	q := f.s.Queue()
-	id, cancel, err := f.p.opts().Waker.Wake(f.aor, &b.target.binding, wake.Cause{
-		Kind: f.pushKind(), Method: f.method, CallID: f.s.Message().CallID(), Deadline: time.Now().Add(wait),
-	}, func(o push.Outcome) {
-		q.Post(func() {
-			b.outcome(o)
-			f.conclude()
-		})
-	})
-	if err != nil {
-		b.pushFailed(err.Error())
-		return
-	}
-	b.pushID, b.unpush, b.pushed = id, cancel, time.Now()
-	f.p.metrics.toPush.Observe(b.pushed.Sub(f.began).Seconds())
-}
-
-func (f *fork) pushKind() push.Kind {
+// is reports whether n is a binding of the branch's device. A phone that comes
+// back under another binding, such as its other reg-id (RFC 5626 §7) or one made
+// after it had been removed, is still the same phone.
+func (b *branch) is(n *usrloc.Binding) bool {
+	old := &b.target.binding
 	switch {
-	case f.inDialog:
-		return push.MidDialog
-	case f.invite():
-		return push.Call
+	case old.ID.IsZero():
+		return false
+	case old.ID == n.ID, old.Instance != "" && old.Instance == n.Instance:
+		return true
 	}
-	return push.Message
+	return !n.Push.IsZero() && old.Push.Provider == n.Push.Provider && old.Push.Param == n.Push.Param && old.Push.PRID == n.Push.PRID
 }
 
-// waitFor is how long this request may wait for a device: never beyond what the
-// caller is willing to wait (RFC 3261 §20.19).
-func (f *fork) waitFor(b *usrloc.Binding) time.Duration {
-	d := f.p.opts().wait(f.method, f.inDialog, b)
-	if value, ok := f.s.Message().Expires(); ok && f.invite() {
-		if s, ok := sipmsg.ParseDeltaSeconds(value); ok && s > 0 {
-			d = min(d, time.Duration(s)*time.Second)
-		}
+// gone is called when the branch's binding was removed or has expired.
+func (b *branch) gone() {
+	// RFC 8599 §5.5: it will not come any more.
+	if b.state == parked {
+		b.unpark("binding_gone")
+		b.finish(b.fork.unavailable("Registration Ended"))
 	}
-	return d
 }
 
-// outcome is what the push service made of the push.
-func (b *branch) outcome(o push.Outcome) {
-	b.unpush = nil
+// registered is called when the branch's device has registered as n.
+func (b *branch) registered(n *usrloc.Binding) {
 	switch {
-	case b.state != parked:
-	case o.Class == push.Forbidden:
-		// Not the device's failure: a phone that changes networks registers by
-		// itself within seconds.
-		b.bucket.Stop()
-		b.bucket = b.fork.s.Queue().After(b.fork.p.opts().Waits.Silent, b.timedOut)
-	case o.Failed():
-		// RFC 8599 §5.6.2: the push failed, so this branch fails now.
-		b.pushFailed(o.Class.String())
-	}
-}
-
-// pushFailed ends a branch that can only be reached by the push that failed.
-func (b *branch) pushFailed(why string) {
-	if b.state != parked {
-		return
-	}
-	b.unpark("push_" + pushResult(why))
-	b.finish(b.fork.timeoutFinal("Push Failed"))
-}
-
-// pushResult keeps the metric's label to the known outcome classes.
-func pushResult(why string) string {
-	for c := push.OK; c <= push.Forbidden; c++ {
-		if c.String() == why {
-			return why
-		}
-	}
-	return "refused"
-}
-
-// recheckIn looks for signs of life after d, then at growing intervals until the
-// Bucket Timer fires. Under the policy Always only a REGISTER counts.
-func (b *branch) recheckIn(d time.Duration) {
-	f := b.fork
-	if !f.inDialog && f.p.opts().Policy(b.target.binding.Push.Provider, b.target.binding.UserAgent) == Always {
-		return
-	}
-	b.recheck = f.s.Queue().After(d, func() {
-		if b.state != parked {
-			return
-		}
-		if f.p.opts().Flows.Alive(b.target.flow, time.Now()) {
-			b.wake(b.target.flow)
-			f.conclude()
-			return
-		}
-		b.recheckIn(min(2*d, 4*time.Second))
-	})
-}
-
-// changed is called when the location service says something new of the device.
-func (b *branch) changed(c usrloc.Change) {
-	switch {
-	case c.New == nil:
-		// RFC 8599 §5.5: removed or expired; it will not come any more.
-		if b.state == parked {
-			b.unpark("binding_gone")
-			b.finish(b.fork.timeoutFinal("Registration Ended"))
-		}
-	case c.Cause != usrloc.CauseRegister && c.Cause != usrloc.CauseOtherNode:
-		// The record changed, but the phone did not speak.
 	case b.state == parked:
-		b.target.binding, b.target.uri = *c.New, b.rewrite(c.New)
-		b.wake(c.New.Flow)
-	case b.state == calling && b.target.reach == race && c.New.Flow != b.target.flow:
+		b.become(n)
+		b.wake(contactFlow(n))
+	case b.state != calling || contactFlow(n) == b.target.flow:
+		// It rings, is done, or gets the request where it was sent to.
+	case b.target.reach == race:
 		// The phone came back elsewhere and has not been heard of on the old
-		// flow: the request follows it, and the old branch counts no more.
+		// flow: the request follows it, once, and the old branch counts no more.
 		b.client.Abandon()
-		b.unpark("moved")
-		b.target.reach = forward // once: it does not follow the phone any further
-		b.target.binding, b.target.uri, b.target.flow = *c.New, b.rewrite(c.New), c.New.Flow
-		b.fork.p.metrics.woken(time.Since(b.pushed))
-		b.forward(c.New.Flow)
+		b.unpark("")
+		b.countWake()
+		b.target.reach = forward
+		b.become(n)
+		b.forward(contactFlow(n))
+	default:
+		b.newer = n
 	}
 }
 
-// rewrite returns the Request-URI for the device's new Contact. In a dialog the
-// remote target stays what the dialog says (RFC 3261 §12.2.1.1).
-func (b *branch) rewrite(n *usrloc.Binding) string {
-	if b.fork.inDialog {
-		return b.target.uri
+// become takes over what the device registered last. In a dialog the remote
+// target stays what the dialog says (RFC 3261 §12.2.1.1).
+func (b *branch) become(n *usrloc.Binding) {
+	b.target.binding = *n
+	if !b.fork.inDialog {
+		b.target.uri = requestURI(n.Contact)
 	}
-	return requestURI(n.Contact)
-}
-
-// wake takes the branch out of the bucket and sends it on, together with what
-// waits behind it in the same dialog.
-func (b *branch) wake(to flow.Flow) {
-	if b.line != nil {
-		b.line.release(to, &b.target.binding)
-		return
-	}
-	b.wakeAlone(to)
-}
-
-func (b *branch) wakeAlone(to flow.Flow) {
-	f := b.fork
-	since := time.Duration(0)
-	if !b.pushed.IsZero() {
-		since = time.Since(b.pushed)
-		f.p.metrics.woken(since)
-	}
-	b.unpark("")
-	b.target.flow, b.target.reach = to, forward
-	f.p.emit(f.s.Message(), event.Call{Step: "woken", AOR: string(f.aor), Binding: b.id(), PushID: b.pushID, Flow: to, Elapsed: since})
-	b.forward(to)
 }
 
 // overtake is the race policy's second step: no provisional answer came on the
 // live flow, so the phone may be asleep behind it.
 func (b *branch) overtake() {
-	if b.state != calling || b.fork.closed || b.fork.cancelled {
-		return
-	}
-	b.push(b.fork.waitFor(&b.target.binding))
-}
-
-// timedOut is the Bucket Timer.
-func (b *branch) timedOut() {
-	if b.state != parked {
-		return
-	}
-	b.unpark("timed_out")
-	b.fork.p.emit(b.fork.s.Message(), event.Call{Step: "timed_out", AOR: string(b.fork.aor), Binding: b.id(), PushID: b.pushID, Elapsed: time.Since(b.fork.began)})
-	b.finish(b.fork.timeoutFinal("Device Did Not Wake"))
-	b.fork.conclude()
-}
-
-// timeoutFinal is the answer for a device that did not come. Outside a dialog
-// 480 (RFC 8599 §5.6.2). Inside one 480 would end the dialog's usage (RFC 5057
-// §5.1), so it is 500 with Retry-After, which concerns this request alone.
-func (f *fork) timeoutFinal(why string) final {
-	if f.inDialog {
-		return final{code: 500, reason: why}
-	}
-	return final{code: 480, reason: why}
-}
-
-// unpark ends what waits for the branch: timers, push, its place in the line.
-// result is counted, unless empty.
-func (b *branch) unpark(result string) {
-	for _, t := range [...]*transaction.Timer{b.bucket, b.recheck, b.delay} {
-		if t != nil {
-			t.Stop()
-		}
-	}
-	b.bucket, b.recheck, b.delay = nil, nil, nil
-	if b.unpush != nil {
-		b.unpush()
-		b.unpush = nil
-	}
-	if b.state != parked {
-		return
-	}
-	b.state = idle
-	b.leaveLine()
-	b.fork.p.bucket.leave(b.fork.aor)
-	b.fork.p.metrics.parked.Dec()
-	if result != "" {
-		b.fork.p.metrics.wakes.WithLabelValues(result).Inc()
+	if b.state == calling && !b.fork.over {
+		b.wait.until = time.Now().Add(b.fork.waitFor(&b.target.binding))
+		b.push()
 	}
 }
 
-// stop cancels a branch that is no longer wanted.
-func (b *branch) stop(reason string) {
-	switch b.state {
-	case ended:
-	case idle, parked:
+// stop gives up a branch that is no longer wanted. headers go into the CANCEL.
+func (b *branch) stop(headers ...sipmsg.HeaderField) {
+	switch {
+	case b.state == ended:
+	case b.state == idle || b.state == parked:
 		b.unpark("cancelled")
 		b.finish(final{code: 487})
-	default:
+	case b.fork.invite():
 		b.unpark("")
-		if b.fork.invite() {
-			var h []sipmsg.HeaderField
-			if reason != "" {
-				h = []sipmsg.HeaderField{{Name: "Reason", Value: reason}}
-			}
-			b.client.Cancel(h...)
-		}
+		b.client.Cancel(headers...)
+	default:
+		// RFC 3261 §9.1: only an INVITE can be cancelled; nobody waits for the
+		// answer to this one any more.
+		b.client.Abandon()
+		b.finish(final{code: 487})
 	}
 }
 
@@ -369,12 +193,10 @@ func (b *branch) finish(end final) {
 // Response implements transaction.ClientUser.
 func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 	f, code := b.fork, m.Status()
-	if c != b.client {
-		// An abandoned client: only a 2xx of it counts, for somebody has taken
-		// the call and only the caller can end it.
-		if code/100 == 2 && f.invite() {
-			f.success(b, m)
-		}
+	// RFC 3261 §16.7 step 3: without a Via below ours it is for nobody upstream.
+	usable := len(m.Vias()) > 1
+	if c != b.client || b.state == ended {
+		b.late(c, m, usable)
 		return
 	}
 	switch {
@@ -386,17 +208,36 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 		}
 		// RFC 3261 §16.7 step 4: 100 ends here; RFC 4320 §4.1: nothing
 		// provisional goes upstream for other methods.
-		if code > 100 && f.invite() && !f.closed {
+		if code > 100 && usable && f.invite() && !f.closed {
 			f.relay(m)
 		}
+		return
+	case !usable:
+		b.finish(f.ownFinal(502, "Answer Without Via"))
 	case code < 300:
-		b.state = ended
 		b.unpark("")
+		b.state = ended
 		f.success(b, m)
 	default:
 		b.finish(final{code: code, message: m})
-		f.conclude()
 	}
+	f.conclude()
+}
+
+// late takes an answer of an abandoned client, or one after the final. Only a
+// 2xx to an INVITE counts: somebody has taken the call, and only the caller can
+// end it (RFC 3261 §16.7 step 5). The device's second attempt, if there is one,
+// must not go on ringing.
+func (b *branch) late(c *transaction.Client, m *sipmsg.Message, usable bool) {
+	f := b.fork
+	if m.Status()/100 != 2 || !f.invite() || !usable {
+		return
+	}
+	f.success(b, m)
+	if c != b.client {
+		b.stop(reasonFor(200))
+	}
+	f.conclude()
 }
 
 // Failed implements transaction.ClientUser.
@@ -405,25 +246,49 @@ func (b *branch) Failed(c *transaction.Client, err error) {
 		return
 	}
 	f := b.fork
-	if errors.Is(err, transaction.ErrTransport) && b.state != answered && !b.lost && f.canWake(&b.target.binding) {
-		// The connection broke under the request before the phone showed that
-		// it had it: the phone sleeps, and is woken like any other.
+	broken := errors.Is(err, transaction.ErrTransport)
+	switch {
+	case broken && b.again():
+	case broken:
+		// RFC 3261 §16.9: as if the branch had answered 503.
+		b.finish(b.failure(503, "Device Connection Lost"))
+	case f.invite():
+		b.finish(b.failure(408, "No Answer From Device"))
+	default:
+		// RFC 4320 §4.2: the sender's timer has fired too. The transaction layer
+		// ends the request without an answer.
+		b.finish(final{code: 408, reason: "No Answer From Device"})
+	}
+	f.conclude()
+}
+
+// failure is the final of a branch that got no answer. A device that cannot be
+// reached is not available; that says nothing of this server.
+func (b *branch) failure(code int, why string) final {
+	if b.target.binding.ID.IsZero() {
+		return b.fork.ownFinal(code, why)
+	}
+	return b.fork.unavailable(why)
+}
+
+// again makes a second attempt when the connection broke under the request
+// before the phone showed that it had it: on the flow on which the phone has
+// registered meanwhile, or by waking it like any other phone that sleeps.
+func (b *branch) again() bool {
+	n := b.newer
+	switch {
+	case b.fork.over || b.state == answered:
+		return false
+	case n != nil:
+		b.unpark("")
+		b.become(n)
+		b.forward(contactFlow(n))
+	case !b.lost && b.fork.canWake(&b.target.binding):
 		b.unpark("")
 		b.client, b.lost = nil, true
 		b.park()
-		f.conclude()
-		return
+	default:
+		return false
 	}
-	end := final{code: 408, reason: "No Answer From Device"}
-	if errors.Is(err, transaction.ErrTransport) {
-		// RFC 3261 §16.9: as if the branch had answered 503.
-		end = final{code: 503, reason: "Device Connection Lost"}
-	}
-	if !b.target.binding.ID.IsZero() {
-		// A device that cannot be reached is not available; that says nothing
-		// of this server.
-		end = f.timeoutFinal(end.reason)
-	}
-	b.finish(end)
-	f.conclude()
+	return true
 }

@@ -2,12 +2,9 @@ package proxy
 
 import (
 	"context"
-	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
-	"reveille/flow"
 	"reveille/internal/event"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
@@ -30,78 +27,44 @@ type fork struct {
 	// caller is the caller's leg, for the Record-Route token.
 	caller leg
 	// method is that of the request.
-	method string
-	// toCallee is the direction of a request in a dialog.
-	inDialog, toCallee bool
+	method   string
+	inDialog bool
 
+	// aor is the user whose devices are tried; empty for a next hop.
 	aor      usrloc.AOR
 	branches []*branch
 	best     final
 	// refusals are the 401 and 407 answers, whose challenges are aggregated.
 	refusals []*sipmsg.Message
 	unwatch  func()
-	// closed: a final answer went upstream, no branch may ring any more.
+	// joins: devices of the user that register meanwhile are tried too.
+	joins bool
+	// closed: a final answer went upstream.
 	closed bool
+	// over: the request has been answered, declined or cancelled; no branch is
+	// added, woken or sent anew.
+	over bool
 	// cancelled: the caller gave up.
 	cancelled bool
-	// settled: a 6xx came; what is pending was cancelled and nothing is added.
-	settled bool
 }
 
-func (p *Proxy) newFork(s *transaction.Server, g passage, a Admission) *fork {
+func (p *Proxy) newFork(s *transaction.Server, g passage, realm string) *fork {
 	f := &fork{
-		p: p, s: s, lane: p.lane(s.Queue()), passage: g, began: time.Now(), realm: a.Realm,
+		p: p, s: s, lane: p.lane(s.Queue()), passage: g, began: time.Now(), realm: realm,
 		method: s.Message().Method(),
 	}
-	f.caller = p.callerLeg(s.Message(), a.User, s.Flow())
 	f.lane.forks[s] = f
 	s.OnEnd(func() {
 		delete(f.lane.forks, s)
-		f.release()
+		if !f.closed {
+			// The sender of a request that is no INVITE has stopped waiting, or a
+			// handler broke down.
+			f.closed, f.over = true, true
+			f.stopOthers(nil)
+			f.release()
+		}
 	})
 	return f
-}
-
-// callerLeg finds the caller's own binding, so that requests of the callee find
-// the caller's phone even if it moves or falls asleep in the call. A sender that
-// did not authenticate counts as the user in From only on the very flow on which
-// that user's phone registered.
-func (p *Proxy) callerLeg(m *sipmsg.Message, user usrloc.AOR, from flow.Flow) leg {
-	l := leg{flow: from}
-	authenticated := user != ""
-	if !authenticated {
-		var ok bool
-		if user, ok = p.aorOf(m.From().URI, from.Transport); !ok {
-			return l
-		}
-	}
-	rec, err := p.opts().Store.Get(context.Background(), user)
-	if err != nil {
-		return l
-	}
-	for i := range rec.Bindings {
-		b := &rec.Bindings[i]
-		if b.Flow == from || contactFlow(b) == from {
-			l.binding = b.ID
-			return l
-		}
-		if authenticated && l.binding.IsZero() && sameContact(m, b.Contact) {
-			l.binding = b.ID
-		}
-	}
-	return l
-}
-
-// sameContact reports whether m's Contact is at the address of a registered one.
-// Parameters differ in practice: phones leave their push data out of calls.
-func sameContact(m *sipmsg.Message, registered string) bool {
-	contacts := m.Contacts()
-	if len(contacts) != 1 {
-		return false
-	}
-	u, err := sipmsg.ParseURI(registered)
-	c := contacts[0].URI
-	return err == nil && u.User == c.User && strings.EqualFold(u.Host, c.Host) && u.Port == c.Port
 }
 
 func (f *fork) invite() bool { return f.method == "INVITE" }
@@ -117,8 +80,9 @@ func (f *fork) raceDelay() time.Duration {
 func (f *fork) toUser(aor usrloc.AOR) {
 	f.aor = aor
 	now := time.Now()
-	rec, ok := f.watch(aor, now.Add(f.longestWait()))
-	if !ok {
+	rec, err := f.watch(aor)
+	if err != nil {
+		f.refuse(f.noLookup())
 		return
 	}
 	set := targets(rec, f.p.view(f.method, now))
@@ -131,6 +95,8 @@ func (f *fork) toUser(aor usrloc.AOR) {
 		return
 	}
 	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(aor), Flow: f.s.Flow()})
+	// RFC 3261 §16.5: locations that appear meanwhile should be added.
+	f.joins = f.invite()
 	f.start(set[:min(len(set), f.p.opts().MaxForks)])
 }
 
@@ -147,9 +113,14 @@ func (f *fork) start(set []target) {
 	f.conclude()
 }
 
-// watch reads the location service and follows it until the time until.
-func (f *fork) watch(aor usrloc.AOR, until time.Time) (usrloc.Record, bool) {
+// watchLimit ends a watch that was left behind; a fork ends its own.
+const watchLimit = time.Hour
+
+// watch reads the location service and follows it until release. "Cannot say" is
+// an error, not "not registered".
+func (f *fork) watch(aor usrloc.AOR) (usrloc.Record, error) {
 	q := f.s.Queue()
+	until := time.Now().Add(watchLimit)
 	rec, cancel, err := f.p.opts().Store.Watch(context.Background(), aor, until, func(c usrloc.Change) {
 		tell := func() { q.Post(func() { f.changed(c) }) }
 		if c.New == nil || c.Cause != usrloc.CauseRegister {
@@ -161,54 +132,45 @@ func (f *fork) watch(aor usrloc.AOR, until time.Time) (usrloc.Record, bool) {
 		q.Other(c.New.CallID).Post(tell)
 	})
 	if err != nil {
-		// "Cannot say" is not "not registered".
 		f.p.opts().Logger.Warn("look up", "aor", string(aor), "err", err)
-		f.refuse(sipmsg.Reply{Code: 503, Headers: f.p.retryAfter()})
-		return usrloc.Record{}, false
+		return usrloc.Record{}, err
 	}
 	f.unwatch = cancel
-	return rec, true
+	return rec, nil
 }
 
-// longestWait bounds how long any branch may wait.
-func (f *fork) longestWait() time.Duration {
-	w := f.p.opts().Waits
-	if !f.invite() {
-		return max(w.Message, w.InDialog)
+// noLookup is the answer while the location service cannot say. Inside a dialog
+// it is a 500, for a 503 would take the whole server out of use.
+func (f *fork) noLookup() sipmsg.Reply {
+	code := 503
+	if f.inDialog {
+		code = 500
 	}
-	longest := max(w.Invite, w.InDialog)
-	for _, d := range w.Provider {
-		longest = max(longest, d)
-	}
-	return longest
+	return sipmsg.Reply{Code: code, Headers: f.p.retryAfter()}
 }
 
-// changed takes a change of the user's bindings to the branch that waits for
-// that device. Nobody else is released by it.
+// changed takes a change of the user's bindings to the branch of that device.
+// Nobody else is released by it.
 func (f *fork) changed(c usrloc.Change) {
-	if f.cancelled || f.settled || (f.closed && f.invite()) {
+	if f.over {
 		return
 	}
-	id := usrloc.BindingID{}
-	switch {
-	case c.New != nil:
-		id = c.New.ID
-	case c.Old != nil:
-		id = c.Old.ID
-	}
 	for _, b := range f.branches {
-		if b.target.binding.ID == id {
-			b.changed(c)
-			f.conclude()
-			return
+		switch {
+		case c.New == nil && b.target.binding.ID == c.Old.ID:
+			b.gone()
+		case c.New == nil || !b.is(c.New) || b.ended() && b.client == nil:
+			continue
+		case c.Cause == usrloc.CauseRegister || c.Cause == usrloc.CauseOtherNode:
+			b.registered(c.New)
 		}
+		// Else the record changed, but the phone did not speak.
+		f.conclude()
+		return
 	}
-	// RFC 3261 §16.5: locations that appear meanwhile should be added. A new
-	// device joins a call that is still ringing or waiting.
-	if c.Kind == usrloc.Created && f.invite() && !f.inDialog && f.pending() && len(f.branches) < f.p.opts().MaxForks {
-		v := f.p.view(f.method, time.Now())
+	if c.Kind == usrloc.Created && f.joins && f.pending() && len(f.branches) < f.p.opts().MaxForks {
 		rec := usrloc.Record{AOR: c.AOR, Bindings: []usrloc.Binding{*c.New}}
-		set := targets(rec, v)
+		set := targets(rec, f.p.view(f.method, time.Now()))
 		for i := range set {
 			// It registered this moment: it is awake on that flow.
 			set[i].reach = forward
@@ -235,41 +197,42 @@ func (f *fork) finished(b *branch, end final) {
 		f.refusals = append(f.refusals, end.message)
 	}
 	// RFC 3261 §16.7 step 5: a 6xx ends the search everywhere.
-	if end.code >= 600 && !f.settled {
-		f.settled = true
+	if end.code >= 600 && !f.over {
+		f.over = true
 		f.stopOthers(b, reasonFor(end.code))
 	}
 }
 
 // conclude sends the best answer upstream once no branch is pending.
 func (f *fork) conclude() {
-	if f.closed || f.pending() {
-		return
-	}
-	if f.cancelled && f.best.code < 600 {
+	switch {
+	case f.pending():
+	case f.closed:
+		f.release()
+	case f.cancelled && f.best.code < 600:
 		// RFC 3261 §9.2: the caller gave up, whatever the branches made of it.
 		f.refuse(sipmsg.Reply{Code: 487})
-		return
+	default:
+		f.sendFinal(f.best)
 	}
-	f.sendFinal(f.best)
 }
 
-// stopOthers cancels every pending branch but b. reason is the value of a Reason
-// header field (RFC 3326), empty for none.
-func (f *fork) stopOthers(b *branch, reason string) {
+// stopOthers gives up every pending branch but b. headers, such as Reason (RFC
+// 3326), go into the CANCELs.
+func (f *fork) stopOthers(b *branch, headers ...sipmsg.HeaderField) {
 	for _, other := range f.branches {
 		if other != b {
-			other.stop(reason)
+			other.stop(headers...)
 		}
 	}
 }
 
-// refuse ends the request with an answer of ours.
+// refuse ends the request with an answer of ours. No branch is pending.
 func (f *fork) refuse(r sipmsg.Reply) {
 	if f.closed {
 		return
 	}
-	f.closed = true
+	f.closed, f.over = true, true
 	f.release()
 	f.p.refuse(f.s, r)
 }
@@ -279,9 +242,6 @@ func (f *fork) release() {
 	if f.unwatch != nil {
 		f.unwatch()
 		f.unwatch = nil
-	}
-	for _, b := range f.branches {
-		b.unpark("dropped")
 	}
 }
 
@@ -299,50 +259,19 @@ func (p *Proxy) Cancel(invite *transaction.Server, cancel *sipmsg.Message) {
 	if f.closed || f.cancelled {
 		return
 	}
-	f.cancelled = true
+	f.cancelled, f.over = true, true
 	p.emit(invite.Message(), event.Call{Step: "cancelled", AOR: string(f.aor), Elapsed: time.Since(f.began)})
 	// The Reason of the CANCEL tells the phones whether somebody else answered.
-	reason, _ := cancel.Header(sipmsg.HdrReason)
-	f.stopOthers(nil, reason)
+	var reasons []sipmsg.HeaderField
+	for h := range cancel.Headers() {
+		if h.ID == sipmsg.HdrReason {
+			reasons = append(reasons, sipmsg.HeaderField{Name: "Reason", Value: h.Value})
+		}
+	}
+	f.stopOthers(nil, reasons...)
 	// Branches that were only parked are gone now, and the caller has its 487 at
 	// once; the phones that were pushed wake for nothing.
 	f.conclude()
-}
-
-// toRoute sends a request for a foreign domain to a configured next hop.
-func (f *fork) toRoute(a Admission) {
-	uri := f.s.Message().RequestURI()
-	route, ok := f.p.routeFor(uri)
-	switch {
-	case !ok && f.p.ours(uri, f.s.Flow().Transport):
-		f.refuse(sipmsg.Reply{Code: 404})
-		return
-	case !ok, a.User == "" && !a.Trusted:
-		// No relay without right.
-		f.refuse(sipmsg.Reply{Code: 403, Reason: "Relaying Not Allowed"})
-		return
-	}
-	f.connect(route.Transport, route.NextHop)
-}
-
-// connect forwards to a fixed address, as soon as there is a flow to it.
-func (f *fork) connect(t flow.Transport, hop netip.AddrPort) {
-	b := &branch{fork: f}
-	f.branches = append(f.branches, b)
-	q := f.s.Queue()
-	f.p.opts().Flows.Connect(t, hop, func(to flow.Flow, err error) {
-		q.Post(func() {
-			switch {
-			case b.ended() || f.closed || f.cancelled:
-			case err != nil:
-				f.p.opts().Logger.Info("connect to next hop", "remote", hop.String(), "err", err)
-				b.finish(final{code: 503, reason: "Next Hop Unreachable"})
-			default:
-				b.forward(to)
-			}
-			f.conclude()
-		})
-	})
 }
 
 func (p *Proxy) retryAfter() []sipmsg.HeaderField {

@@ -9,10 +9,6 @@ import (
 	"reveille/internal/sipmsg"
 )
 
-// pushParams are the URI parameters that never leave for others (RFC 8599 §13).
-// pn-purr may: it is made to be shown.
-var pushParams = [...]string{"pn-provider", "pn-param", "pn-prid"}
-
 // requestURI is the Request-URI for a registered Contact: the Contact URI
 // without push data and without URI headers (RFC 3261 §16.6 step 2).
 func requestURI(contact string) string {
@@ -20,7 +16,7 @@ func requestURI(contact string) string {
 	if err != nil {
 		return contact
 	}
-	s := u.WithoutParams(append(pushParams[:], "method")...)
+	s := u.WithoutParams("pn-provider", "pn-param", "pn-prid", "method")
 	if u.Headers != "" {
 		s, _, _ = strings.Cut(s, "?")
 	}
@@ -30,11 +26,8 @@ func requestURI(contact string) string {
 // An outgoing is one message that leaves for a branch.
 type outgoing struct {
 	uri string // "" keeps the received Request-URI
-	// popRoutes is how many Route values were ours.
-	popRoutes int
-	// strict: the Request-URI was ours, the last Route is the real one (RFC 3261
-	// §16.4).
-	strict bool
+	// passage says which Route values were ours.
+	passage passage
 	// path becomes the Route in front of what is left (RFC 3327 §5.2).
 	path []string
 	// token, if not empty, is put into a Record-Route.
@@ -50,14 +43,19 @@ type outgoing struct {
 func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 	e := m.Edit()
 	e.StampVia()
-	uri := o.uri
-	if o.strict {
+	uri := m.RequestURI()
+	if o.passage.strict {
+		// RFC 3261 §16.4: the Request-URI was ours, the last Route is the real one.
 		routes := m.Routes()
-		uri = routes[len(routes)-1].URI.String()
+		uri = routes[len(routes)-1].URI
+		e.SetRequestURI(uri.String())
 		e.RemoveLastRoute()
 	}
-	if uri != "" {
-		e.SetRequestURI(uri)
+	switch {
+	case o.uri != "":
+		e.SetRequestURI(o.uri)
+	case carriesPush(uri):
+		e.SetRequestURI(uri.WithoutParams(pushParams[:]...))
 	}
 	// RFC 3261 §16.6 step 3: one less, or our default if there was none.
 	hops := p.opts().MaxForwards
@@ -65,9 +63,7 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		hops = n - 1
 	}
 	e.SetMaxForwards(hops)
-	if o.popRoutes > 0 {
-		e.PopRoutes(o.popRoutes)
-	}
+	e.PopRoutes(o.passage.own)
 	for i := len(o.path) - 1; i >= 0; i-- {
 		e.PushRoute(o.path[i])
 	}
@@ -81,7 +77,7 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		}
 	}
 	if o.realm != "" {
-		dropCredentials(m, e, o.realm)
+		dropCredentials(e, o.realm)
 	}
 	concealPush(m, e)
 	if o.out.Stream() {
@@ -116,35 +112,4 @@ func hostPort(host string, port uint16) string {
 		return host
 	}
 	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(int(port)))
-}
-
-// dropCredentials removes the Proxy-Authorization values of our realm and no
-// others (RFC 3261 §22.3).
-func dropCredentials(m *sipmsg.Message, e *sipmsg.Edit, realm string) {
-	e.RemoveIf(func(h sipmsg.Header) bool {
-		return h.ID == sipmsg.HdrProxyAuthorization && strings.Contains(h.Value, `realm="`+realm+`"`)
-	})
-}
-
-// concealPush takes push data out of a Contact that passes through: the phone
-// should not have put it there (RFC 8599 §4.1), and the other party must not see
-// it.
-func concealPush(m *sipmsg.Message, e *sipmsg.Edit) {
-	contacts := m.Contacts()
-	if len(contacts) != 1 {
-		return
-	}
-	c := contacts[0]
-	if _, ok := c.URI.Param("pn-prid"); !ok {
-		if _, ok := c.URI.Param("pn-provider"); !ok {
-			return
-		}
-	}
-	value := "<" + c.URI.WithoutParams(pushParams[:]...) + ">" + string(c.Params)
-	if c.Display != "" {
-		value = c.Display + " " + value
-	}
-	// In place of the one removed.
-	e.Remove(sipmsg.HdrContact)
-	e.Push("Contact", value)
 }

@@ -88,19 +88,19 @@ func TestToken_RoundTripAndDirections(t *testing.T) {
 	tests := []struct {
 		name, callID, fromTag, toTag string
 		to                           leg
-		toCallee, ok                 bool
+		ok                           bool
 	}{
-		{"caller's request", "call", "from", "to", in.callee, true, true},
-		{"callee's request", "call", "to", "from", in.caller, false, true},
-		{"another dialog", "other", "from", "to", leg{}, false, false},
-		{"other tags", "call", "x", "y", leg{}, false, false},
-		{"no tag at all", "call", "", "", leg{}, false, false},
+		{"caller's request", "call", "from", "to", in.callee, true},
+		{"callee's request", "call", "to", "from", in.caller, true},
+		{"another dialog", "other", "from", "to", leg{}, false},
+		{"other tags", "call", "x", "y", leg{}, false},
+		{"no tag at all", "call", "", "", leg{}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			to, toCallee, ok := out.destination(tt.callID, tt.fromTag, tt.toTag)
-			if to != tt.to || toCallee != tt.toCallee || ok != tt.ok {
-				t.Errorf("destination = %v %t %t, want %v %t %t", to, toCallee, ok, tt.to, tt.toCallee, tt.ok)
+			to, ok := out.destination(tt.callID, tt.fromTag, tt.toTag)
+			if to != tt.to || ok != tt.ok {
+				t.Errorf("destination = %v %t, want %v %t", to, ok, tt.to, tt.ok)
 			}
 		})
 	}
@@ -153,7 +153,7 @@ func TestBest_Ranking_RFC3261_16_7_6(t *testing.T) {
 		{"a phone's word beats ours", []final{{code: 480}, phone(486)}, 486, 486, 486},
 		{"503 last of its class", []final{phone(503), phone(504)}, 504, 504, 504},
 		{"lone 503", []final{phone(503)}, 503, 500, 500},
-		{"408 only for INVITE", []final{{code: 408}}, 408, 408, 480},
+		{"408 only for INVITE", []final{phone(408)}, 408, 408, 480},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -163,8 +163,8 @@ func TestBest_Ranking_RFC3261_16_7_6(t *testing.T) {
 					best = f
 				}
 			}
-			if best.code != tt.want || best.upstream(true) != tt.upstream || best.upstream(false) != tt.upstreamNonI {
-				t.Errorf("best %d, upstream %d and %d, want %d, %d and %d", best.code, best.upstream(true), best.upstream(false), tt.want, tt.upstream, tt.upstreamNonI)
+			if best.code != tt.want || best.status(true) != tt.upstream || best.status(false) != tt.upstreamNonI {
+				t.Errorf("best %d, upstream %d and %d, want %d, %d and %d", best.code, best.status(true), best.status(false), tt.want, tt.upstream, tt.upstreamNonI)
 			}
 		})
 	}
@@ -194,7 +194,7 @@ func TestRecordRoute_TransportParameter_RFC7118_5(t *testing.T) {
 	p.options.Store(&Options{Flows: &world{}})
 	for tp, want := range map[flow.Transport]string{
 		flow.UDP: "<sip:t@192.0.2.1:5060;lr>", flow.TCP: "<sip:t@192.0.2.1:5060;transport=tcp;lr>",
-		flow.WSS: "<sip:t@192.0.2.1:5060;transport=ws;lr>",
+		flow.WSS: "<sip:t@192.0.2.1:443;transport=ws;lr>",
 	} {
 		if got := p.recordRoute("t", flow.Flow{Transport: tp}); got != want {
 			t.Errorf("recordRoute over %s = %s, want %s", tp, got, want)

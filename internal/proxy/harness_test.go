@@ -35,11 +35,14 @@ type world struct {
 	mu     sync.Mutex
 	sent   []sent
 	dead   map[flow.Flow]bool // connections that are closed
+	mute   map[flow.Flow]bool // flows on which every Send fails
 	alive  map[flow.Flow]bool
 	pushes []*pushed
 	events []event.Event
 	// cannot: no credential for these providers; deny is the Gate's answer.
 	cannot map[string]bool
+	// refuse is what Wake says, if anything.
+	refuse error
 	admit  func(*sipmsg.Message) Admission
 }
 
@@ -63,7 +66,7 @@ func inWorld(t *testing.T, o Options, fn func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
 			t: t, store: usrloc.NewMemory(usrloc.MemoryOptions{}), keys: purr.Generate(time.Now()),
-			dead: map[flow.Flow]bool{}, alive: map[flow.Flow]bool{}, cannot: map[string]bool{},
+			dead: map[flow.Flow]bool{}, mute: map[flow.Flow]bool{}, alive: map[flow.Flow]bool{}, cannot: map[string]bool{},
 			admit: func(*sipmsg.Message) Admission { return Admission{} },
 		}
 		o.Store, o.Flows, o.Waker, o.Gate, o.Keys, o.Sink = w.store, w, w, w, w.keys, w
@@ -119,7 +122,7 @@ func (w *world) checkEmpty() {
 func (w *world) Send(f flow.Flow, b []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.dead[f] {
+	if w.dead[f] || w.mute[f] {
 		return errors.New("flow is dead")
 	}
 	m, err := sipmsg.Parse(b, netip.AddrPort{})
@@ -147,10 +150,22 @@ func (w *world) Connect(t flow.Transport, to netip.AddrPort, done func(flow.Flow
 	done(flow.Flow{Listener: "main", Transport: t, Remote: to}, nil)
 }
 
-func (w *world) Advertised(f flow.Flow) (string, uint16) { return "192.0.2.1", 5060 }
+// The server has UDP and TCP at port 5060 and WSS at port 443.
+func (w *world) Advertised(f flow.Flow) (string, uint16) {
+	if f.Transport == flow.WSS {
+		return "192.0.2.1", 443
+	}
+	return "192.0.2.1", 5060
+}
 
-func (w *world) IsOwn(host string, port uint16, _ flow.Transport) bool {
-	return host == "192.0.2.1" && (port == 0 || port == 5060)
+func (w *world) IsOwn(host string, port uint16, t flow.Transport) bool {
+	switch host {
+	case "192.0.2.1", "[2001:db8:0:0:0:0:0:1]", "[2001:db8::1]":
+	default:
+		return false
+	}
+	wss := (t == 0 || t == flow.WSS) && (port == 443 || port == 0)
+	return wss || t != flow.WSS && (port == 0 || port == 5060)
 }
 
 func (w *world) Can(b *usrloc.Binding) bool {
@@ -162,6 +177,9 @@ func (w *world) Can(b *usrloc.Binding) bool {
 func (w *world) Wake(aor usrloc.AOR, b *usrloc.Binding, c wake.Cause, done func(push.Outcome)) (string, func(), error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.refuse != nil {
+		return "", nil, w.refuse
+	}
 	p := &pushed{aor: aor, binding: *b, cause: c, done: done}
 	w.pushes = append(w.pushes, p)
 	return fmt.Sprintf("push-%d", len(w.pushes)), func() {
@@ -187,6 +205,10 @@ func udp(addr string) flow.Flow {
 
 func tcp(addr string, n uint64) flow.Flow {
 	return flow.Flow{Listener: "main-tcp", Transport: flow.TCP, Remote: netip.MustParseAddrPort(addr), Conn: n, Incarnation: 1}
+}
+
+func wss(addr string, n uint64) flow.Flow {
+	return flow.Flow{Listener: "main-wss", Transport: flow.WSS, Remote: netip.MustParseAddrPort(addr), Conn: n, Incarnation: 1}
 }
 
 // A phone is one device of a user.
@@ -267,6 +289,15 @@ func (w *world) unregister(p *phone) {
 		r.Bindings = out
 		return r, nil
 	}, func(usrloc.Record, []usrloc.Change, error) {})
+	synctest.Wait()
+}
+
+// breaks ends a connection.
+func (w *world) breaks(f flow.Flow) {
+	w.mu.Lock()
+	w.dead[f] = true
+	w.mu.Unlock()
+	w.layer.FlowClosed(f)
 	synctest.Wait()
 }
 

@@ -45,7 +45,7 @@ func newBranch(loop string) string {
 // looped reports whether m passed through us before and nothing that we decide
 // by has changed since.
 func (p *Proxy) looped(m *sipmsg.Message, loop string) bool {
-	for _, v := range m.Vias()[1:] {
+	for _, v := range m.Vias() {
 		branch := v.Branch()
 		if !strings.HasPrefix(branch, branchCookie) || !strings.HasSuffix(branch, "."+loop) {
 			continue

@@ -29,7 +29,8 @@ type Flows interface {
 	Connect(t flow.Transport, remote netip.AddrPort, done func(flow.Flow, error))
 	// Advertised is our address as the peer of f should see it.
 	Advertised(f flow.Flow) (host string, port uint16)
-	// IsOwn reports whether host and port are an address of ours.
+	// IsOwn reports whether host and port are an address of ours for t, or for any
+	// transport if t is 0; port 0 is the transport's default.
 	IsOwn(host string, port uint16, t flow.Transport) bool
 	// Send writes one message to f without waiting for it to leave.
 	Send(f flow.Flow, b []byte) error
@@ -57,7 +58,8 @@ type Admission struct {
 	User usrloc.AOR
 	// Trusted: the sender is a configured peer.
 	Trusted bool
-	// Realm is the realm whose credentials were ours and are not passed on.
+	// Realm is the realm whose credentials were ours and are not passed on; empty
+	// means Options.Realm.
 	Realm string
 }
 
@@ -124,6 +126,9 @@ type Options struct {
 	Keys *purr.Keyring
 	// Domains are those whose users are registered here; at least one.
 	Domains []string
+	// Realm is the realm of the credentials that are meant for us and that no
+	// other party should see; default the first domain.
+	Realm string
 	// Known reports whether a user exists that has no binding; nil: every user
 	// of our domains does.
 	Known func(usrloc.AOR) bool
@@ -165,6 +170,7 @@ func (o *Options) validate() error {
 	if len(o.Domains) == 0 {
 		return errors.New("proxy: at least one domain is required")
 	}
+	defaultTo(&o.Realm, o.Domains[0])
 	if o.Sink == nil {
 		o.Sink = event.Discard{}
 	}
@@ -205,7 +211,8 @@ func defaultTo[T comparable](v *T, d T) {
 // served reports whether host is one of our domains.
 func (o *Options) served(host string) bool {
 	for _, d := range o.Domains {
-		if strings.EqualFold(d, host) {
+		// RFC 1034 §3.1: the final dot changes nothing.
+		if strings.EqualFold(d, strings.TrimSuffix(host, ".")) {
 			return true
 		}
 	}

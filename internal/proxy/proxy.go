@@ -86,31 +86,38 @@ func identity(u sipmsg.URI) string {
 	return u.Scheme + ":"
 }
 
+// reject answers a request whose sender has shown no right to anything: it costs
+// no memory beyond the answer.
+func (p *Proxy) reject(s *transaction.Server, r sipmsg.Reply) {
+	p.metrics.answered(s.Message().Method(), r.Code)
+	p.emit(s.Message(), event.Call{Step: "failed", Flow: s.Flow(), Status: r.Code, Reason: r.Reason})
+	s.Refuse(r)
+}
+
 // aorOf returns the AOR that u names, if it is a user of ours. A Request-URI
 // with one of our own addresses instead of a domain means a user of the first
 // domain: callers that know only the server's address write it so.
-func (p *Proxy) aorOf(u sipmsg.URI, t flow.Transport) (usrloc.AOR, bool) {
-	if !u.IsSIP() || u.User == "" {
+func (p *Proxy) aorOf(u sipmsg.URI) (usrloc.AOR, bool) {
+	switch {
+	case u.User == "" || !p.ours(u):
 		return "", false
+	case !p.opts().served(u.Host):
+		u.Host = p.opts().Domains[0]
 	}
 	aor, err := sipmsg.CanonicalAOR(u)
-	if err != nil {
-		return "", false
-	}
-	if p.opts().served(u.Host) {
-		return usrloc.AOR(aor), true
-	}
-	if p.opts().Flows.IsOwn(u.Host, u.PortNum(), t) {
-		return usrloc.AOR(aor[:len(aor)-len(u.Host)] + p.opts().Domains[0]), true
-	}
-	return "", false
+	return usrloc.AOR(aor), err == nil
 }
 
 // ours reports whether u names this server itself: one of our addresses, or a
 // domain of ours.
-func (p *Proxy) ours(u sipmsg.URI, t flow.Transport) bool {
-	return u.IsSIP() && (p.opts().served(u.Host) || p.opts().Flows.IsOwn(u.Host, u.PortNum(), t))
+func (p *Proxy) ours(u sipmsg.URI) bool {
+	return u.IsSIP() && (p.opts().served(u.Host) || p.own(u))
 }
+
+// own reports whether u names an address of ours, on whatever transport: of two
+// Record-Routes of ours, one names the transport that the request did not come
+// by (RFC 5658 §4).
+func (p *Proxy) own(u sipmsg.URI) bool { return p.opts().Flows.IsOwn(u.Host, u.PortNum(), 0) }
 
 func (p *Proxy) ownVia(v sipmsg.Via) bool {
 	t, ok := flow.ParseTransport(v.Transport)

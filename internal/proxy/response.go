@@ -11,27 +11,31 @@ import (
 // reasonFor is the Reason (RFC 3326) of a CANCEL that we send because a branch
 // ended with code. Phones take cause 200 for "answered elsewhere" and keep the
 // call out of their missed calls.
-func reasonFor(code int) string {
+func reasonFor(code int) sipmsg.HeaderField {
 	s := "SIP;cause=" + strconv.Itoa(code)
 	if code == 200 {
 		s += `;text="Call completed elsewhere"`
 	}
-	return s
+	return sipmsg.HeaderField{Name: "Reason", Value: s}
 }
 
-// wire is a branch's answer as it goes upstream: without our Via, and without
-// push data that is nobody else's business.
-func (f *fork) wire(m *sipmsg.Message) []byte {
+// upstream is a branch's answer as it goes to the caller: without our Via, and
+// without push data that is nobody else's business.
+func (f *fork) upstream(m *sipmsg.Message) *sipmsg.Edit {
 	e := m.Edit()
 	e.PopVia()
 	concealPush(m, e)
-	return e.Bytes()
+	if f.s.Flow().Stream() {
+		// RFC 3261 §18.3: what came in a datagram may have no Content-Length.
+		e.EnsureContentLength()
+	}
+	return e
 }
 
 // relay passes a provisional answer on (RFC 3261 §16.7 step 5).
 func (f *fork) relay(m *sipmsg.Message) {
 	f.p.emit(f.s.Message(), event.Call{Step: "ringing", AOR: string(f.aor), Status: m.Status(), Elapsed: time.Since(f.began)})
-	f.s.Respond(m.Status(), f.wire(m))
+	f.s.Respond(m.Status(), f.upstream(m).Bytes())
 }
 
 // success passes a 2xx on at once. Every 2xx to an INVITE goes upstream, also a
@@ -43,25 +47,26 @@ func (f *fork) success(b *branch, m *sipmsg.Message) {
 	}
 	first := !f.closed
 	f.closed = true
-	f.s.Respond(m.Status(), f.wire(m))
+	f.s.Respond(m.Status(), f.upstream(m).Bytes())
 	if !first {
 		return
 	}
 	f.p.metrics.answered(f.method, m.Status())
-	f.p.emit(f.s.Message(), event.Call{Step: "answered", AOR: string(f.aor), Binding: b.id(), PushID: b.pushID, Flow: b.target.flow, Status: m.Status(), Elapsed: time.Since(f.began)})
-	if f.invite() {
+	f.p.emit(f.s.Message(), event.Call{Step: "answered", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Flow: b.target.flow, Status: m.Status(), Elapsed: time.Since(f.began)})
+	// A MESSAGE goes on to the devices that still sleep: each should have it.
+	if f.method != "MESSAGE" {
+		f.over = true
 		f.stopOthers(b, reasonFor(200))
 		f.release()
 	}
-	// A MESSAGE goes on to the devices that still sleep: each should have it.
 }
 
 // sendFinal sends the best answer upstream.
 func (f *fork) sendFinal(best final) {
-	f.closed = true
+	f.closed, f.over = true, true
 	f.release()
 	m := f.s.Message()
-	code := best.upstream(f.invite())
+	code := best.status(f.invite())
 	f.p.metrics.answered(f.method, code)
 	f.p.emit(m, event.Call{Step: "failed", AOR: string(f.aor), Flow: f.s.Flow(), Status: code, Reason: best.text(), Elapsed: time.Since(f.began)})
 	if best.message == nil || code != best.code {
@@ -75,9 +80,7 @@ func (f *fork) sendFinal(best final) {
 		f.s.Reply(r)
 		return
 	}
-	e := best.message.Edit()
-	e.PopVia()
-	concealPush(best.message, e)
+	e := f.upstream(best.message)
 	// RFC 3261 §16.7 step 7: the caller sees the challenges of all branches.
 	if code == 401 || code == 407 {
 		for _, other := range f.refusals {

@@ -3,10 +3,8 @@ package proxy
 import (
 	"strings"
 
-	"reveille/flow"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
-	"reveille/usrloc"
 )
 
 // allow lists the methods that pass through; RFC 3261 §20.5.
@@ -27,23 +25,24 @@ type passage struct {
 	purr string
 }
 
-// passage reads the Route header field.
-func (p *Proxy) passage(m *sipmsg.Message, t flow.Transport) passage {
+// passage reads the Route header field. A request without To tag is not inside a
+// dialog (RFC 3261 §12.2), so no token makes it so.
+func (p *Proxy) passage(m *sipmsg.Message) passage {
 	var g passage
 	read := func(u sipmsg.URI) {
-		if g.token == nil && u.User != "" {
+		if g.token == nil && u.User != "" && m.ToTag() != "" {
 			// What does not open is not ours to trust; it decides nothing.
 			g.token, _ = openToken(p.opts().Keys, u.User)
 		}
 	}
 	routes := m.Routes()
-	if uri := m.RequestURI(); uri.User != "" && len(routes) > 0 && p.opts().Flows.IsOwn(uri.Host, uri.PortNum(), t) {
+	if uri := m.RequestURI(); uri.User != "" && len(routes) > 0 && p.own(uri) {
 		read(uri)
 		// RFC 3261 §16.4: only what we put into a Record-Route ourselves.
 		g.strict = g.token != nil
 	}
 	for _, r := range routes {
-		if !p.ours(r.URI, t) {
+		if !p.ours(r.URI) {
 			break
 		}
 		read(r.URI)
@@ -67,12 +66,12 @@ func (p *Proxy) passage(m *sipmsg.Message, t flow.Transport) passage {
 
 // Request implements transaction.User.
 func (p *Proxy) Request(s *transaction.Server) {
-	m, t := s.Message(), s.Flow().Transport
-	if r, ok := p.check(s); !ok {
-		p.refuse(s, r)
+	m := s.Message()
+	if r, ok := p.check(m); !ok {
+		p.reject(s, r)
 		return
 	}
-	g := p.passage(m, t)
+	g := p.passage(m)
 	if g.token != nil {
 		p.inDialog(s, g)
 		return
@@ -80,15 +79,15 @@ func (p *Proxy) Request(s *transaction.Server) {
 	// Invariant: a To tag without a token of ours is forged or belongs to a
 	// dialog that we are not part of. A foreign Route is a request to relay.
 	if m.ToTag() != "" {
-		p.refuse(s, sipmsg.Reply{Code: 403, Reason: "No Such Dialog Here"})
+		p.reject(s, sipmsg.Reply{Code: 403, Reason: "No Such Dialog Here"})
 		return
 	}
 	if g.foreign {
-		p.refuse(s, sipmsg.Reply{Code: 403, Reason: "Route Not Allowed"})
+		p.reject(s, sipmsg.Reply{Code: 403, Reason: "Route Not Allowed"})
 		return
 	}
 	uri := m.RequestURI()
-	if p.ours(uri, t) && uri.User == "" {
+	if p.ours(uri) && uri.User == "" {
 		p.answer(s)
 		return
 	}
@@ -101,8 +100,7 @@ func (p *Proxy) Request(s *transaction.Server) {
 }
 
 // check is RFC 3261 §16.3, in its order. ok is false if r answers the request.
-func (p *Proxy) check(s *transaction.Server) (r sipmsg.Reply, ok bool) {
-	m := s.Message()
+func (p *Proxy) check(m *sipmsg.Message) (r sipmsg.Reply, ok bool) {
 	uri := m.RequestURI()
 	if !uri.IsSIP() {
 		return sipmsg.Reply{Code: 416}, false
@@ -136,10 +134,10 @@ func (p *Proxy) check(s *transaction.Server) (r sipmsg.Reply, ok bool) {
 func (p *Proxy) answer(s *transaction.Server) {
 	if s.Message().Method() == "OPTIONS" {
 		p.metrics.answered("OPTIONS", 200)
-		s.Reply(p.optionsReply())
+		s.Refuse(p.optionsReply())
 		return
 	}
-	p.refuse(s, sipmsg.Reply{Code: 404, Reason: "No User Named"})
+	p.reject(s, sipmsg.Reply{Code: 404, Reason: "No User Named"})
 }
 
 func (p *Proxy) optionsReply() sipmsg.Reply {
@@ -155,45 +153,46 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 		return
 	}
 	if a.Refusal != nil {
-		// Whoever may not pass costs no memory beyond the answer.
 		p.metrics.answered(s.Message().Method(), a.Refusal.Code)
 		s.Refuse(*a.Refusal)
 		return
 	}
 	m := s.Message()
-	f := p.newFork(s, g, a)
-	// RFC 8599 §7: a request that replaces a dialog is addressed to the PURR of
-	// that dialog's Contact. The sender was admitted, and the PURR names one
-	// device of ours.
-	if g.purr != "" {
-		if id, err := p.opts().Keys.Open(g.purr); err == nil {
-			f.toBinding(leg{binding: usrloc.BindingID(id)})
+	realm := a.Realm
+	if realm == "" {
+		realm = p.opts().Realm
+	}
+	f := p.newFork(s, g, realm)
+	if recordRouted(f.method) {
+		f.caller = p.callerLeg(m, a.User, s.Flow())
+	}
+	device := p.device(g.purr)
+	aor, ours := p.aorOf(m.RequestURI())
+	if ours || !device.IsZero() {
+		switch f.method {
+		case "SUBSCRIBE":
+			// No event package is served here, and phones are not subscribed to.
+			f.refuse(sipmsg.Reply{Code: 489})
+			return
+		case "PUBLISH":
+			f.refuse(sipmsg.Reply{Code: 405, Headers: []sipmsg.HeaderField{{Name: "Allow", Value: allow}}})
 			return
 		}
 	}
-	aor, ok := p.aorOf(m.RequestURI(), s.Flow().Transport)
-	if !ok {
-		f.toRoute(a)
-		return
-	}
-	switch m.Method() {
-	case "SUBSCRIBE":
-		// No event package is served here, and phones are not subscribed to.
-		f.refuse(sipmsg.Reply{Code: 489})
-		return
-	case "PUBLISH":
-		f.refuse(sipmsg.Reply{Code: 405, Headers: []sipmsg.HeaderField{{Name: "Allow", Value: allow}}})
-		return
-	}
-	f.toUser(aor)
-}
-
-// routeFor returns the configured route for a URI that is no user of ours.
-func (p *Proxy) routeFor(u sipmsg.URI) (Route, bool) {
-	for _, r := range p.opts().Routes {
-		if (r.Domain == "*" || strings.EqualFold(r.Domain, u.Host)) && strings.HasPrefix(u.User, r.Prefix) {
-			return r, true
+	if !device.IsZero() {
+		// RFC 8599 §7: a request that replaces a dialog is addressed to the PURR of
+		// that dialog's Contact. The sender was admitted, and the PURR names one
+		// device of ours. Of a device that is gone it says nothing.
+		if found, err := f.toBinding(device); err != nil {
+			f.refuse(f.noLookup())
+			return
+		} else if found {
+			return
 		}
 	}
-	return Route{}, false
+	if ours {
+		f.toUser(aor)
+		return
+	}
+	f.toRoute(a)
 }

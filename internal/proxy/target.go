@@ -31,7 +31,6 @@ type target struct {
 	// binding is the device's; its ID is zero for a next hop that is not
 	// registered.
 	binding usrloc.Binding
-	aor     usrloc.AOR
 	// flow is where the request is sent, unless the device comes back elsewhere.
 	flow flow.Flow
 	// uri is the Request-URI to send; empty keeps the received one.
@@ -62,11 +61,11 @@ func targets(rec usrloc.Record, v view) []target {
 		// live flow beats a dead one, then the one that registered last.
 		if j := sameInstance(set, b.Instance); j >= 0 {
 			if v.prefer(b, &set[j].binding) {
-				set[j] = v.target(rec.AOR, b)
+				set[j] = v.target(b)
 			}
 			continue
 		}
-		set = append(set, v.target(rec.AOR, b))
+		set = append(set, v.target(b))
 	}
 	// RFC 3261 §16.6: highest q first; without q counts as 1 (§20.10 leaves it
 	// open; a phone that says nothing means "call me").
@@ -96,8 +95,8 @@ func (v view) prefer(a, b *usrloc.Binding) bool {
 }
 
 // target decides how the device behind b is reached.
-func (v view) target(aor usrloc.AOR, b *usrloc.Binding) target {
-	return target{reach: v.reach(b), binding: *b, aor: aor, flow: contactFlow(b), uri: requestURI(b.Contact)}
+func (v view) target(b *usrloc.Binding) target {
+	return target{reach: v.reach(b), binding: *b, flow: contactFlow(b), uri: requestURI(b.Contact)}
 }
 
 // contactFlow returns the flow to a device that is awake: the one on which it

@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"strings"
 
 	"reveille/flow"
+	"reveille/internal/sipmsg"
 	"reveille/purr"
 	"reveille/usrloc"
 )
@@ -83,14 +86,56 @@ func openToken(keys *purr.Keyring, s string) (*token, error) {
 	return t, nil
 }
 
-// destination returns the leg that a request with these tags is for, and the
-// direction. ok is false if the token was made for another dialog.
-func (t *token) destination(callID, fromTag, toTag string) (to leg, toCallee, ok bool) {
-	if t.dialog == dialogID(callID, fromTag) {
-		return t.callee, true, true
+// destination returns the leg that a request with these tags is for. ok is false
+// if the token was made for another dialog.
+func (t *token) destination(callID, fromTag, toTag string) (to leg, ok bool) {
+	switch t.dialog {
+	case dialogID(callID, fromTag):
+		return t.callee, true
+	case dialogID(callID, toTag):
+		return t.caller, true
 	}
-	if toTag != "" && t.dialog == dialogID(callID, toTag) {
-		return t.caller, false, true
+	return leg{}, false
+}
+
+// callerLeg finds the caller's own binding, so that requests of the callee find
+// the caller's phone even if it moves or falls asleep in the call. A sender that
+// did not authenticate counts as the user in From only on the very flow on which
+// that user's phone registered.
+func (p *Proxy) callerLeg(m *sipmsg.Message, user usrloc.AOR, from flow.Flow) leg {
+	l := leg{flow: from}
+	authenticated := user != ""
+	if !authenticated {
+		var ok bool
+		if user, ok = p.aorOf(m.From().URI); !ok {
+			return l
+		}
 	}
-	return leg{}, false, false
+	rec, err := p.opts().Store.Get(context.Background(), user)
+	if err != nil {
+		return l
+	}
+	for i := range rec.Bindings {
+		b := &rec.Bindings[i]
+		if b.Flow == from || contactFlow(b) == from {
+			l.binding = b.ID
+			return l
+		}
+		if authenticated && l.binding.IsZero() && sameContact(m, b.Contact) {
+			l.binding = b.ID
+		}
+	}
+	return l
+}
+
+// sameContact reports whether m's Contact is at the address of a registered one.
+// Parameters differ in practice: phones leave their push data out of calls.
+func sameContact(m *sipmsg.Message, registered string) bool {
+	contacts := m.Contacts()
+	if len(contacts) != 1 {
+		return false
+	}
+	u, err := sipmsg.ParseURI(registered)
+	c := contacts[0].URI
+	return err == nil && u.User == c.User && strings.EqualFold(u.Host, c.Host) && u.Port == c.Port
 }

@@ -1,0 +1,90 @@
+package proxy
+
+import (
+	"strings"
+
+	"reveille/internal/sipmsg"
+)
+
+// pushParams are the URI parameters that never leave for others (RFC 8599 §13).
+// pn-purr may: it is made to be shown.
+var pushParams = [...]string{"pn-provider", "pn-param", "pn-prid"}
+
+// carriesPush reports whether u has push data in it.
+func carriesPush(u sipmsg.URI) bool {
+	for _, name := range pushParams {
+		if _, has := u.Param(name); has {
+			return true
+		}
+	}
+	return false
+}
+
+// concealPush takes push data out of the Contacts of a message that passes
+// through: phones should not have put it there (RFC 8599 §4.1), and the other
+// party must not see it. If there is none, the header field stays byte for byte.
+func concealPush(m *sipmsg.Message, e *sipmsg.Edit) {
+	contacts := m.Contacts()
+	found := false
+	for _, c := range contacts {
+		found = found || exposes(c)
+	}
+	if !found {
+		return
+	}
+	e.Remove(sipmsg.HdrContact)
+	for i := len(contacts) - 1; i >= 0; i-- {
+		value := contacts[i].String()
+		if exposes(contacts[i]) {
+			value = concealed(contacts[i])
+		}
+		e.Push("Contact", value)
+	}
+}
+
+// exposes reports whether a Contact shows push data. Without angle brackets the
+// parameters are the header's (RFC 3261 §20.10).
+func exposes(c sipmsg.NameAddr) bool {
+	return carriesPush(c.URI) || len(c.Params.Without(pushParams[:]...)) != len(c.Params)
+}
+
+// concealed is a Contact without push data.
+func concealed(c sipmsg.NameAddr) string {
+	s := "<" + c.URI.WithoutParams(pushParams[:]...) + ">" + string(c.Params.Without(pushParams[:]...))
+	if c.Display == "" {
+		return s
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(c.Display) + `" ` + s
+}
+
+// dropCredentials removes the Proxy-Authorization values of our realm and no
+// others (RFC 3261 §22.3).
+func dropCredentials(e *sipmsg.Edit, realm string) {
+	e.RemoveIf(func(h sipmsg.Header) bool {
+		return h.ID == sipmsg.HdrProxyAuthorization && realmOf(h.Value) == realm
+	})
+}
+
+// realmOf returns the realm of credentials (RFC 3261 §25.1, credentials); "" if
+// they name none.
+func realmOf(credentials string) string {
+	_, rest, _ := strings.Cut(credentials, " ")
+	for rest != "" {
+		// The parameters are those of a header field but for what separates them.
+		end, quoted := 0, false
+		for ; end < len(rest) && (quoted || rest[end] != ','); end++ {
+			switch {
+			case rest[end] == '"':
+				quoted = !quoted
+			case rest[end] == '\\' && quoted:
+				end++
+			}
+		}
+		end = min(end, len(rest))
+		if value, ok := sipmsg.Params(";" + strings.TrimSpace(rest[:end])).Get("realm"); ok {
+			return value
+		}
+		rest = strings.TrimPrefix(rest[end:], ",")
+	}
+	return ""
+}

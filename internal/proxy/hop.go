@@ -1,0 +1,120 @@
+package proxy
+
+import (
+	"net/netip"
+	"strings"
+
+	"reveille/flow"
+	"reveille/internal/sipmsg"
+)
+
+// This file sends requests to what is no device of a user of ours: the next hop
+// of a configured route, or the peer in a dialog.
+
+// toRoute sends a request for a foreign domain to a configured next hop.
+func (f *fork) toRoute(a Admission) {
+	uri := f.s.Message().RequestURI()
+	route, ok := f.p.routeFor(uri)
+	switch {
+	case !ok && f.p.ours(uri):
+		f.refuse(sipmsg.Reply{Code: 404})
+		return
+	case !ok, a.User == "" && !a.Trusted:
+		// No relay without right.
+		f.refuse(sipmsg.Reply{Code: 403, Reason: "Relaying Not Allowed"})
+		return
+	}
+	f.connect(hop{route.Transport, route.NextHop})
+}
+
+// routeFor returns the configured route for a URI that is no user of ours.
+func (p *Proxy) routeFor(u sipmsg.URI) (Route, bool) {
+	for _, r := range p.opts().Routes {
+		if (r.Domain == "*" || strings.EqualFold(r.Domain, u.Host)) && strings.HasPrefix(u.User, r.Prefix) {
+			return r, true
+		}
+	}
+	return Route{}, false
+}
+
+// toPeer sends a request in a dialog on a fixed flow. If its connection is gone
+// and the peer told us an address, a new connection is made.
+func (f *fork) toPeer(to flow.Flow) {
+	if !to.IsZero() && f.p.opts().Flows.Open(to) {
+		f.start([]target{{flow: to}})
+		return
+	}
+	h, ok := f.p.nextHop(f.s.Message(), f.passage)
+	if !ok {
+		f.refuse(sipmsg.Reply{Code: 500, Reason: "Peer Gone", Headers: f.p.retryAfter()})
+		return
+	}
+	f.connect(h)
+}
+
+// connect forwards to a fixed address, as soon as there is a flow to it.
+func (f *fork) connect(h hop) {
+	b := &branch{fork: f}
+	f.branches = append(f.branches, b)
+	q := f.s.Queue()
+	f.p.opts().Flows.Connect(h.transport, h.addr, func(to flow.Flow, err error) {
+		q.Post(func() {
+			switch {
+			case b.ended():
+			case err != nil:
+				f.p.opts().Logger.Info("connect to next hop", "remote", h.addr.String(), "err", err)
+				b.finish(f.ownFinal(503, "Next Hop Unreachable"))
+			default:
+				b.forward(to)
+			}
+			f.conclude()
+		})
+	})
+}
+
+// A hop is an address to connect to.
+type hop struct {
+	transport flow.Transport
+	addr      netip.AddrPort
+}
+
+// nextHop reads the address of the next Route, or of the Request-URI (RFC 3261
+// §16.6 step 7), if it is written as an IP address. Only requests with a token
+// of ours get here.
+func (p *Proxy) nextHop(m *sipmsg.Message, g passage) (hop, bool) {
+	u := m.RequestURI()
+	routes := m.Routes()
+	switch {
+	case g.foreign:
+		u = routes[g.own].URI
+	case g.strict:
+		u = routes[len(routes)-1].URI
+	}
+	addr, ok := u.HostAddr()
+	if !ok || p.opts().Flows.IsOwn(u.Host, u.PortNum(), 0) {
+		// A name is not resolved, and what leads back to us leads nowhere.
+		return hop{}, false
+	}
+	t := flow.UDP
+	if u.IsSIPS() {
+		t = flow.TLS
+	}
+	if name, has := u.Param("transport"); has {
+		if t, ok = flow.ParseTransport(name); !ok || t == flow.WS || t == flow.WSS {
+			// A browser cannot be dialled.
+			return hop{}, false
+		}
+		if t == flow.TCP && u.IsSIPS() {
+			// RFC 3261 §26.2.2: sips over TCP is TLS.
+			t = flow.TLS
+		}
+	}
+	port := u.PortNum()
+	if port == 0 {
+		port = 5060
+		if t == flow.TLS {
+			port = 5061
+		}
+	}
+	return hop{t, netip.AddrPortFrom(addr, port)}, true
+}

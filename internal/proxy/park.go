@@ -1,0 +1,216 @@
+package proxy
+
+import (
+	"time"
+
+	"reveille/flow"
+	"reveille/internal/event"
+	"reveille/internal/sipmsg"
+	"reveille/internal/transaction"
+	"reveille/internal/wake"
+	"reveille/push"
+	"reveille/usrloc"
+)
+
+// A wait is what a branch keeps while its device is being woken.
+type wait struct {
+	// until is when the request is of no more use to the caller.
+	until time.Time
+	// bucket is the Bucket Timer (RFC 8599 §5.2); recheck looks for signs of
+	// life of a phone that answers a push with a keep-alive instead of REGISTER.
+	bucket, recheck *transaction.Timer
+	// delay runs between a forward and the push of the race policy.
+	delay *transaction.Timer
+	// unpush drops a push that has not left yet.
+	unpush func()
+	// asked counts the pushes and the ends of waits, so that the outcome of a push
+	// that is no longer waited for is not taken for that of the next.
+	asked  int
+	pushID string
+	pushed time.Time // zero: no push was asked for
+	line   *line
+}
+
+// park puts the branch into the bucket and asks the device to wake.
+func (b *branch) park() {
+	f := b.fork
+	if !f.p.bucket.enter(f.aor) {
+		f.p.metrics.wakes.WithLabelValues("bucket_full").Inc()
+		b.finish(f.unavailable("Too Many Requests Waiting"))
+		return
+	}
+	f.p.metrics.parked.Inc()
+	b.state = parked
+	b.waitUntil(time.Now().Add(f.waitFor(&b.target.binding)))
+	b.recheckIn(250 * time.Millisecond)
+	f.p.emit(f.s.Message(), event.Call{Step: "parked", AOR: string(f.aor), Binding: b.id(), Elapsed: time.Since(f.began)})
+	if b.queueUp() {
+		b.push()
+	}
+	// Else requests of this dialog already wait for the device; their push wakes
+	// it for all of them.
+}
+
+// waitUntil sets the Bucket Timer.
+func (b *branch) waitUntil(t time.Time) {
+	b.wait.bucket.Stop()
+	b.wait.until = t
+	b.wait.bucket = b.fork.s.Queue().After(time.Until(t), b.timedOut)
+}
+
+// waitFor is how long this request may wait for a device: never beyond what the
+// caller is willing to wait (RFC 3261 §20.19).
+func (f *fork) waitFor(b *usrloc.Binding) time.Duration {
+	d := f.p.opts().wait(f.method, f.inDialog, b)
+	if value, ok := f.s.Message().Expires(); ok && f.invite() {
+		if s, ok := sipmsg.ParseDeltaSeconds(value); ok && s > 0 {
+			d = min(d, time.Duration(s)*time.Second)
+		}
+	}
+	return d
+}
+
+// push asks the device to wake.
+func (b *branch) push() {
+	f := b.fork
+	q := f.s.Queue()
+	b.wait.asked++
+	asked := b.wait.asked
+	id, cancel, err := f.p.opts().Waker.Wake(f.aor, &b.target.binding, wake.Cause{
+		Kind: f.pushKind(), Method: f.method, CallID: f.s.Message().CallID(), Deadline: b.wait.until,
+	}, func(o push.Outcome) {
+		q.Post(func() {
+			if asked == b.wait.asked {
+				b.outcome(o)
+				f.conclude()
+			}
+		})
+	})
+	if err != nil {
+		// Concluded here, for it may be another request's end that made this one
+		// push (see leaveLine).
+		b.pushFailed("push_refused")
+		f.conclude()
+		return
+	}
+	b.wait.pushID, b.wait.unpush, b.wait.pushed = id, cancel, time.Now()
+	f.p.metrics.toPush.Observe(b.wait.pushed.Sub(f.began).Seconds())
+}
+
+func (f *fork) pushKind() push.Kind {
+	switch {
+	case f.inDialog:
+		return push.MidDialog
+	case f.invite():
+		return push.Call
+	}
+	return push.Message
+}
+
+// outcome is what the push service made of the push.
+func (b *branch) outcome(o push.Outcome) {
+	b.wait.unpush = nil
+	switch {
+	case b.state != parked:
+	case o.Class == push.Forbidden:
+		// Not the device's failure: a phone that changes networks registers by
+		// itself within seconds.
+		silent := time.Now().Add(b.fork.p.opts().Waits.Silent)
+		if silent.Before(b.wait.until) {
+			b.waitUntil(silent)
+		}
+	case o.Failed():
+		// RFC 8599 §5.6.2: the push failed, so this branch fails now.
+		b.pushFailed("push_" + o.Class.String())
+	}
+}
+
+// pushFailed ends a branch that can only be reached by the push that failed.
+func (b *branch) pushFailed(result string) {
+	if b.state == parked {
+		b.unpark(result)
+		b.finish(b.fork.unavailable("Push Failed"))
+	}
+}
+
+// recheckIn looks for signs of life after d, then at growing intervals until the
+// Bucket Timer fires. Only a REGISTER counts under the policy Always, and of a
+// phone whose flow has just failed.
+func (b *branch) recheckIn(d time.Duration) {
+	f := b.fork
+	if b.lost || !f.inDialog && f.p.opts().Policy(b.target.binding.Push.Provider, b.target.binding.UserAgent) == Always {
+		return
+	}
+	b.wait.recheck = f.s.Queue().After(d, func() {
+		if f.p.opts().Flows.Alive(b.target.flow, time.Now()) {
+			b.wake(b.target.flow)
+			f.conclude()
+			return
+		}
+		b.recheckIn(min(2*d, 4*time.Second))
+	})
+}
+
+// wake takes the branch out of the bucket and sends it on, together with what
+// waits with it in the same dialog.
+func (b *branch) wake(to flow.Flow) {
+	if b.wait.line != nil {
+		b.wait.line.release(to, &b.target.binding)
+		return
+	}
+	b.wakeAlone(to)
+}
+
+func (b *branch) wakeAlone(to flow.Flow) {
+	f := b.fork
+	b.unpark("")
+	since := b.countWake()
+	b.target.reach = forward // It does not follow the phone any further.
+	f.p.emit(f.s.Message(), event.Call{Step: "woken", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: since})
+	b.forward(to)
+}
+
+// countWake counts a wake that this branch asked for, and returns how long it
+// took; 0 if it asked for none.
+func (b *branch) countWake() time.Duration {
+	if b.wait.pushed.IsZero() {
+		return 0
+	}
+	since := time.Since(b.wait.pushed)
+	b.fork.p.metrics.woken(since)
+	return since
+}
+
+// timedOut is the Bucket Timer.
+func (b *branch) timedOut() {
+	f := b.fork
+	b.unpark("timed_out")
+	f.p.emit(f.s.Message(), event.Call{Step: "timed_out", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Elapsed: time.Since(f.began)})
+	b.finish(f.unavailable("Device Did Not Wake"))
+	f.conclude()
+}
+
+// unpark ends what waits for the branch: timers, push, its place in the line and
+// in the bucket. result is counted if the branch was parked, unless empty.
+func (b *branch) unpark(result string) {
+	w := &b.wait
+	w.asked++
+	for _, t := range [...]*transaction.Timer{w.bucket, w.recheck, w.delay} {
+		t.Stop()
+	}
+	w.bucket, w.recheck, w.delay = nil, nil, nil
+	if w.unpush != nil {
+		w.unpush()
+		w.unpush = nil
+	}
+	if b.state != parked {
+		return
+	}
+	b.state = idle
+	b.leaveLine()
+	b.fork.p.bucket.leave(b.fork.aor)
+	b.fork.p.metrics.parked.Dec()
+	if result != "" {
+		b.fork.p.metrics.wakes.WithLabelValues(result).Inc()
+	}
+}
