@@ -155,7 +155,6 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.onStop("transport", a.transport.Stop)
-	in.transport = a.transport
 	if a.gate, err = newGate(cfg, a.transport, a.sink, a.registry); err != nil {
 		return err
 	}

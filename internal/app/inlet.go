@@ -1,7 +1,6 @@
 package app
 
 import (
-	"errors"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,17 +9,15 @@ import (
 	"reveille/internal/event"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
-	"reveille/internal/transport"
 )
 
 // An inlet takes what arrives on the sockets, reads it and hands it to the
 // transactions. It runs on the sockets' readers.
 type inlet struct {
-	transport *transport.Transport
-	layer     *transaction.Layer
-	metrics   *metrics
-	sink      event.Sink
-	log       *slog.Logger
+	layer   *transaction.Layer
+	metrics *metrics
+	sink    event.Sink
+	log     *slog.Logger
 }
 
 // Receive implements transport.Handler.
@@ -36,18 +33,12 @@ func (i *inlet) Receive(f flow.Flow, b []byte) {
 }
 
 // malformed answers what is damaged, as far as it can be answered, without any
-// memory of it. Responses and ACK get no answer (RFC 3261 §17).
+// memory of it.
 func (i *inlet) malformed(f flow.Flow, m *sipmsg.Message, err error) {
 	i.metrics.discarded.WithLabelValues("malformed").Inc()
-	if m == nil || !m.IsRequest() || m.Method() == "ACK" {
-		i.log.Debug("dropped malformed message", "flow", f.String(), "err", err)
-		return
-	}
-	code, phrase, headers := sipmsg.StatusOf(err)
-	i.log.Debug("refused malformed request", "flow", f.String(), "status", code, "err", err)
-	reply := m.AppendReply(nil, sipmsg.Reply{Code: code, Reason: phrase, Headers: headers, ToTag: "malformed"})
-	if err := i.transport.Send(transaction.ReplyFlow(f, m), reply); err != nil && !errors.Is(err, transport.ErrFlowDead) {
-		i.log.Debug("answer malformed request", "flow", f.String(), "err", err)
+	i.log.Debug("malformed message", "flow", f.String(), "answered", m != nil, "err", err)
+	if m != nil {
+		i.layer.Refuse(f, m, sipmsg.ErrorReply(err, ""))
 	}
 }
 

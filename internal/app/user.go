@@ -7,6 +7,10 @@ import (
 	"reveille/usrloc"
 )
 
+// retryAfter is what phones are told in seconds when too many requests wait to be
+// authenticated.
+const retryAfter = "10"
+
 // user is the transaction user of the server: it tells what is for the registrar
 // from what is for the proxy, which know nothing of each other.
 type user struct {
@@ -33,7 +37,7 @@ func (u *user) Request(s *transaction.Server) {
 			u.app.registrar.Serve(s, p.may)
 		})
 	if !asked {
-		s.Refuse(sipmsg.Reply{Code: 503})
+		s.Refuse(sipmsg.Reply{Code: 503, Headers: []sipmsg.HeaderField{{Name: "Retry-After", Value: retryAfter}}})
 	}
 }
 
