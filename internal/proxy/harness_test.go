@@ -83,6 +83,12 @@ func inWorld(t *testing.T, o Options, fn func(w *world)) {
 		w.proxy = p
 		w.layer = transaction.New(transaction.Options{Sender: w, User: p0{p}, Queues: 3})
 		w.layer.Start()
+		defer func() {
+			// After a failed test, too, no goroutine may stay in the bubble.
+			ended, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = w.layer.Stop(ended)
+		}()
 		fn(w)
 		// 64*T1 and more after the last message nothing may be left.
 		time.Sleep(4 * time.Minute)
@@ -219,6 +225,7 @@ type phone struct {
 	instance string
 	push     usrloc.Push
 	q        usrloc.Q
+	path     []string
 }
 
 func (w *world) newPhone(user string, f flow.Flow, provider string) *phone {
@@ -254,7 +261,7 @@ func (w *world) register(p *phone) {
 	w.store.Update(context.Background(), p.aor, func(r usrloc.Record) (usrloc.Record, error) {
 		b := usrloc.Binding{
 			ID: p.id, Contact: p.contact(), Q: p.q, CallID: "r", CSeq: 1, Created: now, Updated: now,
-			Expires: now.Add(time.Hour), RetainUntil: now.Add(time.Hour), Flow: p.flow, Instance: p.instance, Push: p.push,
+			Expires: now.Add(time.Hour), RetainUntil: now.Add(time.Hour), Flow: p.flow, Instance: p.instance, Push: p.push, Path: p.path,
 		}
 		out := []usrloc.Binding{}
 		found := false
@@ -290,6 +297,13 @@ func (w *world) unregister(p *phone) {
 		return r, nil
 	}, func(usrloc.Record, []usrloc.Change, error) {})
 	synctest.Wait()
+}
+
+// with changes the world under its lock.
+func (w *world) with(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
 }
 
 // breaks ends a connection.

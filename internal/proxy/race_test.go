@@ -165,7 +165,7 @@ func TestBranch_AFlowThatJustFailedIsNoSignOfLife(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		p := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")
 		w.register(p)
-		w.mute[p.flow] = true
+		w.with(func() { w.mute[p.flow] = true })
 		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
 		w.pushCount(1)
 		time.Sleep(10 * time.Second)
@@ -268,7 +268,7 @@ func TestFork_RefusedPushOfOneDeviceLeavesTheOthers(t *testing.T) {
 		w.sleeper("198.51.100.1:5060")
 		desk := w.newPhone("alice", udp("198.51.100.2:5060"), "")
 		w.register(desk)
-		w.refuse = wake.ErrDead
+		w.with(func() { w.refuse = wake.ErrDead })
 		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
 		toDesk := w.expect("INVITE 198.51.100.2:5060")[0]
 		w.reply(toDesk, 200)
@@ -279,7 +279,7 @@ func TestFork_RefusedPushOfOneDeviceLeavesTheOthers(t *testing.T) {
 func TestFork_RefusedPushOfTheOnlyDevice(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.sleeper("198.51.100.1:5060")
-		w.refuse = wake.ErrDead
+		w.with(func() { w.refuse = wake.ErrDead })
 		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
 		w.expect("480 203.0.113.9:5060")
 	})

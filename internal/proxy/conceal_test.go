@@ -1,0 +1,156 @@
+package proxy
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"reveille/internal/sipmsg"
+)
+
+func TestConceal_PushDataOfEveryContact_RFC8599_13(t *testing.T) {
+	tests := []struct {
+		name, contacts string
+		want           string
+	}{
+		{"none: byte for byte", "m :  <sip:a@192.0.2.9>  ;q=0.5", "m :  <sip:a@192.0.2.9>  ;q=0.5"},
+		{"one", "Contact: <sip:a@192.0.2.9;pn-provider=fcm;pn-param=p;pn-prid=secret;ob>;q=0.5", "Contact: <sip:a@192.0.2.9;ob>;q=0.5"},
+		{"compact", "m: <sip:a@192.0.2.9;pn-prid=secret>", "Contact: <sip:a@192.0.2.9>"},
+		{"pn-param alone", "m: <sip:a@192.0.2.9;pn-param=secret>", "Contact: <sip:a@192.0.2.9>"},
+		{"upper case", "Contact: <sip:a@192.0.2.9;PN-PRID=secret>", "Contact: <sip:a@192.0.2.9>"},
+		{"escaped name", "Contact: <sip:a@192.0.2.9;%70n-prid=secret>", "Contact: <sip:a@192.0.2.9>"},
+		{"no brackets", "Contact: sip:a@192.0.2.9;pn-prid=secret;q=1", "Contact: <sip:a@192.0.2.9>;q=1"},
+		{"display name", `Contact: "A, \"B\" \\" <sip:a@192.0.2.9;pn-prid=secret>`, `Contact: "A, \"B\" \\" <sip:a@192.0.2.9>`},
+		{"PURR stays", "Contact: <sip:a@192.0.2.9;pn-purr=x;pn-prid=secret>", "Contact: <sip:a@192.0.2.9;pn-purr=x>"},
+		{
+			"several, on two lines", "Contact: <sip:a@192.0.2.9;pn-prid=secret>, <sip:b@192.0.2.8>\nContact: \"C\" <sip:c@192.0.2.7;pn-prid=secret>",
+			"Contact: <sip:a@192.0.2.9>\nContact: <sip:b@192.0.2.8>\nContact: \"C\" <sip:c@192.0.2.7>",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := "SIP/2.0 302 Moved\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx\nFrom: <sip:x@y>;tag=1\nTo: <sip:a@b>;tag=2\nCall-ID: c\nCSeq: 1 INVITE\n" +
+				tt.contacts + "\nContent-Length: 0\n\n"
+			m, err := sipmsg.Parse([]byte(strings.ReplaceAll(text, "\n", "\r\n")), netip.AddrPort{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := m.Edit()
+			concealPush(m, e)
+			got := strings.ReplaceAll(string(e.Bytes()), "\r\n", "\n")
+			if want := strings.Replace(text, tt.contacts, tt.want, 1); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+			if _, err := sipmsg.Parse([]byte(strings.ReplaceAll(got, "\n", "\r\n")), netip.AddrPort{}); err != nil {
+				t.Errorf("the result does not parse: %v", err)
+			}
+		})
+	}
+}
+
+func TestConceal_RedirectTellsTheCallerNoToken_RFC8599_13(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), "fcm"))
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		out := w.expect("INVITE 198.51.100.1:5060")[0]
+		w.reply(out, 302, "Contact: <sip:x@192.0.2.9;pn-prid=secret>, <sip:y@192.0.2.9;pn-prid=secret>")
+		got := w.expect("ACK 198.51.100.1:5060", "302 203.0.113.9:5060")[1]
+		if strings.Contains(got.m.Raw(), "secret") || len(got.m.Contacts()) != 2 {
+			t.Errorf("redirect:\n%s", got.m.Raw())
+		}
+	})
+}
+
+func TestConceal_RequestURIOfADialog_RFC8599_13(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		p := w.newPhone("alice", udp("198.51.100.1:5060"), "")
+		w.register(p)
+		ok := w.call(p, "c1")
+		w.recv(p.flow, inDialogRequest("BYE", 2, ok, false, "sip:bob@203.0.113.9;pn-prid=secret;ob"))
+		if uri := w.expect("BYE 203.0.113.9:5060")[0].m.RequestURI().String(); uri != "sip:bob@203.0.113.9;ob" {
+			t.Errorf("Request-URI = %s", uri)
+		}
+	})
+}
+
+func TestRealmOf(t *testing.T) {
+	tests := []struct{ credentials, want string }{
+		{`Digest username="bob", realm="example.com"`, "example.com"},
+		{`Digest REALM = "example.com" ,nonce="x"`, "example.com"},
+		{"Digest\r\n username=\"bob\",\r\n realm=\"example.com\"", "example.com"},
+		{`Digest opaque=", realm=\"evil\"", realm="example.com"`, "example.com"},
+		{`Digest username="bob"`, ""},
+		{`Bearer abc`, ""},
+		{`Digest`, ""},
+		{`Digest realm="never closed`, ""},
+		{`Digest x="\`, ""},
+		{"", ""},
+	}
+	for _, tt := range tests {
+		if got := realmOf(tt.credentials); got != tt.want {
+			t.Errorf("realmOf(%q) = %q, want %q", tt.credentials, got, tt.want)
+		}
+	}
+}
+
+func TestResponse_LengthOnAStream_RFC3261_18_3(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
+		from := tcp("203.0.113.9:5060", 9)
+		w.recv(from, strings.Replace(request("INVITE", "sip:alice@example.com", "c1"), "/UDP", "/TCP", 1))
+		out := w.expect("INVITE 198.51.100.1:5060")[0]
+		for _, status := range []int{180, 486} {
+			w.recv(out.flow, strings.Replace(response(out.m, status), "Content-Length: 0\n\n", "\nbody", 1))
+			for _, s := range w.take() {
+				if v, has := s.m.HeaderNamed("Content-Length"); s.flow == from && (!has || v != "4") {
+					t.Errorf("%d over TCP has Content-Length %q:\n%s", status, v, s.m.Raw())
+				}
+			}
+		}
+	})
+}
+
+func TestRequest_RefusalCostsNoMemory(t *testing.T) {
+	for _, m := range []string{
+		strings.Replace(request("INVITE", "sip:alice@example.com", "x"), "\nCall-ID", ";tag=forged\nCall-ID", 1),
+		request("INVITE", "sip:alice@example.com", "x", "Route: <sip:203.0.113.50;lr>"),
+		request("INVITE", "tel:+1555", "x"),
+		request("INVITE", "sip:example.com", "x"),
+		request("OPTIONS", "sip:example.com", "x"),
+	} {
+		inWorld(t, Options{}, func(w *world) {
+			w.recv(caller, m)
+			first := w.one()
+			// A kept transaction would repeat the answer to an INVITE by Timer G.
+			time.Sleep(10 * time.Second)
+			w.expect()
+			w.recv(caller, m)
+			if again := w.one(); again.m.Raw() != first.m.Raw() {
+				t.Errorf("a copy got another answer:\n%s\n%s", first.m.Raw(), again.m.Raw())
+			}
+		})
+	}
+}
+
+func TestRequest_OwnAddressInAnotherSpelling(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
+		for i, host := range []string{"[2001:db8:0:0:0:0:0:1]", "[2001:db8::1]:5060", "192.0.2.1", "192.0.2.1:443", "EXAMPLE.com."} {
+			w.recv(caller, request("INVITE", "sip:alice@"+host, "x"+string(rune('a'+i))))
+			w.expect("INVITE 198.51.100.1:5060")
+		}
+	})
+}
+
+func TestRequest_LoopThroughOurselvesIsFoundAtOnce_RFC5393_4_2(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		out := w.expect("INVITE 198.51.100.1:5060")[0]
+		// It came back to us without anybody in between, to the AOR again.
+		back := strings.Replace(out.m.Raw(), "INVITE "+out.m.RequestURI().String(), "INVITE sip:alice@example.com", 1)
+		w.recv(udp("192.0.2.1:5060"), strings.ReplaceAll(back, "\r\n", "\n"))
+		w.expect("482 192.0.2.1:5060")
+	})
+}
