@@ -34,6 +34,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Sink takes every event, besides the log; nil: nobody does.
 	Sink event.Sink
+	// Reload is what POST /reload of the HTTP listener does: read the
+	// configuration again and give it to Reload. Nil: there is no such call.
+	Reload func(context.Context) (configs.Changes, error)
 	// Network is where the sockets come from; nil means the machine's.
 	Network transport.Network
 }
@@ -65,6 +68,9 @@ type App struct {
 	senders  *senders
 	cleanups []cleanup // run last in, first out
 	stopped  bool
+
+	// released is closed when the first Stop has run all cleanups.
+	released chan struct{}
 }
 
 // A cleanup undoes one step of New or Start.
@@ -85,7 +91,7 @@ func New(o Options) (_ *App, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &App{log: o.Logger, config: o.Config, registry: prometheus.NewRegistry()}
+	a := &App{log: o.Logger, config: o.Config, registry: prometheus.NewRegistry(), released: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Stop(context.Background()))
@@ -112,7 +118,7 @@ func New(o Options) (_ *App, err error) {
 		return nil, err
 	}
 	if addr := o.Config.HTTP.Addr; addr != "" {
-		a.admin, err = admin.New(admin.Options{Addr: addr, Gatherer: a.registry, Ready: a.readiness, Logger: a.component("http")})
+		a.admin, err = admin.New(admin.Options{Addr: addr, Gatherer: a.registry, Ready: a.readiness, Reload: reloadCall(o.Reload), Logger: a.component("http")})
 		if err != nil {
 			return nil, fmt.Errorf("http.addr: %w", err)
 		}
@@ -200,7 +206,11 @@ func (a *App) Start() error {
 	}
 	a.layer.Start()
 	// Requests under way end, with their answers sent, before the sockets do.
-	a.onStop("transactions", a.layer.Stop)
+	// Those that wait for a phone end at once.
+	a.onStop("transactions", func(ctx context.Context) error {
+		a.proxy.Stop()
+		return a.layer.Stop(ctx)
+	})
 	a.running.Go(func() { a.refresher.Run(a.background) })
 	a.running.Go(func() { a.rotateKeys(a.background) })
 	if a.admin != nil {
@@ -231,14 +241,21 @@ func (a *App) readiness() error {
 }
 
 // Stop refuses new work, lets requests under way finish until ctx ends, and
-// releases everything. It may be called again and from any goroutine.
+// releases everything. It may be called again and from any goroutine: later
+// calls wait for the first, which alone returns what went wrong.
 func (a *App) Stop(ctx context.Context) error {
 	a.mu.Lock()
 	if a.stopped {
 		a.mu.Unlock()
-		return nil
+		select {
+		case <-a.released:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	a.stopped = true
+	defer close(a.released)
 	cleanups := a.cleanups
 	a.mu.Unlock()
 	a.ready.Store(false)

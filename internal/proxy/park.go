@@ -34,6 +34,10 @@ type wait struct {
 // park puts the branch into the bucket and asks the device to wake.
 func (b *branch) park() {
 	f := b.fork
+	if f.p.stopping.Load() {
+		b.finish(f.unavailable("Server Is Stopping"))
+		return
+	}
 	if !f.p.bucket.enter(f.aor) {
 		f.p.metrics.wakes.WithLabelValues("bucket_full").Inc()
 		b.finish(f.unavailable("Too Many Requests Waiting"))

@@ -22,6 +22,8 @@ type Proxy struct {
 	bucket  *bucket
 	// lanes holds one *lane for each queue; only that queue uses it.
 	lanes sync.Map
+	// stopping: no request waits for a phone any more.
+	stopping atomic.Bool
 }
 
 // A lane is what the proxy keeps for one queue. It needs no lock.
