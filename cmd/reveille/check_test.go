@@ -37,7 +37,7 @@ func TestCheck_IsNotAskedAboutABadFile(t *testing.T) {
 
 func TestCheck_ServeAsksTheSame(t *testing.T) {
 	p := fussy()
-	p.newServer = func(*configs.Config, *slog.Logger) (server, error) {
+	p.newServer = func(*configs.Config, *slog.Logger, reloader) (server, error) {
 		t.Error("a server was built")
 		return newFakeServer(), nil
 	}
@@ -53,7 +53,7 @@ func TestCheck_ReloadAsksTheSame(t *testing.T) {
 	asked := make(chan struct{}, 2)
 	p := program{
 		signals:   signals,
-		newServer: func(*configs.Config, *slog.Logger) (server, error) { return f, nil },
+		newServer: func(*configs.Config, *slog.Logger, reloader) (server, error) { return f, nil },
 		check: func(cfg *configs.Config) error {
 			asked <- struct{}{}
 			if len(asked) == 2 {

@@ -29,8 +29,8 @@ func main() {
 		stderr:    os.Stderr,
 		lookupEnv: os.LookupEnv,
 		signals:   signals,
-		newServer: func(cfg *configs.Config, log *slog.Logger) (server, error) {
-			return app.New(app.Options{Config: cfg, Logger: log})
+		newServer: func(cfg *configs.Config, log *slog.Logger, reload reloader) (server, error) {
+			return app.New(app.Options{Config: cfg, Logger: log, Reload: reload})
 		},
 		check:    app.Check,
 		warnings: app.Warnings,

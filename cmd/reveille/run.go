@@ -30,7 +30,8 @@ type program struct {
 	// signals delivers SIGTERM, SIGINT and SIGHUP.
 	signals <-chan os.Signal
 	// newServer builds what serve runs; nil leaves the command out.
-	newServer func(cfg *configs.Config, log *slog.Logger) (server, error)
+	// Its reload is what the server's HTTP call for a reload does.
+	newServer func(cfg *configs.Config, log *slog.Logger, reload reloader) (server, error)
 	// check reports why newServer would refuse a configuration that is well
 	// formed, and warnings what is unlikely to be meant; nil for nothing.
 	check    func(cfg *configs.Config) error

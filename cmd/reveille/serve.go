@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -54,7 +55,12 @@ func (p program) serve(file string) error {
 	}
 	level := new(slog.LevelVar)
 	log := p.logger(cfg.Log, level)
-	srv, err := p.newServer(cfg, log)
+	asked := make(chan reloadRequest)
+	// Closed before the server is stopped, which waits for calls under way.
+	ended := make(chan struct{})
+	end := sync.OnceFunc(func() { close(ended) })
+	defer end()
+	srv, err := p.newServer(cfg, log, reloadOver(asked, ended))
 	if err != nil {
 		return err
 	}
@@ -62,29 +68,75 @@ func (p program) serve(file string) error {
 		return errors.Join(err, stop(srv))
 	}
 	log.Info("serving", "listeners", len(cfg.Listen), "config", file)
-	for sig := range p.signals {
-		if sig == syscall.SIGHUP {
-			cfg = p.reload(srv, cfg, file, level, log)
-			continue
+	for {
+		select {
+		case r := <-asked:
+			var answer reloadAnswer
+			cfg, answer.changes, answer.err = p.reload(srv, cfg, file, level, log)
+			r.answer <- answer
+		case sig, open := <-p.signals:
+			switch {
+			case !open:
+				end()
+				return stop(srv)
+			case sig == syscall.SIGHUP:
+				// The log has said what became of it.
+				cfg, _, _ = p.reload(srv, cfg, file, level, log)
+			default:
+				log.Info("stopping", "signal", sig.String())
+				end()
+				return p.stopOrSignal(srv, log)
+			}
 		}
-		log.Info("stopping", "signal", sig.String())
-		return p.stopOrSignal(srv, log)
 	}
-	return stop(srv)
 }
 
+// A reloader reads the configuration again and says which keys changed.
+type reloader = func(context.Context) (configs.Changes, error)
+
+// A reloadRequest asks serve's loop for a reload; answer has room for one.
+type reloadRequest struct{ answer chan reloadAnswer }
+
+type reloadAnswer struct {
+	changes configs.Changes
+	err     error
+}
+
+// errEnding answers a reload that came when the server was about to stop.
+var errEnding = errors.New("the server is stopping")
+
+// reloadOver returns a reloader that has serve's loop do the work, so that two
+// reloads never meet.
+func reloadOver(asked chan<- reloadRequest, ended <-chan struct{}) reloader {
+	return func(ctx context.Context) (configs.Changes, error) {
+		r := reloadRequest{answer: make(chan reloadAnswer, 1)}
+		select {
+		case asked <- r:
+		case <-ended:
+			return configs.Changes{}, errEnding
+		case <-ctx.Done():
+			return configs.Changes{}, ctx.Err()
+		}
+		a := <-r.answer
+		return a.changes, a.err
+	}
+}
+
+// errNoFile: the server was started without a file.
+var errNoFile = errors.New("nothing to reload: the server was started without a file")
+
 // reload reads the file again and hands it to the server. It returns the
-// configuration that is in use afterwards. What needs a restart is named and
-// stays as it is; a file with problems changes nothing.
-func (p program) reload(srv server, current *configs.Config, file string, level *slog.LevelVar, log *slog.Logger) *configs.Config {
+// configuration that is in use afterwards, and what changed. What needs a restart
+// is named and stays as it is; a file with problems changes nothing.
+func (p program) reload(srv server, current *configs.Config, file string, level *slog.LevelVar, log *slog.Logger) (*configs.Config, configs.Changes, error) {
 	if file == "" {
-		log.Warn("nothing to reload: the server was started without a file")
-		return current
+		log.Warn(errNoFile.Error())
+		return current, configs.Changes{}, errNoFile
 	}
 	next, err := p.load(file)
 	if err != nil {
 		log.Error("configuration not reloaded", "err", err)
-		return current
+		return current, configs.Changes{}, err
 	}
 	changes := configs.Compare(current, next)
 	if len(changes.Restart) > 0 {
@@ -93,11 +145,11 @@ func (p program) reload(srv server, current *configs.Config, file string, level 
 	next = configs.Merge(current, next)
 	if err := srv.Reload(next); err != nil {
 		log.Error("configuration not reloaded", "err", err)
-		return current
+		return current, configs.Changes{}, err
 	}
 	level.Set(slogLevel(next.Log.Level))
 	log.Info("configuration reloaded", "changed", strings.Join(changes.Reload, ", "))
-	return next
+	return next, changes, nil
 }
 
 // stopOrSignal stops the server in order, or at once when another signal says so.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -56,7 +57,7 @@ func (f *fakeServer) Stop(context.Context) error {
 
 // serving runs serve with a fake server and returns what came of it.
 func (f *fakeServer) serving(signals chan os.Signal, args ...string) (code int, stderr string) {
-	p := program{signals: signals, newServer: func(*configs.Config, *slog.Logger) (server, error) { return f, nil }}
+	p := program{signals: signals, newServer: func(*configs.Config, *slog.Logger, reloader) (server, error) { return f, nil }}
 	code, _, stderr = runWith(p, append([]string{"serve"}, args...)...)
 	return code, stderr
 }
@@ -93,7 +94,7 @@ func TestServe_SecondSignalEndsAtOnce(t *testing.T) {
 func TestServe_Failures(t *testing.T) {
 	boom := errors.New("address in use")
 	t.Run("the server cannot be built", func(t *testing.T) {
-		p := program{newServer: func(*configs.Config, *slog.Logger) (server, error) { return nil, boom }}
+		p := program{newServer: func(*configs.Config, *slog.Logger, reloader) (server, error) { return nil, boom }}
 		if code, _, stderr := runWith(p, "serve"); code != exitFailed || stderr != "reveille: address in use\n" {
 			t.Errorf("code %d, %q", code, stderr)
 		}
@@ -132,7 +133,7 @@ func TestServe_Failures(t *testing.T) {
 
 func TestServe_WithoutFileListensOnLoopbackOnly(t *testing.T) {
 	var got *configs.Config
-	p := program{newServer: func(cfg *configs.Config, _ *slog.Logger) (server, error) {
+	p := program{newServer: func(cfg *configs.Config, _ *slog.Logger, _ reloader) (server, error) {
 		got = cfg
 		return nil, errors.New("enough")
 	}}
@@ -173,7 +174,7 @@ func TestServe_Reload(t *testing.T) {
 		done <- run([]string{"serve", "--config", file}, program{
 			stdout: log, stderr: log, signals: signals,
 			lookupEnv: os.LookupEnv,
-			newServer: func(*configs.Config, *slog.Logger) (server, error) { return f, nil },
+			newServer: func(*configs.Config, *slog.Logger, reloader) (server, error) { return f, nil },
 		})
 	}()
 	reload := func(text string) {
@@ -224,6 +225,47 @@ func TestServe_ReloadThatCannotBeTakenOver(t *testing.T) {
 	signals <- syscall.SIGTERM
 	if stderr := <-done; !strings.Contains(stderr, "configuration not reloaded") || !strings.Contains(stderr, "key file is gone") {
 		t.Errorf("log %s", stderr)
+	}
+}
+
+// TestServe_ReloadByCall is the way of the server's HTTP call.
+func TestServe_ReloadByCall(t *testing.T) {
+	file := write(t, "push: {silent_wait: 8s}\n")
+	f, signals := newFakeServer(), make(chan os.Signal)
+	var call reloader
+	built := make(chan struct{})
+	done := make(chan int)
+	go func() {
+		done <- run([]string{"serve", "--config", file}, program{
+			stdout: io.Discard, stderr: io.Discard, signals: signals, lookupEnv: os.LookupEnv,
+			newServer: func(_ *configs.Config, _ *slog.Logger, reload reloader) (server, error) {
+				call = reload
+				close(built)
+				return f, nil
+			},
+		})
+	}()
+	<-built
+	if err := os.WriteFile(file, []byte("push: {silent_wait: 9s}\nhttp: {addr: ''}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	changes, err := call(t.Context())
+	if d := cmp.Diff(configs.Changes{Reload: []string{"push.silent_wait"}, Restart: []string{"http.addr"}}, changes); err != nil || d != "" {
+		t.Errorf("reload: %v, changes (-want +got):\n%s", err, d)
+	}
+	<-f.reloaded
+	if err := os.WriteFile(file, []byte("wat: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call(t.Context()); err == nil || !strings.Contains(err.Error(), "wat: unknown key") {
+		t.Errorf("reload of a bad file: %v", err)
+	}
+	signals <- syscall.SIGTERM
+	if code := <-done; code != exitOK {
+		t.Errorf("serve = %d", code)
+	}
+	if _, err := call(t.Context()); !errors.Is(err, errEnding) {
+		t.Errorf("reload after the end: %v", err)
 	}
 }
 

@@ -1,15 +1,19 @@
-// Package admin is the HTTP listener for operators: health and metrics.
+// Package admin is the HTTP listener for operators: health, metrics and reload.
 //
 // GET /healthz answers 200 as long as the process serves; an orchestrator
 // restarts the process when it does not, so nothing outside the process may make
 // it fail. GET /readyz answers 200 when the server takes traffic and 503, with
-// the reason, while it starts or stops. GET /metrics is for Prometheus.
+// the reason, while it starts or stops. GET /metrics is for Prometheus. POST
+// /reload reads the configuration again and answers with the keys that changed
+// and those that need a restart.
 //
-// It has no authentication: bind it to an address that only operators reach.
+// It has no authentication: bind it to an address that only operators reach. Web
+// pages of other origins cannot post to it.
 package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,8 +33,18 @@ type Options struct {
 	// Gatherer is where /metrics reads.
 	Gatherer prometheus.Gatherer
 	// Ready returns nil when the server takes traffic, otherwise why not.
-	Ready  func() error
+	Ready func() error
+	// Reload reads the configuration again; an error says why it was not taken
+	// over. Nil: there is nothing to reload, and POST /reload is not found.
+	Reload func(context.Context) (Reloaded, error)
 	Logger *slog.Logger
+}
+
+// Reloaded is what a reload did, and the answer to POST /reload.
+type Reloaded struct {
+	// Changed keys are in force, Restart keys need a restart and are as before.
+	Changed []string `json:"changed"`
+	Restart []string `json:"restart"`
 }
 
 // Server is the HTTP server. Stop may be called more than once.
@@ -62,15 +76,34 @@ func New(o Options) (*Server, error) {
 		}
 		text(w, http.StatusOK, "ready")
 	})
+	if o.Reload != nil {
+		mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { reload(w, r, o.Reload) })
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelError)}))
 	return &Server{
 		listener: l,
 		log:      o.Logger,
 		http: &http.Server{
-			Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+			Handler: http.NewCrossOriginProtection().Handler(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 			IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 		},
 	}, nil
+}
+
+// reload answers POST /reload: 200 with what changed, or a problem (RFC 9457)
+// that says why nothing did.
+func reload(w http.ResponseWriter, r *http.Request, do func(context.Context) (Reloaded, error)) {
+	done, err := do(r.Context())
+	status, kind := http.StatusOK, "application/json"
+	var body any = done
+	if err != nil {
+		status, kind = http.StatusUnprocessableEntity, "application/problem+json"
+		body = map[string]any{"title": "configuration not reloaded", "status": status, "detail": err.Error()}
+	}
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(status)
+	// The peer may be gone; there is nobody left to tell.
+	_ = json.NewEncoder(w).Encode(body)
 }
 
 func text(w http.ResponseWriter, status int, s string) {

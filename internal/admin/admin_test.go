@@ -77,6 +77,56 @@ func TestServer_Endpoints(t *testing.T) {
 	}
 }
 
+func TestServer_Reload(t *testing.T) {
+	var fail error
+	s, err := New(Options{
+		Addr: "127.0.0.1:0", Gatherer: prometheus.NewRegistry(), Ready: func() error { return nil },
+		Reload: func(context.Context) (Reloaded, error) {
+			return Reloaded{Changed: []string{"domains"}, Restart: []string{"listen"}}, fail
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	defer s.Stop(context.Background())
+	tests := []struct {
+		name, method, origin string
+		fail                 error
+		status               int
+		body                 string
+	}{
+		{"taken over", "POST", "", nil, 200, `{"changed":["domains"],"restart":["listen"]}`},
+		{"refused", "POST", "", errors.New("a.yaml:1:1: wat: unknown key"), 422, `"detail":"a.yaml:1:1: wat: unknown key"`},
+		{"reading does not reload", "GET", "", nil, 405, ""},
+		{"not from a web page", "POST", "https://evil.example", nil, 403, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			fail = tt.fail
+			req, err := http.NewRequest(tt.method, "http://"+s.Addr().String()+"/reload", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.origin != "" {
+				req.Header.Set("Origin", tt.origin)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			b, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resp.StatusCode != tt.status || !strings.Contains(string(b), tt.body) {
+				t.Errorf("%s /reload = %d %s, want %d and %s", tt.method, resp.StatusCode, b, tt.status, tt.body)
+			}
+		})
+	}
+}
+
 func TestServer_StopWithoutStart(t *testing.T) {
 	s, err := New(Options{Addr: "127.0.0.1:0", Gatherer: prometheus.NewRegistry(), Ready: func() error { return nil }})
 	if err != nil {
