@@ -212,7 +212,8 @@ func (a *App) Start() error {
 		return a.layer.Stop(ctx)
 	})
 	a.running.Go(func() { a.refresher.Run(a.background) })
-	a.running.Go(func() { a.rotateKeys(a.background) })
+	keyFile := string(a.config.Push.PURR.KeyFile)
+	a.running.Go(func() { a.rotateKeys(a.background, keyFile) })
 	if a.admin != nil {
 		a.admin.Start()
 	}
@@ -221,12 +222,12 @@ func (a *App) Start() error {
 	return nil
 }
 
-// rotateKeys changes the sealing key daily. Without a key file only the memory
-// of this process holds the keys.
-func (a *App) rotateKeys(ctx context.Context) {
+// rotateKeys changes the sealing key daily. Without a file only the memory of
+// this process holds the keys.
+func (a *App) rotateKeys(ctx context.Context, file string) {
 	var save func([]purr.Key) error
-	if path := string(a.config.Push.PURR.KeyFile); path != "" {
-		save = func(keys []purr.Key) error { return purr.Save(path, keys) }
+	if file != "" {
+		save = func(keys []purr.Key) error { return purr.Save(file, keys) }
 	}
 	if err := (purr.Schedule{}).Run(ctx, a.keys, save, a.component("purr")); !errors.Is(err, context.Canceled) {
 		a.log.Error("change the sealing keys", "err", err)
