@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -40,7 +41,8 @@ type world struct {
 	pushes []*pushed
 	events []event.Event
 	// cannot: no credential for these providers; deny is the Gate's answer.
-	cannot map[string]bool
+	cannot  map[string]bool
+	watches int
 	// refuse is what Wake says, if anything.
 	refuse error
 	admit  func(*sipmsg.Message) Admission
@@ -69,7 +71,7 @@ func inWorld(t *testing.T, o Options, fn func(w *world)) {
 			dead: map[flow.Flow]bool{}, mute: map[flow.Flow]bool{}, alive: map[flow.Flow]bool{}, cannot: map[string]bool{},
 			admit: func(*sipmsg.Message) Admission { return Admission{} },
 		}
-		o.Store, o.Flows, o.Waker, o.Gate, o.Keys, o.Sink = w.store, w, w, w, w.keys, w
+		o.Store, o.Flows, o.Waker, o.Gate, o.Keys, o.Sink = watched{w.store, w}, w, w, w, w.keys, w
 		if o.Domains == nil {
 			o.Domains = []string{"example.com"}
 		}
@@ -81,7 +83,7 @@ func inWorld(t *testing.T, o Options, fn func(w *world)) {
 			t.Fatal(err)
 		}
 		w.proxy = p
-		w.layer = transaction.New(transaction.Options{Sender: w, User: p0{p}, Queues: 3})
+		w.layer = transaction.New(transaction.Options{Sender: w, User: p0{p}, Queues: 3, Logger: slog.New(alarm{t})})
 		w.layer.Start()
 		defer func() {
 			// After a failed test, too, no goroutine may stay in the bubble.
@@ -100,6 +102,23 @@ func inWorld(t *testing.T, o Options, fn func(w *world)) {
 	})
 }
 
+// alarm is a log handler: the transaction layer catches panics and logs them.
+type alarm struct{ t *testing.T }
+
+func (alarm) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+func (a alarm) WithAttrs([]slog.Attr) slog.Handler         { return a }
+func (a alarm) WithGroup(string) slog.Handler              { return a }
+
+func (a alarm) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(at slog.Attr) bool {
+		text += "\n" + at.String()
+		return true
+	})
+	a.t.Error(text)
+	return nil
+}
+
 // p0 completes the proxy to a transaction.User, as internal/app does.
 type p0 struct{ *Proxy }
 
@@ -115,12 +134,35 @@ func (w *world) checkEmpty() {
 			w.t.Errorf("bucket shard %d still counts %d users", i, n)
 		}
 	}
+	w.with(func() {
+		if w.watches != 0 {
+			w.t.Errorf("%d watches left behind", w.watches)
+		}
+	})
 	w.proxy.lanes.Range(func(_, v any) bool {
 		if l := v.(*lane); len(l.forks) != 0 || len(l.lines) != 0 {
 			w.t.Errorf("%d forks and %d lines left behind", len(l.forks), len(l.lines))
 		}
 		return true
 	})
+}
+
+// watched counts the watches that nobody has cancelled.
+type watched struct {
+	usrloc.Store
+	w *world
+}
+
+func (s watched) Watch(ctx context.Context, aor usrloc.AOR, until time.Time, changed func(usrloc.Change)) (usrloc.Record, func(), error) {
+	rec, cancel, err := s.Store.Watch(ctx, aor, until, changed)
+	if err != nil {
+		return rec, cancel, err
+	}
+	s.w.with(func() { s.w.watches++ })
+	return rec, func() {
+		cancel()
+		s.w.with(func() { s.w.watches-- })
+	}, nil
 }
 
 // Flows, Sender, Waker, Gate and Sink.

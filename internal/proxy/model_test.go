@@ -1,0 +1,307 @@
+package proxy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"reveille/flow"
+	"reveille/push"
+)
+
+// A model plays phones and callers at random against a world and keeps what must
+// hold whatever the order: one final for each request, never two branches of one
+// phone that may ring, nothing left behind.
+type model struct {
+	*world
+	rng    *rand.Rand
+	trace  []string
+	phones []*modelPhone
+	calls  map[string]*modelCall
+	conns  uint64
+	pushes int // how many were looked at
+}
+
+type modelPhone struct {
+	*phone
+	registered bool
+	asked      []*modelBranch
+}
+
+// A modelBranch is one request that a phone got.
+type modelBranch struct {
+	request     sent
+	call        *modelCall
+	phone       *modelPhone
+	provisional bool // the phone sent one
+	final       int  // what the phone sent
+	cancelled   bool
+	superseded  bool // another branch went to the phone's new flow
+}
+
+type modelCall struct {
+	id, method string
+	finals     []string // distinct final answers, as "status tag"
+	cancelled  bool
+}
+
+func TestModel_AnyOrderOfEvents(t *testing.T) {
+	const seeds = 300
+	policies := []Mode{Race, Asleep, Always}
+	for seed := range uint64(seeds) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			mode := policies[seed%3]
+			inWorld(t, Options{Policy: func(string, string) Mode { return mode }}, func(w *world) {
+				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 8599)), calls: map[string]*modelCall{}}
+				defer func() {
+					if t.Failed() {
+						t.Logf("policy %d, trace:\n%s", mode, strings.Join(m.trace, "\n"))
+					}
+				}()
+				m.play()
+			})
+		})
+	}
+}
+
+func (m *model) say(format string, args ...any) {
+	m.trace = append(m.trace, time.Now().Format("05.000 ")+fmt.Sprintf(format, args...))
+}
+
+func (m *model) violated(format string, args ...any) {
+	m.say("VIOLATED: "+format, args...)
+	m.t.Errorf(format, args...)
+}
+
+func (m *model) play() {
+	for range 1 + m.rng.IntN(3) {
+		p := &modelPhone{phone: m.newPhone("alice", flow.Flow{}, []string{"", "fcm", "fcm"}[m.rng.IntN(3)])}
+		m.phones = append(m.phones, p)
+		m.registers(p)
+		if m.rng.IntN(2) == 0 {
+			m.sleeps(p.phone)
+		}
+	}
+	for range 50 {
+		m.step()
+		m.see()
+	}
+	// Every transaction ends by its timers.
+	m.say("the end")
+	for range 40 {
+		time.Sleep(10 * time.Second)
+		m.see()
+	}
+	for _, c := range m.calls {
+		m.judge(c)
+	}
+}
+
+// step does one thing at random.
+func (m *model) step() {
+	p := m.phones[m.rng.IntN(len(m.phones))]
+	switch n := m.rng.IntN(20); {
+	case n < 3 && len(m.calls) < 4:
+		c := &modelCall{id: fmt.Sprint("call", len(m.calls)), method: []string{"INVITE", "INVITE", "MESSAGE"}[m.rng.IntN(3)]}
+		m.calls[c.id] = c
+		m.say("%s %s", c.method, c.id)
+		m.recv(caller, request(c.method, "sip:alice@example.com", c.id))
+	case n < 4:
+		if c := m.calls[fmt.Sprint("call", m.rng.IntN(4))]; c != nil && c.method == "INVITE" && !c.cancelled {
+			c.cancelled = true
+			m.say("CANCEL %s", c.id)
+			m.recv(caller, cancelOf(c.id))
+		}
+	case n < 7:
+		m.registers(p)
+	case n < 8 && p.registered:
+		m.say("%s sleeps", p.name())
+		m.sleeps(p.phone)
+	case n < 10 && p.registered && p.flow.Stream():
+		m.say("%s breaks", p.name())
+		m.breaks(p.flow)
+	case n < 11 && m.rng.IntN(3) == 0:
+		m.say("%s leaves", p.name())
+		m.unregister(p.phone)
+		p.registered = false
+	case n < 13:
+		if len(m.world.pushes) > 0 {
+			pu := m.world.pushes[m.rng.IntN(len(m.world.pushes))]
+			if pu.done != nil {
+				o := push.Outcome{Class: push.OK + push.Class(m.rng.IntN(int(push.Forbidden)))}
+				if m.rng.IntN(2) == 0 {
+					o.Class = push.OK
+				}
+				m.say("push for %s: %s", pu.cause.CallID, o.Class)
+				done := pu.done
+				pu.done = nil
+				done(o)
+			}
+		}
+	case n < 17:
+		m.answers(p)
+	default:
+		d := []time.Duration{time.Millisecond, 250 * time.Millisecond, 300 * time.Millisecond, 2 * time.Second, 9 * time.Second, 20 * time.Second}[m.rng.IntN(6)]
+		m.say("%s pass", d)
+		time.Sleep(d)
+	}
+}
+
+func (p *modelPhone) name() string { return p.id.String()[26:] + "(" + p.push.Provider + ")" }
+
+// registers puts the phone on a flow that may be new.
+func (m *model) registers(p *modelPhone) {
+	if !p.registered || m.rng.IntN(2) == 0 || m.dead[p.flow] {
+		m.conns++
+		addr := fmt.Sprintf("198.51.100.1:%d", 10000+m.conns)
+		p.flow = udp(addr)
+		if m.rng.IntN(2) == 0 {
+			p.flow = tcp(addr, m.conns)
+		}
+	}
+	if !p.registered && len(p.asked) > 0 && m.rng.IntN(2) == 0 {
+		// The app was installed anew: the same phone under another binding.
+		p.id = m.newPhone("alice", p.flow, "").id
+	}
+	p.registered = true
+	m.say("%s registers on %s", p.name(), p.flow)
+	m.register(p.phone)
+}
+
+// answers has the phone say something to one of its requests.
+func (m *model) answers(p *modelPhone) {
+	var open []*modelBranch
+	for _, b := range p.asked {
+		// Timer B or F ended what was never answered.
+		heard := b.provisional || time.Since(b.request.at) < 32*time.Second
+		if b.final == 0 && heard && !m.dead[b.request.flow] {
+			open = append(open, b)
+		}
+	}
+	if len(open) == 0 {
+		return
+	}
+	b := open[m.rng.IntN(len(open))]
+	status := []int{100, 180, 183, 200, 200, 302, 404, 486, 500, 503, 603}[m.rng.IntN(11)]
+	if b.cancelled && m.rng.IntN(4) > 0 {
+		status = 487
+	}
+	if status < 200 {
+		b.provisional = true
+	} else {
+		b.final = status
+	}
+	m.say("%s answers %s %d on %s", p.name(), b.call.id, status, b.request.flow)
+	cancelled := b.cancelled
+	m.recv(b.request.flow, strings.ReplaceAll(response(b.request.m, status), "tag=callee", "tag="+b.request.flow.Remote.String()[13:]))
+	m.see()
+	if status < 200 && b.superseded && !cancelled && !b.cancelled && b.call.method == "INVITE" {
+		m.violated("%s: the abandoned branch on %s may ring and was not cancelled", b.call.id, b.request.flow)
+	}
+}
+
+// see takes in what the proxy sent.
+func (m *model) see() {
+	for _, s := range m.take() {
+		switch {
+		case s.m.Status() == 100:
+		case s.flow == caller && s.m.Status() >= 200 && s.m.Method() != "CANCEL":
+			m.callerSees(s)
+		case s.m.IsRequest():
+			m.phoneSees(s)
+		}
+	}
+	for ; m.pushes < len(m.world.pushes); m.pushes++ {
+		if c := m.calls[m.world.pushes[m.pushes].cause.CallID]; c.over() {
+			m.violated("%s: a phone is woken for nothing", c.id)
+		}
+	}
+	for _, p := range m.phones {
+		for _, b := range p.asked {
+			if b.call.over() && b.provisional && b.final == 0 && !b.cancelled && !m.dead[b.request.flow] {
+				m.violated("%s: %s goes on ringing on %s", b.call.id, p.name(), b.request.flow)
+				b.cancelled = true
+			}
+		}
+	}
+}
+
+// over reports whether no phone may ring for the call any more.
+func (c *modelCall) over() bool {
+	return c.cancelled || c.method == "INVITE" && len(c.finals) > 0
+}
+
+func (m *model) callerSees(s sent) {
+	c := m.calls[s.m.CallID()]
+	if final := fmt.Sprintf("%d %s", s.m.Status(), s.m.ToTag()); !slices.Contains(c.finals, final) {
+		m.say("%s gets %s", c.id, final)
+		c.finals = append(c.finals, final)
+	}
+	if c.method == "INVITE" && s.m.Status() >= 300 {
+		ack := strings.NewReplacer("INVITE", "ACK", "To: <sip:alice@example.com>", "To: "+s.m.To().String()).Replace(request("INVITE", "sip:alice@example.com", c.id))
+		m.post(caller, ack)
+		synctest.Wait()
+	}
+}
+
+func (m *model) phoneSees(s sent) {
+	i := slices.IndexFunc(m.phones, func(p *modelPhone) bool {
+		return p.flow == s.flow || slices.ContainsFunc(p.asked, func(b *modelBranch) bool { return b.request.flow == s.flow })
+	})
+	if i < 0 {
+		m.violated("%s to %s, which is no phone", s.m.Method(), s.flow)
+		return
+	}
+	p, c := m.phones[i], m.calls[s.m.CallID()]
+	branch := s.m.TopVia().Branch()
+	for _, b := range p.asked {
+		if b.request.m.TopVia().Branch() == branch {
+			if s.m.Method() == "CANCEL" && !b.cancelled {
+				m.say("%s is told to CANCEL %s on %s", p.name(), c.id, s.flow)
+				b.cancelled = true
+				m.post(s.flow, response(s.m, 200))
+			}
+			return // or a retransmission, or an ACK
+		}
+	}
+	if s.m.Method() != c.method {
+		m.violated("%s without a request before it", s.m.Method())
+		return
+	}
+	m.say("%s gets %s on %s", p.name(), c.id, s.flow)
+	for _, b := range p.asked {
+		if b.call != c {
+			continue
+		}
+		if !b.superseded && (b.provisional || b.final != 0) {
+			m.violated("%s: %s is asked again on %s, after it answered on %s", c.id, p.name(), s.flow, b.request.flow)
+		}
+		b.superseded = true
+	}
+	if c.over() {
+		m.violated("%s: %s is asked when all is over", c.id, p.name())
+	}
+	p.asked = append(p.asked, &modelBranch{request: s, call: c, phone: p})
+}
+
+// judge checks a request's answers when all is over.
+func (m *model) judge(c *modelCall) {
+	failures := 0
+	for _, f := range c.finals {
+		if f[0] != '2' {
+			failures++
+		}
+	}
+	switch {
+	case failures > 1, failures == 1 && len(c.finals) > 1:
+		m.violated("%s got several finals: %q", c.id, c.finals)
+	case c.method == "INVITE" && len(c.finals) == 0:
+		m.violated("%s got no final", c.id)
+	case c.method != "INVITE" && len(c.finals) > 1:
+		m.violated("%s got several finals: %q", c.id, c.finals)
+	}
+}
