@@ -29,7 +29,13 @@ func TestApp_SleepingPhoneRings(t *testing.T) {
 			alice := r.sleeper("alice", transport, token)
 			bob := r.phone("bob", transport, "")
 			r.register(bob)
-			if err := ring(r, bob); err != nil {
+			call, err := bob.Call(r.within(), "sip:alice@example.com")
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The phone handles an ACK and a BYE at the same time.
+			r.eventually("alice's phone has the ACK", func() bool { return alice.Count(phone.Confirmed) == 1 })
+			if err := call.Bye(r.within()); err != nil {
 				t.Fatal(err)
 			}
 			r.eventually("the call ends at alice's", func() bool { return alice.Count(phone.Ended) == 1 })

@@ -150,12 +150,12 @@ func TestReload_WrongConfigurationChangesNothing(t *testing.T) {
 			}
 			lines := []string{`domains: [example.com, example.net]`, `proxy: {max_forwards: 5}`,
 				`auth: {mode: {registrar: "off", proxy: "off"}}`, `push: {apps: []}`, tt.yaml}
-			before, sender, rules := r.App.config, r.senders.list[0].app.Sender, r.gate.rules.Load()
+			before, senders, rules := r.App.config, r.App.senders, r.gate.rules.Load()
 			err := r.Reload(r.config(lines...))
 			if err == nil {
 				t.Fatal("Reload = nil")
 			}
-			if r.App.config != before || r.gate.rules.Load() != rules || r.senders.list[0].app.Sender != sender {
+			if r.App.config != before || r.gate.rules.Load() != rules || r.App.senders != senders {
 				t.Errorf("after %q, something of the new configuration is in force", err)
 			}
 			if got := r.registrar.Policy().Domains; len(got) != 1 {
