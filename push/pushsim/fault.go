@@ -129,7 +129,8 @@ func (s *Server) misbehave(w http.ResponseWriter, r *http.Request, f Fault, ok v
 		return ok, false
 	case BlackHole:
 		s.pause(r, time.Hour)
-		return v, true
+		// Returning would be an answer, if the server ends before its connection.
+		panic(http.ErrAbortHandler)
 	case Reset:
 		connOf(r).abort()
 		return v, true
