@@ -199,3 +199,30 @@ func TestMemory_Closed(t *testing.T) {
 		t.Errorf("Resolve: %v, want ErrClosed", err)
 	}
 }
+
+// An admittingCommitter refuses what it is told to.
+type admittingCommitter struct {
+	heldCommitter
+	err error
+}
+
+func (c *admittingCommitter) Admit(usrloc.AOR, []usrloc.Change) error { return c.err }
+
+func TestMemory_AdmitterRefusesBeforeApply(t *testing.T) {
+	full := errors.New("no room")
+	c := &admittingCommitter{err: full}
+	m := usrloc.NewMemory(usrloc.MemoryOptions{Committer: c})
+	aor, now := usrloctest.AOR(1), time.Now()
+	var log []string
+	put := usrloctest.Put(usrloctest.Binding(aor, 1, now))
+	update(m, aor, put, &log, "put")
+	update(m, aor, usrloctest.Keep, &log, "keep")
+	wantLog(t, log, "put: no room", "keep")
+	if rec, err := m.Get(t.Context(), aor); err != nil || len(rec.Bindings) != 0 || len(c.done) != 0 || m.Stats().Bindings != 0 {
+		t.Errorf("after a refusal: %d bindings, %v, %d commits", len(rec.Bindings), err, len(c.done))
+	}
+	c.err = nil
+	update(m, aor, put, &log, "again")
+	c.done[0](nil)
+	wantLog(t, log, "put: no room", "keep", "again")
+}

@@ -70,6 +70,14 @@ type Committer interface {
 	Commit(aor AOR, changes []Change, done func(error))
 }
 
+// An Admitter is a Committer that may refuse changes before they are applied.
+type Admitter interface {
+	Committer
+	// Admit is asked before changes of aor that need a commit are applied. An
+	// error refuses all of them and ends the Update. It is called as Commit is.
+	Admit(aor AOR, changes []Change) error
+}
+
 func (o *MemoryOptions) setDefaults() {
 	for _, d := range [...]struct {
 		value    *int
@@ -235,6 +243,11 @@ func (m *Memory) change(sh *shard, aor AOR, fn func(Record) (Record, error)) (Re
 	changes = append(expired(aor, lapsed), changes...)
 	if len(changes) == 0 {
 		return old, nil, nil
+	}
+	if a, ok := m.opts.Committer.(Admitter); ok && needsCommit(changes) {
+		if err := a.Admit(aor, changes); err != nil {
+			return failed(err)
+		}
 	}
 	if err := m.admit(sh, aor, changes); err != nil {
 		return failed(err)
