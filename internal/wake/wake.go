@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"reveille/internal/event"
@@ -53,13 +54,13 @@ func New(d Dispatcher, store usrloc.Store, sink event.Sink, log *slog.Logger) *W
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Waker{dispatcher: d, store: store, sink: sink, log: log, dead: newDeadSet()}
+	return &Waker{dispatcher: d, store: store, sink: sink, log: log, dead: newDeadSet(maxDead)}
 }
 
 // Can reports whether b carries what is needed to wake its device and some
 // credential of ours may push to it.
 func (w *Waker) Can(b *usrloc.Binding) bool {
-	if b.Push.IsZero() || w.dead.has(b.Push.Provider, b.Push.Param, b.Push.PRID) {
+	if b.Push.IsZero() || w.dead.has(b) {
 		return false
 	}
 	params, _, err := push.Parse(b.Push.Provider, b.Push.Param, b.Push.PRID)
@@ -71,7 +72,7 @@ func (w *Waker) Can(b *usrloc.Binding) bool {
 // nothing was sent. cancel drops what is not yet sent. The push identifier is
 // that of the push service's payload and of the events.
 func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.Outcome)) (pushID string, cancel func(), err error) {
-	if w.dead.has(b.Push.Provider, b.Push.Param, b.Push.PRID) {
+	if w.dead.has(b) {
 		return "", nil, ErrDead
 	}
 	params, tokens, err := push.Parse(b.Push.Provider, b.Push.Param, b.Push.PRID)
@@ -83,7 +84,7 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 		Kind: c.Kind, Method: c.Method, CallID: c.CallID, PushID: rand.Text(),
 		Deadline: c.Deadline, BoundAt: b.Updated,
 	}
-	id, target, began := b.ID, b.Push, time.Now()
+	id, token, began := b.ID, b.Push, time.Now()
 	w.sink.Emit(event.PushRequested{
 		PushID: r.PushID, AOR: r.AOR, Binding: id.String(), Provider: params.Provider, PushKind: c.Kind.String(),
 		Method: c.Method, CallID: c.CallID, Deadline: c.Deadline,
@@ -98,8 +99,8 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 	cancel, err = w.dispatcher.Submit(r, func(o push.Outcome) {
 		report(o)
 		if o.Class == push.Gone && speaksOf(o, r.BoundAt) {
-			w.dead.add(target.Provider, target.Param, target.PRID)
-			w.forget(aor, id, target.PRID)
+			w.dead.add(token, time.Now())
+			w.forget(aor, token, o)
 		}
 		done(o)
 	})
@@ -117,29 +118,53 @@ func speaksOf(o push.Outcome, boundAt time.Time) bool {
 	return o.GoneSince.IsZero() || o.GoneSince.After(boundAt)
 }
 
-// forget takes the dead token out of the binding. The provider's name stays: a
-// binding with a provider and no PRID is a phone that can be reached only while
-// its flow lives.
-func (w *Waker) forget(aor usrloc.AOR, id usrloc.BindingID, prid string) {
+// forget takes the dead token out of every binding of the user that carries it:
+// they are one app. The provider's name stays: a binding with a provider and no
+// PRID is a phone that can be reached only while its flow lives.
+func (w *Waker) forget(aor usrloc.AOR, token usrloc.Push, o push.Outcome) {
 	drop := func(rec usrloc.Record) (usrloc.Record, error) {
-		b := rec.Find(id)
-		if b == nil || b.Push.PRID != prid {
-			// It registered with another token in the meantime.
-			return rec, nil
-		}
-		bindings := append([]usrloc.Binding(nil), rec.Bindings...)
-		for i := range bindings {
-			if bindings[i].ID == id {
-				bindings[i].Push.PRID = ""
-				bindings[i].RefreshAt = time.Time{}
+		var bindings []usrloc.Binding
+		for i := range rec.Bindings {
+			b := &rec.Bindings[i]
+			if !sameToken(b.Push, token) || !speaksOf(o, b.Updated) {
+				// It registered with another token, or this one anew, meanwhile.
+				continue
 			}
+			if bindings == nil {
+				bindings = slices.Clone(rec.Bindings)
+			}
+			bindings[i].Push.PRID = ""
+			bindings[i].RefreshAt = time.Time{}
 		}
-		rec.Bindings, rec.Cause = bindings, usrloc.CauseDeadToken
+		if bindings != nil {
+			rec.Bindings, rec.Cause = bindings, usrloc.CauseDeadToken
+		}
 		return rec, nil
 	}
-	w.store.Update(context.Background(), aor, drop, func(_ usrloc.Record, _ []usrloc.Change, err error) {
+	w.store.Update(context.Background(), aor, drop, func(_ usrloc.Record, changes []usrloc.Change, err error) {
 		if err != nil {
 			w.log.Warn("drop dead push token", "aor", string(aor), "err", err)
 		}
+		for i := range changes {
+			w.tell(&changes[i])
+		}
+	})
+}
+
+// sameToken reports whether two bindings are woken by the same token.
+func sameToken(a, b usrloc.Push) bool {
+	return a.Provider == b.Provider && a.Param == b.Param && a.PRID == b.PRID
+}
+
+// tell emits the event of a binding that lost its token. What else the commit did
+// is other people's to tell.
+func (w *Waker) tell(c *usrloc.Change) {
+	if c.Kind != usrloc.Updated || c.Cause != usrloc.CauseDeadToken {
+		return
+	}
+	b := c.New
+	w.sink.Emit(event.Registration{
+		Action: "updated", Cause: c.Cause.String(), AOR: string(c.AOR), Binding: b.ID.String(),
+		Instance: b.Instance, Provider: b.Push.Provider, CallID: b.CallID, Flow: b.Flow, Expires: b.Expires,
 	})
 }
