@@ -59,7 +59,7 @@ type Listen struct {
 	// and Path; empty means Addr.
 	Advertise string `yaml:"advertise"`
 	// Sockets is how many UDP sockets share the address; 0 means one per CPU.
-	Sockets int `yaml:"sockets" range:"0..256"`
+	Sockets int `yaml:"sockets" range:"0..64"`
 }
 
 // Transport bounds and times connections.
