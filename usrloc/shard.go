@@ -29,6 +29,7 @@ type shard struct {
 	mark      uint32 // the last mark given to a timer
 	pushCount int
 	scratch   []byte
+	touched   view
 }
 
 // An aorSlot is an AOR that has bindings.
@@ -188,14 +189,21 @@ func (sh *shard) addBinding(i uint32, b *Binding) {
 // write stores b in slot at and sets its timers anew.
 func (sh *shard) write(at uint32, b *Binding) {
 	s := sh.bindings.at(at)
+	sh.scratch = appendBody(sh.scratch[:0], b, &sh.words)
+	s.body, s.bodyLen = sh.strings.set(s.body, sh.scratch), uint32(len(sh.scratch))
+	sh.writeHead(at, b)
+}
+
+// writeHead stores what of b has a fixed size in slot at and sets its timers
+// anew.
+func (sh *shard) writeHead(at uint32, b *Binding) {
+	s := sh.bindings.at(at)
 	sh.countPush(s, -1)
 	s.head = headOf(b)
 	if !b.Push.IsZero() {
 		s.flags |= flagPush
 	}
 	sh.countPush(s, 1)
-	sh.scratch = appendBody(sh.scratch[:0], b, &sh.words)
-	s.body, s.bodyLen = sh.strings.set(s.body, sh.scratch), uint32(len(sh.scratch))
 	s.refreshDue, s.expiryDue = never, s.retainUntil
 	if s.refreshAt != noTime {
 		s.refreshDue = s.refreshAt
