@@ -113,7 +113,7 @@ func match(s string) (registrar.Match, string, error) {
 func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 	o := proxy.Options{
 		Store: a.store, Flows: a.transport, Waker: a.waker, Gate: a.gate, Keys: a.keys,
-		Domains: cfg.Domains, Known: a.gate.known,
+		Domains: cfg.Domains, Realm: cfg.Realm(), Known: a.gate.known,
 		Waits: proxy.Waits{
 			Invite: cfg.Push.Wait.Invite.Default, Provider: map[string]time.Duration{"webpush": cfg.Push.Wait.Invite.WebPush},
 			Message: cfg.Push.Wait.Message, InDialog: cfg.Push.Wait.InDialog, Silent: cfg.Push.SilentWait,

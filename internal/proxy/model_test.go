@@ -50,7 +50,7 @@ type modelCall struct {
 }
 
 func TestModel_AnyOrderOfEvents(t *testing.T) {
-	const seeds = 300
+	const seeds = 200
 	policies := []Mode{Race, Asleep, Always}
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -129,8 +129,8 @@ func (m *model) step() {
 		m.unregister(p.phone)
 		p.registered = false
 	case n < 13:
-		if len(m.world.pushes) > 0 {
-			pu := m.world.pushes[m.rng.IntN(len(m.world.pushes))]
+		if all := m.asked(); len(all) > 0 {
+			pu := all[m.rng.IntN(len(all))]
 			if pu.done != nil {
 				o := push.Outcome{Class: push.OK + push.Class(m.rng.IntN(int(push.Forbidden)))}
 				if m.rng.IntN(2) == 0 {
@@ -155,7 +155,7 @@ func (p *modelPhone) name() string { return p.id.String()[26:] + "(" + p.push.Pr
 
 // registers puts the phone on a flow that may be new.
 func (m *model) registers(p *modelPhone) {
-	if !p.registered || m.rng.IntN(2) == 0 || m.dead[p.flow] {
+	if !p.registered || m.rng.IntN(2) == 0 || !m.Open(p.flow) {
 		m.conns++
 		addr := fmt.Sprintf("198.51.100.1:%d", 10000+m.conns)
 		p.flow = udp(addr)
@@ -178,7 +178,7 @@ func (m *model) answers(p *modelPhone) {
 	for _, b := range p.asked {
 		// Timer B or F ended what was never answered.
 		heard := b.provisional || time.Since(b.request.at) < 32*time.Second
-		if b.final == 0 && heard && !m.dead[b.request.flow] {
+		if b.final == 0 && heard && m.Open(b.request.flow) {
 			open = append(open, b)
 		}
 	}
@@ -215,19 +215,26 @@ func (m *model) see() {
 			m.phoneSees(s)
 		}
 	}
-	for ; m.pushes < len(m.world.pushes); m.pushes++ {
-		if c := m.calls[m.world.pushes[m.pushes].cause.CallID]; c.over() {
+	all := m.asked()
+	for ; m.pushes < len(all); m.pushes++ {
+		if c := m.calls[all[m.pushes].cause.CallID]; c.over() {
 			m.violated("%s: a phone is woken for nothing", c.id)
 		}
 	}
 	for _, p := range m.phones {
 		for _, b := range p.asked {
-			if b.call.over() && b.provisional && b.final == 0 && !b.cancelled && !m.dead[b.request.flow] {
+			if b.call.over() && b.provisional && b.final == 0 && !b.cancelled && m.Open(b.request.flow) {
 				m.violated("%s: %s goes on ringing on %s", b.call.id, p.name(), b.request.flow)
 				b.cancelled = true
 			}
 		}
 	}
+}
+
+// asked returns all pushes so far.
+func (m *model) asked() (all []*pushed) {
+	m.with(func() { all = m.world.pushes })
+	return all
 }
 
 // over reports whether no phone may ring for the call any more.

@@ -445,3 +445,24 @@ func TestFork_ChangeOfATokenAloneReleasesNothing(t *testing.T) {
 		w.expect("480 203.0.113.9:5060")
 	})
 }
+
+func TestFork_DeviceThatLeftBeforeItWasAskedMayJoin_RFC3261_16_5(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		desk := w.newPhone("alice", udp("198.51.100.2:5060"), "")
+		w.register(desk)
+		p := w.sleeper("198.51.100.1:5060")
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		w.expect("INVITE 198.51.100.2:5060")
+		w.unregister(p)
+		again := w.newPhone("alice", udp("198.51.100.1:5070"), "fcm")
+		again.instance = p.instance
+		w.register(again)
+		w.expect("INVITE 198.51.100.1:5070")
+		// Once.
+		w.unregister(again)
+		third := w.newPhone("alice", udp("198.51.100.1:5071"), "fcm")
+		third.instance = p.instance
+		w.register(third)
+		w.expect()
+	})
+}
