@@ -19,11 +19,33 @@ func CanonicalAOR(u URI) (string, error) {
 	if !u.IsSIP() {
 		return "", ErrNotSIPURI
 	}
+	if s, ok := u.canonical(); ok {
+		// A key must not keep a whole message alive.
+		return strings.Clone(s), nil
+	}
 	host := canonicalHost(u.Host)
 	if u.User == "" {
 		return "sip:" + host, nil
 	}
 	return "sip:" + escapeUser(Unescape(u.User)) + "@" + host, nil
+}
+
+// canonical returns u as it is written if that is the key of its AOR already,
+// as with nearly all phones. That a key is not recognised does no harm.
+func (u URI) canonical() (aor string, ok bool) {
+	if len(u.raw) != len("sip:@")+len(u.User)+len(u.Host) || u.Scheme != "sip" || !all(u.User, classUser) {
+		return "", false
+	}
+	// Not a name: an address may be written in several ways.
+	if c := u.Host[0]; c == '[' || c >= '0' && c <= '9' || u.Host[len(u.Host)-1] == '.' {
+		return "", false
+	}
+	for i := range len(u.Host) {
+		if lower(u.Host[i]) != u.Host[i] {
+			return "", false
+		}
+	}
+	return u.raw, true
 }
 
 // canonicalHost returns a host name in lower case without the final dot, and an

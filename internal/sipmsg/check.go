@@ -69,20 +69,24 @@ func (b *builder) cseq(s *Scan) {
 	if !ok {
 		return
 	}
+	if b.m.cseq, ok = parseCSeq(v); !ok {
+		b.fail("Bad CSeq", errCSeq)
+	}
+}
+
+func parseCSeq(v string) (CSeq, bool) {
 	end := strings.IndexAny(v, " \t")
 	if end < 0 {
-		b.fail("Bad CSeq", errCSeq)
-		return
+		return CSeq{}, false
 	}
 	// RFC 4475 §3.1.2.4: a number beyond 32 bits is an error. RFC 3261 §8.1.1.5
 	// forbids the upper half of the range, but nothing is gained by refusing it.
 	seq, ok := parseUint(v[:end], 1<<32-1)
 	method := trim(v[end:])
 	if !ok || !all(method, classToken) {
-		b.fail("Bad CSeq", errCSeq)
-		return
+		return CSeq{}, false
 	}
-	b.m.cseq = CSeq{Seq: uint32(seq), Method: method}
+	return CSeq{Seq: uint32(seq), Method: method}, true
 }
 
 // callID takes Call-ID, a single word without white space (RFC 3261 §20.8).
@@ -117,13 +121,15 @@ func (b *builder) maxForwards(s *Scan) {
 	if !ok {
 		return
 	}
-	n, ok := parseUint(v, 255)
+	n, ok := parseMaxForwards(v)
 	if !ok {
 		b.fail("Bad Max-Forwards", errMaxForwards)
 		return
 	}
 	b.m.maxForwards = int16(n)
 }
+
+func parseMaxForwards(v string) (uint64, bool) { return parseUint(v, 255) }
 
 // bodyLength returns how many of the bytes behind the empty line belong to the
 // message. Without Content-Length it is all of them (RFC 3261 §18.3).

@@ -272,6 +272,12 @@ func appendStamped(dst []byte, value string, src netip.AddrPort) []byte {
 	if !src.IsValid() || parseVia(&via, trim(unfold(value))) != nil {
 		return append(dst, value...)
 	}
+	return via.appendStamped(dst, value, src)
+}
+
+// appendStamped is the function of that name for a value that is read already,
+// as via, from a valid source.
+func (via *Via) appendStamped(dst []byte, value string, src netip.AddrPort) []byte {
 	addr := src.Addr().Unmap().WithZone("")
 	_, wantsPort := via.RPort()
 	had := via.Params.Has("received")

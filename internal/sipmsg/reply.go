@@ -30,14 +30,7 @@ func ErrorReply(err error, toTag string) Reply {
 // is left out. Header fields and reason are cleaned as Edit does.
 func (m *Message) AppendReply(dst []byte, r Reply) []byte {
 	code := max(100, min(r.Code, 699))
-	reason := cleanValue(r.Reason)
-	if reason == "" {
-		reason = ReasonPhrase(code)
-	}
-	dst = append(dst, "SIP/2.0 "...)
-	dst = strconv.AppendInt(dst, int64(code), 10)
-	dst = append(append(dst, ' '), reason...)
-	dst = append(dst, "\r\n"...)
+	dst = appendStatusLine(dst, code, r.Reason)
 	dst = m.appendVias(dst)
 	if m.establishesDialog(code) {
 		dst = m.appendLines(dst, HdrRecordRoute)
@@ -59,10 +52,25 @@ func (m *Message) AppendReply(dst []byte, r Reply) []byte {
 	if r.Body != "" && r.ContentType != "" {
 		dst = appendHeader(dst, "Content-Type", cleanValue(r.ContentType))
 	}
+	return append(appendEnd(dst, len(r.Body)), r.Body...)
+}
+
+// appendStatusLine writes the first line; "" is the code's own phrase.
+func appendStatusLine(dst []byte, code int, reason string) []byte {
+	if reason = cleanValue(reason); reason == "" {
+		reason = ReasonPhrase(code)
+	}
+	dst = append(dst, "SIP/2.0 "...)
+	dst = strconv.AppendInt(dst, int64(code), 10)
+	dst = append(append(dst, ' '), reason...)
+	return append(dst, "\r\n"...)
+}
+
+// appendEnd writes Content-Length and the empty line.
+func appendEnd(dst []byte, length int) []byte {
 	dst = append(dst, "Content-Length: "...)
-	dst = strconv.AppendInt(dst, int64(len(r.Body)), 10)
-	dst = append(dst, "\r\n\r\n"...)
-	return append(dst, r.Body...)
+	dst = strconv.AppendInt(dst, int64(length), 10)
+	return append(dst, "\r\n\r\n"...)
 }
 
 // establishesDialog reports whether a response with that code to m carries
@@ -127,12 +135,17 @@ func (m *Message) appendTo(dst []byte, tag string) []byte {
 	}
 	for i := range m.headers {
 		if h := &m.headers[i]; h.id == HdrTo {
-			dst = append(dst, m.raw[h.name.start:h.value.end]...)
-			dst = append(append(dst, ";tag="...), tag...)
-			return append(dst, m.raw[h.value.end:h.end]...)
+			return h.appendTagged(dst, m.raw, tag)
 		}
 	}
 	return dst
+}
+
+// appendTagged writes the line of raw with a tag behind its value.
+func (h *headerSpan) appendTagged(dst []byte, raw, tag string) []byte {
+	dst = append(dst, raw[h.name.start:h.value.end]...)
+	dst = append(append(dst, ";tag="...), tag...)
+	return append(dst, raw[h.value.end:h.end]...)
 }
 
 // AppendACK appends the ACK to resp, a final response other than 2xx to m, the

@@ -1,0 +1,171 @@
+package sipmsg
+
+import (
+	"net/netip"
+	"unsafe"
+)
+
+// A Plain is a request of the most common form, read where it lies: no byte of
+// it is copied, nothing is allocated. It is a large value, made to be kept and
+// used again. All strings that it returns are parts of the bytes given to Read
+// and live as long as these do.
+//
+// Plain applies the rules of Parse, by the same functions, and declines whatever
+// is not plain: for that, and for everything that is wrong in any way, there is
+// Parse. A plain request has one value of Via, From, To, Call-ID, CSeq and
+// Contact each, no folds, no body, and no header fields but those of
+// plainHeaders.
+type Plain struct {
+	scan              Scan
+	via               Via
+	uri               URI
+	from, to, contact NameAddr
+	callID            string
+	cseq              CSeq
+}
+
+// How often a header field may stand in a plain request.
+const (
+	notPlain = iota
+	atMostOnce
+	atWill
+)
+
+// plainHeaders holds the header fields that a plain request may have. What has
+// no ID is read by nobody.
+var plainHeaders = [numHeaderIDs]uint8{
+	HdrVia:           atMostOnce,
+	HdrFrom:          atMostOnce,
+	HdrTo:            atMostOnce,
+	HdrCallID:        atMostOnce,
+	HdrCSeq:          atMostOnce,
+	HdrContact:       atMostOnce,
+	HdrMaxForwards:   atMostOnce,
+	HdrExpires:       atMostOnce,
+	HdrContentLength: atMostOnce,
+	HdrAuthorization: atMostOnce,
+	HdrUserAgent:     atMostOnce,
+	HdrSupported:     atWill,
+	HdrAllow:         atWill,
+	HdrAllowEvents:   atWill,
+	HdrAccept:        atWill,
+	HdrDate:          atWill,
+	HdrOther:         atWill,
+}
+
+// Read reads the request of the given method in raw. It reports false if that is
+// not plain; then nothing of p may be used.
+func (p *Plain) Read(raw []byte, method string) bool {
+	if len(raw) <= len(method) || string(raw[:len(method)]) != method || raw[len(method)] != ' ' {
+		return false
+	}
+	s := &p.scan
+	if s.Parse(unsafe.String(unsafe.SliceData(raw), len(raw))) != nil || !s.request || s.body != len(raw) {
+		return false
+	}
+	for i := range s.n {
+		h := &s.headers[i]
+		if rule := plainHeaders[h.id]; rule == notPlain || rule == atMostOnce && s.count[h.id] > 1 || h.folded {
+			return false
+		}
+	}
+	if _, err := s.bodyLength(); err != nil {
+		return false
+	}
+	if v, ok := s.Value(HdrMaxForwards); ok {
+		if _, ok := parseMaxForwards(v); !ok {
+			return false
+		}
+	}
+	v, ok := s.single(HdrVia)
+	if !ok || parseVia(&p.via, v) != nil {
+		return false
+	}
+	if v, ok = s.Value(HdrCSeq); !ok {
+		return false
+	}
+	if p.cseq, ok = parseCSeq(v); !ok || p.cseq.Method != method {
+		return false
+	}
+	if p.callID, ok = s.Value(HdrCallID); !ok || !isCallID(p.callID) {
+		return false
+	}
+	var err error
+	if p.uri, err = ParseURI(s.uri.of(s.raw)); err != nil || p.uri.Headers != "" {
+		return false
+	}
+	return s.address(HdrFrom, &p.from) && s.address(HdrTo, &p.to) && s.address(HdrContact, &p.contact)
+}
+
+// single returns the value of a header field if it is no list.
+func (s *Scan) single(id HeaderID) (v string, ok bool) {
+	v, ok = s.Value(id)
+	return v, ok && valueEnd(v) == len(v)
+}
+
+// address reads a header field that holds one address. From and To are no lists
+// and may hold a comma.
+func (s *Scan) address(id HeaderID, a *NameAddr) bool {
+	v, ok := s.Value(id)
+	if id == HdrContact {
+		v, ok = s.single(id)
+	}
+	return ok && parseNameAddr(a, v) == nil
+}
+
+// RequestURI returns the Request-URI.
+func (p *Plain) RequestURI() *URI { return &p.uri }
+
+// Via returns the value of Via.
+func (p *Plain) Via() *Via { return &p.via }
+
+// From returns the value of From.
+func (p *Plain) From() *NameAddr { return &p.from }
+
+// To returns the value of To.
+func (p *Plain) To() *NameAddr { return &p.to }
+
+// Contact returns the value of Contact.
+func (p *Plain) Contact() *NameAddr { return &p.contact }
+
+// CallID returns the value of Call-ID.
+func (p *Plain) CallID() string { return p.callID }
+
+// CSeq returns the value of CSeq.
+func (p *Plain) CSeq() CSeq { return p.cseq }
+
+// Header returns the value of a header field, "" and false if there is none.
+func (p *Plain) Header(id HeaderID) (value string, ok bool) { return p.scan.Value(id) }
+
+// AOR returns what CanonicalAOR makes of To, if that is how To is written.
+func (p *Plain) AOR() (aor string, ok bool) { return p.to.URI.canonical() }
+
+// AppendReplyStart appends what AppendReply writes in front of Reply.Headers for
+// a positive final answer: status line, Via stamped with src, From, To with
+// toTag if it has no tag, Call-ID and CSeq.
+func (p *Plain) AppendReplyStart(dst []byte, code int, toTag string, src netip.AddrPort) []byte {
+	s := &p.scan
+	dst = appendStatusLine(dst, code, "")
+	via := s.line(HdrVia)
+	dst = append(dst, s.raw[via.name.start:via.value.start]...)
+	dst = p.via.appendStamped(dst, via.value.of(s.raw), src)
+	dst = append(dst, s.raw[via.value.end:via.end]...)
+	dst = s.appendLine(dst, HdrFrom)
+	if p.to.Params.Has("tag") {
+		dst = s.appendLine(dst, HdrTo)
+	} else {
+		dst = s.line(HdrTo).appendTagged(dst, s.raw, toTag)
+	}
+	dst = s.appendLine(dst, HdrCallID)
+	return s.appendLine(dst, HdrCSeq)
+}
+
+// AppendReplyEnd appends what ends an answer without body.
+func (p *Plain) AppendReplyEnd(dst []byte) []byte { return appendEnd(dst, 0) }
+
+func (s *Scan) line(id HeaderID) *headerSpan { return &s.headers[s.first[id]-1] }
+
+func (s *Scan) appendLine(dst []byte, id HeaderID) []byte {
+	h := s.line(id)
+	return append(dst, s.raw[h.name.start:h.end]...)
+}
