@@ -2,6 +2,7 @@ package event
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -85,6 +86,10 @@ func (e PushRequested) line() (string, []slog.Attr) {
 }
 
 func (e PushOutcome) level() slog.Level {
+	if errors.Is(e.Err, context.Canceled) {
+		// Nobody waits any more: the call ended before the push left.
+		return slog.LevelDebug
+	}
 	switch e.Class {
 	case "ok", "forbidden", "expired":
 		return slog.LevelDebug

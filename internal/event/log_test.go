@@ -24,40 +24,48 @@ func TestLog_Lines(t *testing.T) {
 			name:  "refresh is quiet",
 			event: Registration{Action: "refreshed", AOR: "sip:a@example.com"},
 			kind:  "registration",
-		}, {
+		},
+		{
 			name:  "created",
 			event: Registration{Action: "created", AOR: "sip:a@example.com", Flow: f},
 			kind:  "registration",
 			want:  `level=INFO msg="registration created" aor=sip:a@example.com flow=udp:192.0.2.7:5060@main`,
-		}, {
+		},
+		{
 			name:  "refused",
 			event: Registration{Action: "refused", AOR: "sip:a@example.com", Status: 423, Reason: "Interval Too Brief"},
 			kind:  "registration",
 			want:  `level=INFO msg="registration refused" aor=sip:a@example.com status=423 reason="Interval Too Brief"`,
-		}, {
+		},
+		{
 			name:  "push accepted is quiet",
 			event: PushOutcome{Class: "ok"},
 			kind:  "push_outcome",
-		}, {
+		},
+		{
 			name:  "push refused",
 			event: PushOutcome{Class: "credential", Provider: "apns", Status: 403, Latency: 1500 * time.Microsecond, Err: errors.New("bad key")},
 			kind:  "push_outcome",
 			want:  `level=WARN msg="push outcome" class=credential provider=apns status=403 latency=1.5ms err="bad key"`,
-		}, {
+		},
+		{
 			name:  "dead token",
 			event: PushOutcome{Class: "gone", Provider: "fcm"},
 			kind:  "push_outcome",
 			want:  `level=INFO msg="push outcome" class=gone provider=fcm`,
-		}, {
+		},
+		{
 			name:  "answered",
 			event: Call{Step: "answered", Method: "INVITE", Status: 200, Elapsed: 2 * time.Second},
 			kind:  "call",
 			want:  `level=INFO msg="request answered" method=INVITE status=200 elapsed=2s`,
-		}, {
+		},
+		{
 			name:  "parked is quiet",
 			event: Call{Step: "parked"},
 			kind:  "call",
-		}, {
+		},
+		{
 			name:  "fail2ban line",
 			event: AuthFailed{Flow: f, Method: "REGISTER", User: "alice", Realm: "example.com", Reason: "wrong password"},
 			kind:  "auth_failed",
