@@ -47,14 +47,14 @@ func (u *user) forUs(s *transaction.Server) bool {
 	if !uri.IsSIP() || len(s.Message().Routes()) > 0 && !u.ownRoutes(s) {
 		return false
 	}
-	return u.app.gate.served(uri.Host) || u.app.transport.IsOwn(uri.Host, uri.PortNum(), s.Flow().Transport)
+	return u.app.gate.served(uri.Host) || u.app.transport.IsOwn(uri.Host, uri.PortNum(), 0)
 }
 
 // ownRoutes reports whether every Route value is ours: phones with us as their
 // outbound proxy put us there.
 func (u *user) ownRoutes(s *transaction.Server) bool {
 	for _, r := range s.Message().Routes() {
-		if !u.app.gate.served(r.URI.Host) && !u.app.transport.IsOwn(r.URI.Host, r.URI.PortNum(), s.Flow().Transport) {
+		if !u.app.gate.served(r.URI.Host) && !u.app.transport.IsOwn(r.URI.Host, r.URI.PortNum(), 0) {
 			return false
 		}
 	}

@@ -2,7 +2,9 @@ package event
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -47,6 +49,11 @@ func TestLog_Lines(t *testing.T) {
 			event: PushOutcome{Class: "credential", Provider: "apns", Status: 403, Latency: 1500 * time.Microsecond, Err: errors.New("bad key")},
 			kind:  "push_outcome",
 			want:  `level=WARN msg="push outcome" class=credential provider=apns status=403 latency=1.5ms err="bad key"`,
+		},
+		{
+			name:  "a push that nobody waits for is quiet",
+			event: PushOutcome{Class: "shed", Err: fmt.Errorf("push: %w", context.Canceled)},
+			kind:  "push_outcome",
 		},
 		{
 			name:  "dead token",
