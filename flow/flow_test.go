@@ -159,7 +159,10 @@ func TestTransport(t *testing.T) {
 		{in: "Tls", want: TLS, ok: true, stream: true, secure: true},
 		{in: "ws", want: WS, ok: true, stream: true},
 		{in: "WSS", want: WSS, ok: true, stream: true, secure: true},
-		{in: ""}, {in: "SCTP"}, {in: "UDPX"}, {in: "transport(0)"},
+		{in: ""},
+		{in: "SCTP"},
+		{in: "UDPX"},
+		{in: "transport(0)"},
 	} {
 		t.Run(tc.in, func(t *testing.T) {
 			got, ok := ParseTransport(tc.in)

@@ -187,10 +187,26 @@ func TestMatch(t *testing.T) {
 		pattern, s string
 		want       bool
 	}{
-		{"*", "", true}, {"*", "a/b.c", true}, {"", "", true}, {"", "a", false}, {"a", "a", true}, {"a", "ab", false},
-		{"a*", "a", true}, {"a*", "abc", true}, {"a*", "ba", false}, {"*a", "ba", true}, {"*a", "ab", false},
-		{"a*a", "a", false}, {"a*a", "aa", true}, {"a*b*c", "a1b2c", true}, {"a*b*c", "acb", false}, {"a*b*c", "abcbc", true},
-		{"*.voip", "T.b.voip", true}, {"[a]?", "[a]?", true}, {"[a]?", "ab", false}, {"**", "x", true},
+		{"*", "", true},
+		{"*", "a/b.c", true},
+		{"", "", true},
+		{"", "a", false},
+		{"a", "a", true},
+		{"a", "ab", false},
+		{"a*", "a", true},
+		{"a*", "abc", true},
+		{"a*", "ba", false},
+		{"*a", "ba", true},
+		{"*a", "ab", false},
+		{"a*a", "a", false},
+		{"a*a", "aa", true},
+		{"a*b*c", "a1b2c", true},
+		{"a*b*c", "acb", false},
+		{"a*b*c", "abcbc", true},
+		{"*.voip", "T.b.voip", true},
+		{"[a]?", "[a]?", true},
+		{"[a]?", "ab", false},
+		{"**", "x", true},
 	} {
 		if got := match(c.pattern, c.s); got != c.want {
 			t.Errorf("match(%q, %q) = %t, want %t", c.pattern, c.s, got, c.want)
@@ -207,8 +223,11 @@ type byValue struct {
 func TestNewDispatcher_NamesAllProblems(t *testing.T) {
 	s := &fake{}
 	apps := []App{
-		{Name: "twice", Provider: "fcm", Sender: s}, {Name: "twice", Provider: "fcm", Sender: s},
-		{Provider: "fcm", Sender: s}, {Name: "no-provider", Sender: s}, {Name: "no-sender", Provider: "fcm"},
+		{Name: "twice", Provider: "fcm", Sender: s},
+		{Name: "twice", Provider: "fcm", Sender: s},
+		{Provider: "fcm", Sender: s},
+		{Name: "no-provider", Sender: s},
+		{Name: "no-sender", Provider: "fcm"},
 		{Name: "negative", Provider: "fcm", Sender: s, QueueLen: -1},
 		{Name: "value", Provider: "fcm", Sender: byValue{fake: s}},
 	}

@@ -49,11 +49,15 @@ func TestRun_CodesAndStreams(t *testing.T) {
 	}{
 		{"good file", []string{"check", good}, exitOK, good + ": ok\n", ""},
 		{
-			"file with a warning", []string{"check", warned}, exitOK, warned + ": ok\n",
+			"file with a warning",
+			[]string{"check", warned},
+			exitOK, warned + ": ok\n",
 			warned + ":1:14: warning: http.addr: whoever reaches this address reads metrics without a password; hint: keep it inside your network\n",
 		},
 		{
-			"bad file", []string{"check", bad}, exitInvalid, "",
+			"bad file",
+			[]string{"check", bad},
+			exitInvalid, "",
 			bad + `:1:1: domain: unknown key; hint: did you mean "domains"?` + "\n" +
 				bad + `:2:14: log.level: "loud" is not one of debug, info, warn, error; hint: known here: debug, info, warn, error` + "\n",
 		},

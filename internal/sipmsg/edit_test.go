@@ -110,25 +110,35 @@ func TestEdit_StampVia_RFC3581_4(t *testing.T) {
 		want      string
 	}{
 		{"address equal, no rport", "SIP/2.0/UDP 192.0.2.77:5060;branch=b", testSource, ""},
-		{"address equal, rport", "SIP/2.0/UDP 192.0.2.77;rport;branch=b", testSource,
-			"SIP/2.0/UDP 192.0.2.77;rport=40123;branch=b;received=192.0.2.77"},
+		{
+			"address equal, rport", "SIP/2.0/UDP 192.0.2.77;rport;branch=b", testSource,
+			"SIP/2.0/UDP 192.0.2.77;rport=40123;branch=b;received=192.0.2.77",
+		},
 		{"other address", "SIP/2.0/UDP 10.0.0.1:5060;branch=b", testSource, "SIP/2.0/UDP 10.0.0.1:5060;branch=b;received=192.0.2.77"},
 		{"name", "SIP/2.0/UDP pc7.test;branch=b", testSource, "SIP/2.0/UDP pc7.test;branch=b;received=192.0.2.77"},
 		{"no parameters", "SIP/2.0/UDP pc7.test", testSource, "SIP/2.0/UDP pc7.test;received=192.0.2.77"},
-		{"forged received and rport", "SIP/2.0/UDP pc7.test;received=203.0.113.66;rport=1;branch=b", testSource,
-			"SIP/2.0/UDP pc7.test;rport=40123;branch=b;received=192.0.2.77"},
-		{"forged received alone", "SIP/2.0/UDP 192.0.2.77;branch=b;Received=203.0.113.66", testSource,
-			"SIP/2.0/UDP 192.0.2.77;branch=b;received=192.0.2.77"},
+		{
+			"forged received and rport", "SIP/2.0/UDP pc7.test;received=203.0.113.66;rport=1;branch=b", testSource,
+			"SIP/2.0/UDP pc7.test;rport=40123;branch=b;received=192.0.2.77",
+		},
+		{
+			"forged received alone", "SIP/2.0/UDP 192.0.2.77;branch=b;Received=203.0.113.66", testSource,
+			"SIP/2.0/UDP 192.0.2.77;branch=b;received=192.0.2.77",
+		},
 		{"IPv6", "SIP/2.0/UDP [2001:db8::8];rport;branch=b", v6, "SIP/2.0/UDP [2001:db8::8];rport=40000;branch=b;received=2001:db8::7"},
 		{"IPv6 equal, written otherwise", "SIP/2.0/UDP [2001:DB8:0:0::7];branch=b", v6, ""},
 		{"IPv4 seen by an IPv6 socket", "SIP/2.0/UDP 192.0.2.77;branch=b", mapped, ""},
 		{"IPv4 seen by an IPv6 socket, other", "SIP/2.0/UDP h;branch=b", mapped, "SIP/2.0/UDP h;branch=b;received=192.0.2.77"},
 		{"IPv4 mapped in sent-by", "SIP/2.0/UDP [::ffff:192.0.2.77];branch=b", testSource, ""},
 		{"unknown source", "SIP/2.0/UDP pc7.test;rport;branch=b", netip.AddrPort{}, ""},
-		{"list: the second value is not ours", "SIP/2.0/UDP h;rport ;branch=b , SIP/2.0/UDP i;rport", testSource,
-			"SIP/2.0/UDP h;rport=40123;branch=b ;received=192.0.2.77, SIP/2.0/UDP i;rport"},
-		{"folded", "SIP/2.0/UDP h\r\n ; branch = b\r\n ;rport\r\n ;x=\"a,b\"", testSource,
-			"SIP/2.0/UDP h\r\n ; branch = b\r\n ;rport=40123;x=\"a,b\";received=192.0.2.77"},
+		{
+			"list: the second value is not ours", "SIP/2.0/UDP h;rport ;branch=b , SIP/2.0/UDP i;rport", testSource,
+			"SIP/2.0/UDP h;rport=40123;branch=b ;received=192.0.2.77, SIP/2.0/UDP i;rport",
+		},
+		{
+			"folded", "SIP/2.0/UDP h\r\n ; branch = b\r\n ;rport\r\n ;x=\"a,b\"", testSource,
+			"SIP/2.0/UDP h\r\n ; branch = b\r\n ;rport=40123;x=\"a,b\";received=192.0.2.77",
+		},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

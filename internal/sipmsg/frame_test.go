@@ -60,8 +60,10 @@ func TestFrame(t *testing.T) {
 		{"ping", "\r\n\r\n", []string{`ping "\r\n\r\n"`}},
 		{"ping, pong, message", "\r\n\r\n\r\n" + ok, []string{`ping "\r\n\r\n"`, `skip "\r\n"`, fmt.Sprintf("message %q", ok)}},
 		{"line end alone waits for more", "\r\n", []string{`left "\r\n"`}},
-		{"length in the body is not one", head("Content-Length: 25\r\n") + "Content-Length: 7\r\n\r\nabcd",
-			[]string{fmt.Sprintf("message %q", head("Content-Length: 25\r\n")+"Content-Length: 7\r\n\r\nabcd")}},
+		{
+			"length in the body is not one", head("Content-Length: 25\r\n") + "Content-Length: 7\r\n\r\nabcd",
+			[]string{fmt.Sprintf("message %q", head("Content-Length: 25\r\n")+"Content-Length: 7\r\n\r\nabcd")},
+		},
 		{"no length", head("") + "abc", []string{fmt.Sprintf("error 400, head %d", len(head("")))}},
 		{"negative length", head("Content-Length: -1\r\n"), []string{fmt.Sprintf("error 400, head %d", len(head("Content-Length: -1\r\n")))}},
 		{"empty length", head("Content-Length:\r\n"), []string{fmt.Sprintf("error 400, head %d", len(head("Content-Length:\r\n")))}},

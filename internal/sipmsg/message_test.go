@@ -242,8 +242,10 @@ func TestMessage_Damaged(t *testing.T) {
 // TestParse_ResponseKeepsWhatIsNotOurs: a response is not lost over a Contact
 // that only its receiver uses.
 func TestParse_ResponseKeepsWhatIsNotOurs(t *testing.T) {
-	m := mustParse(t, withBody("", append([]string{"SIP/2.0 200 OK", "Contact: <sip:a@h>, nonsense, <sip:b@h>",
-		"Record-Route: <sip:r;lr>", "Record-Route: <<"}, basics("INVITE")...)...))
+	m := mustParse(t, withBody("", append([]string{
+		"SIP/2.0 200 OK", "Contact: <sip:a@h>, nonsense, <sip:b@h>",
+		"Record-Route: <sip:r;lr>", "Record-Route: <<",
+	}, basics("INVITE")...)...))
 	eq(t, "len(Contacts)", len(m.Contacts()), 1)
 	eq(t, "len(RecordRoutes)", len(m.RecordRoutes()), 1)
 	eq(t, "Edit", string(m.Edit().Bytes()), m.Raw())

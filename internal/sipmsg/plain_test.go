@@ -117,12 +117,24 @@ func TestCanonicalAOR_AsWritten(t *testing.T) {
 		uri  string
 		want bool
 	}{
-		{"sip:alice@example.com", true}, {"sip:+49-30.1!*'()&=+$,;?/@a-b.c", true},
-		{"sips:alice@example.com", false}, {"SIP:alice@example.com", false}, {"sip:alice@Example.com", false},
-		{"sip:alice@example.com.", false}, {"sip:alice@example.com:5060", false}, {"sip:alice:pw@example.com", false},
-		{"sip:alice:@example.com", false}, {"sip:alice@example.com;transport=udp", false}, {"sip:alice@example.com?a=b", false},
-		{"sip:al%69ce@example.com", false}, {"sip:a#b@example.com", false}, {"sip:j\xc3\xa4n@example.com", false},
-		{"sip:example.com", false}, {"sip:alice@192.0.2.1", false}, {"sip:alice@[2001:db8::1]", false}, {"tel:+4930", false},
+		{"sip:alice@example.com", true},
+		{"sip:+49-30.1!*'()&=+$,;?/@a-b.c", true},
+		{"sips:alice@example.com", false},
+		{"SIP:alice@example.com", false},
+		{"sip:alice@Example.com", false},
+		{"sip:alice@example.com.", false},
+		{"sip:alice@example.com:5060", false},
+		{"sip:alice:pw@example.com", false},
+		{"sip:alice:@example.com", false},
+		{"sip:alice@example.com;transport=udp", false},
+		{"sip:alice@example.com?a=b", false},
+		{"sip:al%69ce@example.com", false},
+		{"sip:a#b@example.com", false},
+		{"sip:j\xc3\xa4n@example.com", false},
+		{"sip:example.com", false},
+		{"sip:alice@192.0.2.1", false},
+		{"sip:alice@[2001:db8::1]", false},
+		{"tel:+4930", false},
 	} {
 		u, err := ParseURI(tt.uri)
 		if err != nil {

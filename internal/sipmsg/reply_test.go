@@ -49,8 +49,10 @@ func TestMessage_AppendReply(t *testing.T) {
 		},
 		{
 			name: "200 with everything",
-			reply: Reply{Code: 200, Reason: "Fine", ToTag: "o1", ContentType: "text/plain", Body: "Hi\r\n",
-				Headers: []HeaderField{{"Contact", "<sip:otto@h>"}, {"Supported", "path"}}},
+			reply: Reply{
+				Code: 200, Reason: "Fine", ToTag: "o1", ContentType: "text/plain", Body: "Hi\r\n",
+				Headers: []HeaderField{{"Contact", "<sip:otto@h>"}, {"Supported", "path"}},
+			},
 			want: "SIP/2.0 200 Fine\r\n" + vias + rr + from + to + call +
 				"Contact: <sip:otto@h>\r\nSupported: path\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nHi\r\n",
 		},
@@ -142,8 +144,10 @@ func TestStatusError(t *testing.T) {
 	}{
 		{"default phrase", &StatusError{Code: 404}, 404, "Not Found", "404 Not Found", 0},
 		{"own phrase and cause", &StatusError{Code: 403, Phrase: "No", Err: cause}, 403, "No", "403 No: secret cause", 0},
-		{"wrapped", fmt.Errorf("register: %w", &StatusError{Code: 423, Headers: []HeaderField{{"Min-Expires", "60"}}}),
-			423, "Interval Too Brief", "register: 423 Interval Too Brief", 1},
+		{
+			"wrapped", fmt.Errorf("register: %w", &StatusError{Code: 423, Headers: []HeaderField{{"Min-Expires", "60"}}}),
+			423, "Interval Too Brief", "register: 423 Interval Too Brief", 1,
+		},
 		{"unknown error", cause, 500, "Server Internal Error", "secret cause", 0},
 		{"code that is no error", &StatusError{Code: 200}, 500, "Server Internal Error", "200 OK", 0},
 	}

@@ -367,8 +367,10 @@ var tortureCases = []tortureCase{
 	},
 	{
 		name: "RFC4475_3_1_2_5_response with overlarge CSeq",
-		raw: withBody("", append([]string{"SIP/2.0 503 Service Unavailable", "CSeq: 9292394834772304023313 OPTIONS",
-			"Retry-After: 949302838503028349304023989"}, basics("OPTIONS", "CSeq")...)...),
+		raw: withBody("", append([]string{
+			"SIP/2.0 503 Service Unavailable", "CSeq: 9292394834772304023313 OPTIONS",
+			"Retry-After: 949302838503028349304023989",
+		}, basics("OPTIONS", "CSeq")...)...),
 		want: -1,
 	},
 	{
@@ -494,8 +496,10 @@ var tortureCases = []tortureCase{
 	},
 	{
 		name: "RFC4475_3_3_6_unknown Content-Type",
-		raw: withBody("<sound>\r\n</sound>", append([]string{"INVITE sip:otto@lab.test SIP/2.0",
-			"Content-Type: application/unheardof"}, basics("INVITE")...)...),
+		raw: withBody("<sound>\r\n</sound>", append([]string{
+			"INVITE sip:otto@lab.test SIP/2.0",
+			"Content-Type: application/unheardof",
+		}, basics("INVITE")...)...),
 		check: func(t *testing.T, m *Message) { eq(t, "Body", m.Body(), "<sound>\r\n</sound>") },
 	},
 	{
@@ -533,14 +537,18 @@ var tortureCases = []tortureCase{
 	},
 	{
 		name: "RFC4475_3_3_9_several Content-Length",
-		raw: withLength("5", "Who knows where this ends?", append([]string{"OPTIONS sip:otto@lab.test SIP/2.0",
-			"Content-Length: 14"}, basics("OPTIONS")...)...),
+		raw: withLength("5", "Who knows where this ends?", append([]string{
+			"OPTIONS sip:otto@lab.test SIP/2.0",
+			"Content-Length: 14",
+		}, basics("OPTIONS")...)...),
 		want: 400,
 	},
 	{
 		name: "RFC4475_3_3_10_response with a broadcast Via is the proxy's question",
-		raw: withBody("", append([]string{"SIP/2.0 200 OK", "Via: SIP/2.0/UDP 198.51.100.9;branch=z9hG4bK1",
-			"Via: SIP/2.0/UDP 255.255.255.255;branch=z9hG4bK2"}, basics("INVITE", "Via")...)...),
+		raw: withBody("", append([]string{
+			"SIP/2.0 200 OK", "Via: SIP/2.0/UDP 198.51.100.9;branch=z9hG4bK1",
+			"Via: SIP/2.0/UDP 255.255.255.255;branch=z9hG4bK2",
+		}, basics("INVITE", "Via")...)...),
 		check: func(t *testing.T, m *Message) { eq(t, "Vias[1].Host", m.Vias()[1].Host, "255.255.255.255") },
 	},
 	{

@@ -104,14 +104,20 @@ func TestWarnings(t *testing.T) {
 		listeners []ListenerOptions
 		want      []string // the part of each warning that tells it from others
 	}{
-		{name: "wildcard", listeners: []ListenerOptions{l("a", flow.TCP, ":5060", ""), l("b", flow.TCP, "0.0.0.0:5061", ""), l("c", flow.TCP, "[::]:5062", "")},
-			want: []string{`"a" binds all addresses`, `"b" binds all addresses`, `"c" binds all addresses`}},
-		{name: "private", listeners: []ListenerOptions{l("a", flow.TCP, "10.1.2.3:5060", ""), l("b", flow.TCP, "100.64.0.1:5060", ""), l("c", flow.TCP, "[fd00::1]:5060", ""), l("d", flow.TCP, "[fe80::1]:5060", "")},
-			want: []string{"10.1.2.3", "100.64.0.1", "fd00::1", "fe80::1"}},
+		{
+			name: "wildcard", listeners: []ListenerOptions{l("a", flow.TCP, ":5060", ""), l("b", flow.TCP, "0.0.0.0:5061", ""), l("c", flow.TCP, "[::]:5062", "")},
+			want: []string{`"a" binds all addresses`, `"b" binds all addresses`, `"c" binds all addresses`},
+		},
+		{
+			name: "private", listeners: []ListenerOptions{l("a", flow.TCP, "10.1.2.3:5060", ""), l("b", flow.TCP, "100.64.0.1:5060", ""), l("c", flow.TCP, "[fd00::1]:5060", ""), l("d", flow.TCP, "[fe80::1]:5060", "")},
+			want: []string{"10.1.2.3", "100.64.0.1", "fd00::1", "fe80::1"},
+		},
 		{name: "advertised", listeners: []ListenerOptions{l("a", flow.TCP, ":5060", "sip.example.com"), l("b", flow.TCP, "10.1.2.3:5061", "203.0.113.1")}},
 		{name: "public or loopback", listeners: []ListenerOptions{l("a", flow.TCP, "203.0.113.1:5060", ""), l("b", flow.TCP, "127.0.0.1:5060", ""), l("c", flow.TCP, "100.128.0.1:5060", "")}},
-		{name: "UDP alone", listeners: []ListenerOptions{l("a", flow.UDP, "203.0.113.1:5060", ""), l("b", flow.TCP, "203.0.113.1:5061", "")},
-			want: []string{"no listener on TCP"}},
+		{
+			name: "UDP alone", listeners: []ListenerOptions{l("a", flow.UDP, "203.0.113.1:5060", ""), l("b", flow.TCP, "203.0.113.1:5061", "")},
+			want: []string{"no listener on TCP"},
+		},
 		{name: "UDP with TCP", listeners: []ListenerOptions{l("a", flow.UDP, "203.0.113.1:5060", ""), l("b", flow.TCP, "203.0.113.1:5060", "")}},
 		{name: "malformed", listeners: []ListenerOptions{l("a", flow.UDP, "nonsense", "")}},
 	} {

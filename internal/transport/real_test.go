@@ -59,8 +59,14 @@ func TestReal_MessagesBothWays(t *testing.T) {
 	r := newRecorder(t)
 	tr := onLoopback(t, r)
 	for _, tc := range []struct{ network, listener, host string }{
-		{"udp", "udp4", "127.0.0.1"}, {"udp", "udp6", "::1"}, {"udp", "udp46", "127.0.0.1"}, {"udp", "udp46", "::1"},
-		{"tcp", "tcp4", "127.0.0.1"}, {"tcp", "tcp6", "::1"}, {"tcp", "tcp46", "127.0.0.1"}, {"tcp", "tcp46", "::1"},
+		{"udp", "udp4", "127.0.0.1"},
+		{"udp", "udp6", "::1"},
+		{"udp", "udp46", "127.0.0.1"},
+		{"udp", "udp46", "::1"},
+		{"tcp", "tcp4", "127.0.0.1"},
+		{"tcp", "tcp6", "::1"},
+		{"tcp", "tcp46", "127.0.0.1"},
+		{"tcp", "tcp46", "::1"},
 	} {
 		t.Run(tc.listener+" "+tc.host, func(t *testing.T) {
 			if tr.Addr(tc.listener) == nil {

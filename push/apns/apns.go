@@ -209,8 +209,10 @@ func (s *Sender) notification(r *push.Request) (n *apns2.Notification, o push.Ou
 		return nil, push.Outcome{Class: push.Forbidden, Reason: "VoIPForCallsOnly"}
 	}
 	if !hexToken(tok.PRID) {
-		return nil, push.Outcome{Class: push.Rejected, Reason: apns2.ReasonBadDeviceToken,
-			Err: errors.New("apns: device token is not hexadecimal")}
+		return nil, push.Outcome{
+			Class: push.Rejected, Reason: apns2.ReasonBadDeviceToken,
+			Err: errors.New("apns: device token is not hexadecimal"),
+		}
 	}
 	n = &apns2.Notification{
 		DeviceToken: tok.PRID,

@@ -41,8 +41,10 @@ func (s *server) call(callee *wire, contact string) *dialog {
 
 // send sends a request of the caller in the dialog.
 func (d *dialog) send(method string, cseq int) {
-	lines := []string{method + " " + d.target + " SIP/2.0", "Via: " + d.caller.via(fmt.Sprintf("%s-%d", method, cseq)), "Max-Forwards: 70",
-		"From: " + d.from, "To: " + d.to, "Call-ID: " + d.callID, fmt.Sprintf("CSeq: %d %s", cseq, method)}
+	lines := []string{
+		method + " " + d.target + " SIP/2.0", "Via: " + d.caller.via(fmt.Sprintf("%s-%d", method, cseq)), "Max-Forwards: 70",
+		"From: " + d.from, "To: " + d.to, "Call-ID: " + d.callID, fmt.Sprintf("CSeq: %d %s", cseq, method),
+	}
 	if method == "INVITE" {
 		lines = append(lines, "Contact: <sip:bob@"+d.caller.addr()+">")
 	}
@@ -157,8 +159,10 @@ func TestForgedToTagAndForeignRouteRelayNothing(t *testing.T) {
 	}
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			lines := []string{"OPTIONS " + tt.uri + " SIP/2.0", "Via: " + caller.via(fmt.Sprint("f", i)), "Max-Forwards: 70",
-				"From: <sip:bob@example.com>;tag=caller", "To: " + tt.to, fmt.Sprintf("Call-ID: forged-%d", i), "CSeq: 1 OPTIONS"}
+			lines := []string{
+				"OPTIONS " + tt.uri + " SIP/2.0", "Via: " + caller.via(fmt.Sprint("f", i)), "Max-Forwards: 70",
+				"From: <sip:bob@example.com>;tag=caller", "To: " + tt.to, fmt.Sprintf("Call-ID: forged-%d", i), "CSeq: 1 OPTIONS",
+			}
 			if tt.route != "" {
 				lines = append(lines, tt.route)
 			}
