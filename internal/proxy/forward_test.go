@@ -68,6 +68,25 @@ abc`, "\n")
 }
 
 func TestForward_PathBecomesRoute_RFC3327_5_2(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		p := w.newPhone("alice", udp("198.51.100.9:5060"), "")
+		p.path = []string{"<sip:edge1.example;lr>", "<sip:edge2.example;lr>"}
+		w.register(p)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		out := w.expect("INVITE 198.51.100.9:5060")[0]
+		var got []string
+		for _, r := range out.m.Routes() {
+			got = append(got, r.String())
+		}
+		if d := cmp.Diff(p.path, got); d != "" {
+			t.Errorf("Route (-want +got):\n%s", d)
+		}
+		w.reply(out, 486)
+		w.expect("ACK 198.51.100.9:5060", "486 203.0.113.9:5060")
+	})
+}
+
+func TestRequestURI_WithoutPushDataAndHeaders_RFC3261_16_6(t *testing.T) {
 	got := requestURI("sip:alice@198.51.100.1:5060;transport=tcp;pn-provider=fcm;pn-prid=x;PN-Param=y;method=INVITE?Subject=z")
 	if want := "sip:alice@198.51.100.1:5060;transport=tcp"; got != want {
 		t.Errorf("requestURI = %s, want %s", got, want)
