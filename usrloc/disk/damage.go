@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"syscall"
 
 	crdb "github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2"
@@ -46,9 +47,24 @@ func (db *database) damage(err error) error {
 	return &DamageError{File: db.dir + "/" + file, Err: err}
 }
 
+// openError says why the database cannot be opened. What the operating system
+// refuses for another reason than a missing file is no damage.
+func (db *database) openError(err error) error {
+	err = fmt.Errorf("open store in %s: %w", db.dir, err)
+	var sys syscall.Errno
+	if errors.As(err, &sys) && sys != syscall.ENOENT {
+		return err
+	}
+	if known := db.damage(err); errors.Is(known, ErrDamaged) {
+		return known
+	}
+	return &DamageError{File: db.dir, Err: err}
+}
+
 var (
-	fileName = regexp.MustCompile(`\b(?:[0-9]{6,}\.(?:log|sst|blob)|MANIFEST-[0-9]{6,}|OPTIONS-[0-9]{6,}|marker\.[a-z-]+\.[0-9]+\.[A-Za-z0-9-]+)\b`)
-	walName  = regexp.MustCompile(`replaying wal ([0-9]+)`)
+	fileName    = regexp.MustCompile(`\b(?:[0-9]{6,}\.(?:log|sst|blob)|MANIFEST-[0-9]{6,}|OPTIONS-[0-9]{6,}|marker\.[a-z-]+\.[0-9]+\.[A-Za-z0-9-]+)\b`)
+	tableNumber = regexp.MustCompile(`file ([0-9]{6,}) \(type sstable\)`)
+	walName     = regexp.MustCompile(`replaying wal ([0-9]+)`)
 )
 
 // fileIn finds the name of a database file in what err says, "" if there is
@@ -59,6 +75,9 @@ func fileIn(err error) string {
 	for _, text := range texts {
 		if m := walName.FindStringSubmatch(text); m != nil {
 			return m[1] + ".log"
+		}
+		if m := tableNumber.FindStringSubmatch(text); m != nil {
+			return m[1] + ".sst"
 		}
 		if name := fileName.FindString(text); name != "" {
 			return name

@@ -52,8 +52,11 @@ func openDatabase(o databaseOptions) (db *database, err error) {
 	if err := checkPresent(o.dir, o.fs, o.readOnly); err != nil {
 		return db, err
 	}
+	if err := checkLogs(o.dir, o.fs); err != nil {
+		return db, err
+	}
 	if db.DB, err = open(o, lock); err != nil {
-		return db, db.damage(fmt.Errorf("open store in %s: %w", o.dir, err))
+		return db, db.openError(err)
 	}
 	return db, db.checkFormat(o.readOnly)
 }
@@ -70,12 +73,8 @@ func open(o databaseOptions, lock *pebble.Lock) (db *pebble.DB, err error) {
 }
 
 func pebbleOptions(o databaseOptions, lock *pebble.Lock) *pebble.Options {
-	fs := o.fs
-	if o.mode == Write {
-		fs = lazyLogFS{fs}
-	}
 	return &pebble.Options{
-		FS:       fs,
+		FS:       &logFS{FS: o.fs, lazy: o.mode == Write, fail: o.fatal},
 		Lock:     lock,
 		ReadOnly: o.readOnly,
 		// With it a damaged log can be told from one that just ends: the log
@@ -121,6 +120,9 @@ func checkPresent(dir string, fs vfs.FS, mustExist bool) error {
 		return &DamageError{File: dir, Err: err}
 	}
 	if desc.Exists {
+		if desc.FormatMajorVersion == pebble.FormatDefault {
+			return &DamageError{File: fs.PathJoin(dir, "marker.format-version.*"), Err: errors.New("it is missing")}
+		}
 		return nil
 	}
 	if mustExist {

@@ -91,10 +91,11 @@ type Options struct {
 	// to be taken; default DefaultMinFree, negative for no such mark. What only
 	// removes bindings is always taken.
 	MinFree int64
-	// OnFailure is called once, on a goroutine of the store, if a commit failed.
-	// From then on all methods return usrloc.ErrUnavailable; nothing that was
-	// not committed is ever acknowledged. The process should end: a new one
-	// starts from what is on the disk.
+	// OnFailure is called once if a commit failed, on a goroutine of the store
+	// and before anything else happens. It should end the process: a new one
+	// starts from what is on the disk. If it returns, all methods return
+	// usrloc.ErrUnavailable, or Pebble ends the process less kindly; nothing
+	// that was not committed is ever acknowledged. It must not call the store.
 	OnFailure func(error)
 	// Logger takes what an operator should know; nil for none.
 	Logger *slog.Logger
@@ -207,7 +208,11 @@ func (s *Store) start() error {
 
 // fail reports the first failure; it may be called often.
 func (s *Store) fail(err error) {
-	s.failed.Do(func() { s.opts.OnFailure(fmt.Errorf("commit to %s: %w", s.opts.Dir, err)) })
+	s.failed.Do(func() {
+		err := fmt.Errorf("commit to %s: %w", s.opts.Dir, err)
+		s.opts.Logger.Error("a change cannot be made durable, the process must end", "err", err)
+		s.opts.OnFailure(err)
+	})
 }
 
 // Close refuses new Updates, commits those that wait, tells them, and closes the
