@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 )
 
@@ -97,10 +98,8 @@ func validHost(s string) bool {
 func (l *loader) checkURL(path, s, want string, schemes ...string) {
 	u, err := url.Parse(s)
 	if err == nil && u.Host != "" {
-		for _, scheme := range schemes {
-			if u.Scheme == scheme {
-				return
-			}
+		if slices.Contains(schemes, u.Scheme) {
+			return
 		}
 	}
 	// The URL may hold a password: it is not repeated here.

@@ -21,7 +21,7 @@ func (l *loader) decode(node *yaml.Node, v reflect.Value, path string, f field) 
 	l.nodes[path] = node
 	if v.Kind() == reflect.Pointer {
 		elem := reflect.New(v.Type().Elem())
-		if d, ok := elem.Interface().(defaulter); ok {
+		if d, ok := reflect.TypeAssert[defaulter](elem); ok {
 			d.setDefaults()
 		}
 		v.Set(elem)
@@ -97,7 +97,7 @@ func (l *loader) decodeSlice(node *yaml.Node, v reflect.Value, path string, f fi
 	list := reflect.MakeSlice(v.Type(), len(node.Content), len(node.Content))
 	for i, item := range node.Content {
 		elem := list.Index(i)
-		if d, ok := elem.Addr().Interface().(defaulter); ok {
+		if d, ok := reflect.TypeAssert[defaulter](elem.Addr()); ok {
 			d.setDefaults()
 		}
 		at := fmt.Sprintf("%s[%d]", path, i)
@@ -141,7 +141,7 @@ func (l *loader) decodeScalar(node *yaml.Node, v reflect.Value, path string, f f
 
 // readScalar sets v from node. what is empty if it could.
 func (l *loader) readScalar(node *yaml.Node, v reflect.Value, f field) (what, hint string) {
-	if e, ok := v.Interface().(enum); ok && !slices.Contains(e.values(), node.Value) {
+	if e, ok := reflect.TypeAssert[enum](v); ok && !slices.Contains(e.values(), node.Value) {
 		return fmt.Sprintf("%q is not one of %s", node.Value, strings.Join(e.values(), ", ")), suggest(node.Value, e.values())
 	}
 	switch p := v.Addr().Interface().(type) {

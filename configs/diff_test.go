@@ -116,8 +116,7 @@ func TestTags(t *testing.T) {
 			return
 		}
 		seen := map[string]bool{}
-		for i := range typ.NumField() {
-			f := typ.Field(i)
+		for f := range typ.Fields() {
 			key := f.Tag.Get("yaml")
 			at := join(path, key)
 			if key == "" || seen[key] {
@@ -134,7 +133,7 @@ func TestTags(t *testing.T) {
 					t.Errorf("%s: nothing lies between %s and %s", at, low, high)
 				}
 			} else if k := numeric(f.Type).Kind(); k != reflect.String && k != reflect.Bool && isScalar(f.Type) {
-				if _, isEnum := reflect.Zero(f.Type).Interface().(enum); !isEnum && f.Type.Kind() != reflect.Struct {
+				if _, isEnum := reflect.TypeAssert[enum](reflect.Zero(f.Type)); !isEnum && f.Type.Kind() != reflect.Struct {
 					t.Errorf("%s has no range", at)
 				}
 			}

@@ -37,8 +37,7 @@ func TestReference_ShowsEveryKey(t *testing.T) {
 		if typ.Kind() != reflect.Struct || isScalar(typ) {
 			return
 		}
-		for i := range typ.NumField() {
-			f := typ.Field(i)
+		for f := range typ.Fields() {
 			at := join(path, f.Tag.Get("yaml"))
 			if _, ok := documented[at]; !ok {
 				t.Errorf("configs/reveille.yaml does not show %s", at)

@@ -30,7 +30,7 @@ func TestSecret_NeverShown(t *testing.T) {
 		"%v":   fmt.Sprintf("%v", users),
 		"%+v":  fmt.Sprintf("%+v", users),
 		"%#v":  fmt.Sprintf("%#v", users),
-		"%s":   fmt.Sprintf("%s", users[0].Password),
+		"%s":   fmt.Sprintf("%s", users[0].Password), //nolint:staticcheck // What the verb shows is the question.
 		"%q":   fmt.Sprintf("%q", users[0].Password),
 		"slog": log.String(),
 		"JSON": string(asJSON),
@@ -108,7 +108,7 @@ func TestSchema_DescribesTheReference(t *testing.T) {
 	}
 	for _, e := range list {
 		node := schema
-		for _, key := range strings.Split(e.path, ".") {
+		for key := range strings.SplitSeq(e.path, ".") {
 			name, isList := strings.CutSuffix(key, "[]")
 			if node["additionalProperties"] != false {
 				t.Fatalf("%s: the group above it takes unknown keys", e.path)

@@ -112,8 +112,8 @@ func keyIndex(t reflect.Type, key string) (int, bool) {
 // keys lists the keys of a struct in order.
 func keys(t reflect.Type) []string {
 	var list []string
-	for i := range t.NumField() {
-		list = append(list, t.Field(i).Tag.Get("yaml"))
+	for field := range t.Fields() {
+		list = append(list, field.Tag.Get("yaml"))
 	}
 	return list
 }

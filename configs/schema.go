@@ -38,7 +38,7 @@ func schemaOf(t reflect.Type, path, bounds string, comments map[string]string) m
 	if c := comments[path]; c != "" {
 		s["description"] = c
 	}
-	if e, ok := reflect.Zero(t).Interface().(enum); ok {
+	if e, ok := reflect.TypeAssert[enum](reflect.Zero(t)); ok {
 		s["enum"] = enumValues(t, e)
 		return s
 	}
@@ -58,8 +58,7 @@ func schemaOf(t reflect.Type, path, bounds string, comments map[string]string) m
 		s["type"], s["additionalProperties"] = "object", schemaOf(t.Elem(), path+".*", bounds, comments)
 	case t.Kind() == reflect.Struct:
 		properties := map[string]any{}
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
 			key := f.Tag.Get("yaml")
 			properties[key] = schemaOf(f.Type, join(path, key), f.Tag.Get("range"), comments)
 		}

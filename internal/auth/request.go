@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -120,12 +121,7 @@ func (r *request) uriIsOurs() bool {
 // off is of no use to whoever can forge it.
 func (r *request) algorithmOffered() bool {
 	list, n := r.a.offered(r.realm)
-	for _, alg := range list[:n] {
-		if alg == r.c.algo {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(list[:n], r.c.algo)
 }
 
 // verify looks the user up and makes the Decision.

@@ -39,7 +39,7 @@ func steps(t *testing.T, out string) (list []string, last string) {
 	}
 	_, body, _ := strings.Cut(before, "\n\n")
 	previous, column := 0, 0
-	for _, l := range strings.Split(body, "\n") {
+	for l := range strings.SplitSeq(body, "\n") {
 		m := line.FindStringSubmatch(l)
 		if m == nil {
 			t.Fatalf("no line of a timeline: %q", l)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 )
@@ -165,12 +166,7 @@ func (h *Host) freePort() uint16 {
 }
 
 func (h *Host) has(a netip.Addr) bool {
-	for _, own := range h.addrs {
-		if own == a {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(h.addrs, a)
 }
 
 // source returns the address that the host sends from to reach dst.

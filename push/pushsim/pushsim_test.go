@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -81,9 +82,7 @@ func (s sim) do(t *testing.T, method, url, body string, h map[string]string) (st
 // with returns a copy of m with changes; "" removes.
 func with(m map[string]string, kv ...string) map[string]string {
 	out := make(map[string]string)
-	for k, v := range m {
-		out[k] = v
-	}
+	maps.Copy(out, m)
 	for i := 0; i < len(kv); i += 2 {
 		out[kv[i]] = kv[i+1]
 	}

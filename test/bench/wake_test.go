@@ -43,7 +43,7 @@ func BenchmarkWake(b *testing.B) {
 func decline(invite string) string {
 	var s strings.Builder
 	s.WriteString("SIP/2.0 486 Busy Here\r\n")
-	for _, line := range strings.Split(invite, "\r\n") {
+	for line := range strings.SplitSeq(invite, "\r\n") {
 		name, _, _ := strings.Cut(line, ":")
 		switch name {
 		case "Via", "From", "Call-ID", "CSeq":
