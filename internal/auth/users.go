@@ -22,7 +22,7 @@ type Source interface {
 	Algorithms(realm string) []Algorithm
 }
 
-// ErrNoUser: the source knows no such user.
+// ErrNoUser means that the source knows no such user.
 var ErrNoUser = errors.New("auth: no such user")
 
 // Credentials are what a Source knows about a user. They must not be changed.

@@ -144,7 +144,7 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return fmt.Sprintf("phone: %d %s", e.Code, e.Reason) }
 
-// ErrAsleep: the phone has no socket.
+// ErrAsleep means that the phone has no socket.
 var ErrAsleep = errors.New("phone: asleep")
 
 // A Phone is one device. It is safe for concurrent use. It begins asleep.

@@ -10,13 +10,13 @@ import (
 type FrameKind uint8
 
 const (
-	// FrameMore: nothing complete yet, read on.
+	// FrameMore means that nothing is complete yet: read on.
 	FrameMore FrameKind = iota
-	// FrameMessage: a whole message, body included.
+	// FrameMessage is a whole message, body included.
 	FrameMessage
-	// FramePing: CRLF CRLF, to be answered with CRLF (RFC 5626 §4.4.1).
+	// FramePing is CRLF CRLF, to be answered with CRLF (RFC 5626 §4.4.1).
 	FramePing
-	// FrameSkip: a single CRLF, a peer's pong or noise (RFC 3261 §7.5).
+	// FrameSkip is a single CRLF, a peer's pong or noise (RFC 3261 §7.5).
 	FrameSkip
 )
 
@@ -29,8 +29,9 @@ func (k FrameKind) String() string {
 		return "ping"
 	case FrameSkip:
 		return "skip"
+	default:
+		return "more"
 	}
-	return "more"
 }
 
 // Errors of framing. After any of them the stream cannot be used further.
@@ -131,7 +132,7 @@ func (f *Framer) look(buf []byte) (FrameKind, int, error) {
 // defects of the message do not matter here: Parse will meet them.
 func frameBody(head string) (int, error) {
 	var s Scan
-	if s.Parse(head) == ErrNotSIP {
+	if errors.Is(s.Parse(head), ErrNotSIP) {
 		return 0, badRequest("", ErrNotSIP)
 	}
 	length, ok, err := s.ContentLength()

@@ -120,7 +120,7 @@ var headerNames = [numHeaderIDs]string{
 
 // compactForms maps a lower-case letter to the header field that it abbreviates.
 var compactForms = [26]HeaderID{
-	'a' - 'a': HdrAcceptContact,
+	'a' - 'a': HdrAcceptContact, //nolint:staticcheck // One form for each letter reads best.
 	'b' - 'a': HdrReferredBy,
 	'c' - 'a': HdrContentType,
 	'd' - 'a': HdrRequestDisposition,

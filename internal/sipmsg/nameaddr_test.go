@@ -143,10 +143,10 @@ func TestParseDeltaSeconds_RFC3261_20_10(t *testing.T) {
 
 func TestParseVia(t *testing.T) {
 	tests := []struct {
-		name                           string
-		in                             string
-		transport, host, port, branch_ string
-		err                            error
+		name                          string
+		in                            string
+		transport, host, port, branch string
+		err                           error
 	}{
 		{"plain", "SIP/2.0/UDP h.test:5061;branch=z9hG4bK1", "UDP", "h.test", "5061", "z9hG4bK1", nil},
 		{"white space", "SIP / 2.0 / tcp \t h.test : 5061 ; branch = b ;rport", "TCP", "h.test", "5061", "b", nil},
@@ -184,8 +184,8 @@ func TestParseVia(t *testing.T) {
 			if err != nil {
 				return
 			}
-			if v.Transport != tc.transport || v.Host != tc.host || v.Port != tc.port || v.Branch() != tc.branch_ {
-				t.Errorf("ParseVia(%q) = %+v, want %s %s %s %s", tc.in, v, tc.transport, tc.host, tc.port, tc.branch_)
+			if v.Transport != tc.transport || v.Host != tc.host || v.Port != tc.port || v.Branch() != tc.branch {
+				t.Errorf("ParseVia(%q) = %+v, want %s %s %s %s", tc.in, v, tc.transport, tc.host, tc.port, tc.branch)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package sipmsg
 
 import (
+	"errors"
 	"net/netip"
 	"unsafe"
 )
@@ -35,8 +36,7 @@ func Parse(raw []byte, src netip.AddrPort) (m *Message, err error) {
 	// copied. Nothing of the view outlives this call.
 	var s Scan
 	scanErr := s.Parse(unsafe.String(unsafe.SliceData(raw), len(raw)))
-	switch scanErr {
-	case ErrNotSIP, errLineEnd, errNUL:
+	if errors.Is(scanErr, ErrNotSIP) || uncopyable(scanErr) {
 		return nil, scanErr
 	}
 	length, lengthErr := s.bodyLength()
@@ -49,7 +49,7 @@ func Parse(raw []byte, src netip.AddrPort) (m *Message, err error) {
 			return nil, err
 		}
 		return m, nil
-	case scanErr == errVersion:
+	case errors.Is(scanErr, errVersion):
 		// RFC 3261 §21.5.6; the rest need not even be SIP 2.0 syntax.
 		err = &StatusError{Code: 505, Err: scanErr}
 	case scanErr != nil:

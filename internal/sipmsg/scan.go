@@ -88,13 +88,16 @@ func (s *Scan) Parse(raw string) error {
 	return s.err
 }
 
-// fail notes the first defect; one of line ends or NUL, which make it unsafe to
-// copy any line, outranks others.
+// fail notes the first defect; one that makes lines uncopyable outranks others.
 func (s *Scan) fail(err error) {
-	if s.err == nil || err == errLineEnd || err == errNUL {
+	if s.err == nil || uncopyable(err) {
 		s.err = err
 	}
 }
+
+// uncopyable reports whether err is one of line ends or NUL, which make it
+// unsafe to copy any line of the message.
+func uncopyable(err error) bool { return errors.Is(err, errLineEnd) || errors.Is(err, errNUL) }
 
 // startLine reads the first line and returns the offset behind it, or 0 if that
 // line belongs to no SIP message.
