@@ -289,7 +289,7 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 		for _, l := range r.lanes {
 			if !l.wait(ctx.Done()) {
 				err = ctx.Err()
-				l.shed()
+				l.shed() //nolint:contextcheck // The log takes a context only by form.
 			}
 		}
 	}

@@ -76,11 +76,12 @@ func (s *stage) build(ctx context.Context, fault pushsim.Fault) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.server, err = app.New(app.Options{Config: cfg, Sink: s}); err != nil {
+	if s.server, err = app.New(app.Options{Config: cfg, Sink: s}); err != nil { //nolint:contextcheck // The server ends with Stop.
 		return err
 	}
 	s.onClear(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+		// Also when the demonstration was interrupted.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
 		return s.server.Stop(ctx)
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,8 +41,8 @@ func (s *stage) onClear(fn func() error) { s.clears = append(s.clears, fn) }
 
 func (s *stage) clear() error {
 	var errs []error
-	for i := len(s.clears) - 1; i >= 0; i-- {
-		errs = append(errs, s.clears[i]())
+	for _, fn := range slices.Backward(s.clears) {
+		errs = append(errs, fn())
 	}
 	return errors.Join(errs...)
 }
@@ -177,6 +178,7 @@ func (s *stage) onAlice(e phone.Event) {
 	case phone.Ended:
 		s.lines.say(alicesPhone, "sees that the call is over")
 		s.over.give()
+	default: // not part of the story
 	}
 }
 
@@ -188,6 +190,7 @@ func (s *stage) onBob(e phone.Event) {
 		s.lines.say(bobsPhone, "hears that it rings at Alice's")
 	case phone.Connected:
 		s.lines.say(bobsPhone, "is connected: Alice took the call")
+	default: // not part of the story
 	}
 }
 

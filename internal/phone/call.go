@@ -2,6 +2,7 @@ package phone
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -160,7 +161,7 @@ func (c *Call) Reinvite(ctx context.Context) error {
 // Bye hangs up. The call is over whatever the answer is (RFC 3261 §15.1.1).
 func (c *Call) Bye(ctx context.Context) error {
 	status, err := c.Send(ctx, "BYE")
-	if err == ErrAsleep {
+	if errors.Is(err, ErrAsleep) {
 		return err
 	}
 	c.end()
@@ -233,7 +234,7 @@ func (p *Phone) Call(ctx context.Context, to string) (*Call, error) {
 	p.tell(Event{Kind: Connected, CallID: callID, Status: x.res.StatusCode})
 	if ctx.Err() != nil {
 		// The answer overtook our CANCEL.
-		bye, stop := context.WithTimeout(context.Background(), cancelWait)
+		bye, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelWait)
 		defer stop()
 		_ = c.Bye(bye)
 		return nil, ctx.Err()

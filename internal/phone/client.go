@@ -83,13 +83,13 @@ func (l *line) sendOnce(ctx context.Context, req *sip.Request, provisional func(
 		// RFC 3261 §9.1: no CANCEL before a provisional response.
 		if giveUp != nil && seen && !cancelled {
 			cancelled = true
-			l.p.work.Go(func() { l.cancel(req) })
+			l.p.work.Go(func() { l.cancel(context.WithoutCancel(ctx), req) })
 		}
 	}
 }
 
 // cancel sends a CANCEL for an INVITE (RFC 3261 §9.1).
-func (l *line) cancel(invite *sip.Request) {
+func (l *line) cancel(ctx context.Context, invite *sip.Request) {
 	req := sip.NewRequest(sip.CANCEL, invite.Recipient)
 	req.AppendHeader(sip.HeaderClone(invite.Via()))
 	for _, name := range []string{"From", "To", "Call-ID", "Route"} {
@@ -101,7 +101,7 @@ func (l *line) cancel(invite *sip.Request) {
 	req.SetTransport(invite.Transport())
 	req.SetDestination(invite.Destination())
 	req.Laddr = l.laddr
-	ctx, stop := context.WithTimeout(context.Background(), cancelWait)
+	ctx, stop := context.WithTimeout(ctx, cancelWait)
 	defer stop()
 	if x, err := l.sendOnce(ctx, req, nil); err == nil {
 		x.tx.Terminate()

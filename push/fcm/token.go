@@ -77,7 +77,7 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 	if (!good || now.After(t.current.Expiry.Add(-renewAhead))) && t.fetch == nil {
 		t.fetch = &fetch{done: make(chan struct{})}
 		// Ends with the request, after fetchTimeout at the latest.
-		go t.run(t.fetch)
+		go t.run(context.WithoutCancel(ctx), t.fetch)
 	}
 	token, f := t.current, t.fetch
 	t.mu.Unlock()
@@ -95,8 +95,10 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 	}
 }
 
-func (t *tokens) run(f *fetch) {
-	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, t.client)
+// run asks the token server. Its ctx does not end with the push that asked
+// first: others may wait for the same token.
+func (t *tokens) run(ctx context.Context, f *fetch) {
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, t.client)
 	f.token, f.err = t.account.TokenSource(ctx).Token()
 	if f.err != nil {
 		f.err = newTokenError(f.err)
