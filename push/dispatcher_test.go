@@ -191,6 +191,7 @@ func TestSubmit_DoneNeverRunsInsideSubmit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newTestDispatcher(t, App{Name: "a", Provider: "fcm", Sender: &fake{}})
 		var mu sync.Mutex
+		done := 0
 		for i := range 100 {
 			r := fcmRequest(strconv.Itoa(i % 7)) // some coalesce, some are recent
 			if i%10 == 0 {
@@ -200,13 +201,21 @@ func TestSubmit_DoneNeverRunsInsideSubmit(t *testing.T) {
 				r.Deadline = time.Now() // expired
 			}
 			mu.Lock()
-			if _, err := d.Submit(r, func(Outcome) { mu.Lock(); mu.Unlock() }); err != nil {
+			_, err := d.Submit(r, func(Outcome) {
+				mu.Lock()
+				defer mu.Unlock()
+				done++
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
 			mu.Unlock()
 			synctest.Wait()
 		}
 		closeNow(t, d)
+		if done != 100 {
+			t.Errorf("%d of 100 requests got an outcome", done)
+		}
 	})
 }
 

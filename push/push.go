@@ -28,11 +28,11 @@ type Params struct {
 type Use uint8
 
 const (
-	// Any: the device gave one token for everything.
+	// Any is the one token that the device gave for everything.
 	Any Use = iota
-	// VoIP: a PushKit token; only calls may use it (iOS ends the app otherwise).
+	// VoIP is a PushKit token; only calls may use it (iOS ends the app otherwise).
 	VoIP
-	// Remote: a token for everything that is not a call.
+	// Remote is a token for everything that is not a call.
 	Remote
 )
 
@@ -160,9 +160,9 @@ func (c Class) String() string {
 type Scope uint8
 
 const (
-	// ScopeLane: everything that uses the credential (for Web Push: the origin).
+	// ScopeLane is everything that uses the credential (for Web Push: the origin).
 	ScopeLane Scope = iota
-	// ScopeToken: this device alone.
+	// ScopeToken is this device alone.
 	ScopeToken
 )
 

@@ -16,7 +16,7 @@ const (
 	HeaderSignature = "Reveille-Signature" // "v1=" and hexadecimal HMAC-SHA256
 )
 
-// ErrSignature: a request was not signed with the secret, or too long ago.
+// ErrSignature means that a request was not signed with the secret, or too long ago.
 var ErrSignature = errors.New("webhook: signature invalid")
 
 // sign covers the time, so that a request cannot be replayed for long, and the
