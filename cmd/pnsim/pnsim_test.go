@@ -179,10 +179,10 @@ func TestRun_ShowTokens(t *testing.T) {
 
 func TestRun_CredentialsOutliveARestart(t *testing.T) {
 	dir := t.TempDir()
-	_, stderr, stop := start(t, "--dir", dir)
+	_, _, stop := start(t, "--dir", dir)
 	key, vapid := read(t, dir, keyFile), read(t, dir, vapidFile)
 	stop()
-	_, stderr, _ = start(t, "--dir", dir)
+	_, stderr, _ := start(t, "--dir", dir)
 	if !bytes.Equal(key, read(t, dir, keyFile)) || !bytes.Equal(vapid, read(t, dir, vapidFile)) {
 		t.Error("the keys changed")
 	}

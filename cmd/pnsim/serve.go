@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o, stdout, stderr) },
+		RunE:          func(*cobra.Command, []string) error { return serve(ctx, o, stdout, stderr) },
 	}
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.IntVar(&o.wakeLimit, "wake-limit", 16, "commands that may run at a time")
 	f.BoolVar(&o.showTokens, "show-tokens", false, "show tokens and payloads in the log and on the page")
 	f.BoolVar(&o.oneStream, "one-stream", false, "allow one stream per APNs connection until the first valid push, as Apple does")
-	if err := cmd.ExecuteContext(ctx); err != nil {
+	if err := cmd.Execute(); err != nil {
 		fmt.Fprintln(stderr, "pnsim:", err)
 		return 1
 	}
@@ -65,7 +65,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	wakes := newWaker(o.wake, o.wakeLimit, log)
+	wakes := newWaker(o.wake, o.wakeLimit, log) //nolint:contextcheck // Its commands end with stop, after the push services.
 	defer wakes.stop()
 	sim, err := pushsim.Start(pushsim.Options{
 		Addr: o.listen, Credentials: creds, Logger: log, OneStreamFirst: o.oneStream,
@@ -78,7 +78,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return err
 	}
 	// Before the wakes stop, so that none is started after them.
-	defer sim.Close()
+	defer func() { _ = sim.Close() }()
 	// The service account names the address, which is known only now.
 	if err := writeFiles(o.dir, sim); err != nil {
 		return err
@@ -115,7 +115,7 @@ func servePage(ctx context.Context, o options, sim *pushsim.Server, log *slog.Lo
 	if err := srv.Close(); err != nil {
 		return fmt.Errorf("close the page: %w", err)
 	}
-	<-ended
+	_ = <-ended // http.ErrServerClosed
 	return nil
 }
 

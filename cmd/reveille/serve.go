@@ -122,15 +122,17 @@ func reloadOver(asked chan<- reloadRequest, ended <-chan struct{}) reloader {
 	}
 }
 
-// errNoFile: the server was started without a file.
-var errNoFile = errors.New("nothing to reload: the server was started without a file")
+// errNoFile means that the server was started without a file.
+var errNoFile = errors.New(noFile)
+
+const noFile = "nothing to reload: the server was started without a file"
 
 // reload reads the file again and hands it to the server. It returns the
 // configuration that is in use afterwards, and what changed. What needs a restart
 // is named and stays as it is; a file with problems changes nothing.
 func (p program) reload(srv server, current *configs.Config, file string, level *slog.LevelVar, log *slog.Logger) (*configs.Config, configs.Changes, error) {
 	if file == "" {
-		log.Warn(errNoFile.Error())
+		log.Warn(noFile)
 		return current, configs.Changes{}, errNoFile
 	}
 	next, err := p.load(file)
@@ -194,6 +196,7 @@ func slogLevel(l configs.Level) slog.Level {
 		return slog.LevelWarn
 	case configs.Error:
 		return slog.LevelError
+	default:
+		return slog.LevelInfo
 	}
-	return slog.LevelInfo
 }

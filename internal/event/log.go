@@ -31,7 +31,7 @@ func (l Log) Emit(e Event) {
 			kept = append(kept, a)
 		}
 	}
-	l.log.LogAttrs(ctx, level, message, kept...)
+	l.log.LogAttrs(ctx, level, message, kept...) //nolint:sloglint // Each event has its own few.
 }
 
 // empty reports whether a value says nothing: lines name only what they know.

@@ -197,7 +197,7 @@ func TestLifecycle_RandomScripts(t *testing.T) {
 	source := rand.NewChaCha8([32]byte{})
 	for n := range 50 {
 		script := make([]byte, 500)
-		source.Read(script) //nolint:errcheck // never fails
+		source.Read(script)
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { grind(t, script) })
 		})

@@ -195,6 +195,7 @@ func (r *reader) consume(now time.Time) error {
 			r.silent = false
 			r.l.metrics.received.Inc()
 			r.t.opts.Handler.Receive(r.flow, msg)
+		case sipmsg.FrameMore, sipmsg.FrameSkip:
 		}
 	}
 	if off > 0 || !r.partial {

@@ -78,8 +78,9 @@ func DefaultPort(tp flow.Transport) uint16 {
 		return 80
 	case flow.WSS:
 		return 443
+	default:
+		return 5060
 	}
-	return 5060
 }
 
 // choose returns the listener by which we reach remote when nothing but its
