@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
@@ -98,16 +97,13 @@ func New(o Options) (*Sender, error) {
 	default:
 		return nil, errors.New("apns: neither a key nor a certificate")
 	}
-	client.HTTPClient = &http.Client{
-		Transport: &exchange.Transport{Base: &http2.Transport{
-			TLSClientConfig: tlsConfig,
-			// A dead connection is found within 8 s, so that at most a few
-			// attempts run into it.
-			ReadIdleTimeout: 5 * time.Second,
-			PingTimeout:     3 * time.Second,
-		}},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client.HTTPClient = exchange.NewClient(&exchange.Transport{Base: &http2.Transport{
+		TLSClientConfig: tlsConfig,
+		// A dead connection is found within 8 s, so that at most a few attempts
+		// run into it.
+		ReadIdleTimeout: 5 * time.Second,
+		PingTimeout:     3 * time.Second,
+	}})
 	return &Sender{client: client, alerts: o.Alerts}, nil
 }
 

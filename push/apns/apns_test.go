@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,22 +21,8 @@ const (
 	param       = pushsim.TeamID + "." + pushsim.BundleID + ".voip&remote"
 )
 
-// shared are the keys of all tests: RSA keys take a while to make.
-var shared = sync.OnceValues(pushsim.NewCredentials)
-
-func startSim(t *testing.T, o pushsim.Options) *pushsim.Server {
-	t.Helper()
-	var err error
-	if o.Credentials, err = shared(); err != nil {
-		t.Fatal(err)
-	}
-	sim, err := pushsim.Start(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sim.Close() })
-	return sim
-}
+// startSim starts push services of the same credentials.
+var startSim = pushtest.Sims()
 
 func newSender(t *testing.T, sim *pushsim.Server) *Sender {
 	t.Helper()

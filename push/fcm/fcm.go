@@ -77,10 +77,7 @@ func New(ctx context.Context, o Options) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	hc := &http.Client{
-		Transport:     &exchange.Transport{Base: &authorizer{base: base, tokens: toks}, NoRetry: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	hc := exchange.NewClient(&exchange.Transport{Base: &authorizer{base: base, tokens: toks}, NoRetry: true})
 	cfg := newOf(messaging.NewClient)
 	cfg.ProjectID = o.ProjectID
 	cfg.Version = "4"

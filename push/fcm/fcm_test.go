@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,24 +17,8 @@ import (
 
 const token = "dEvIcE:APA91bHun4MxP5egoKMwt2KZFBaFUH-1RYqx"
 
-// shared are the keys of most tests: RSA keys take a while to make.
-var shared = sync.OnceValues(pushsim.NewCredentials)
-
-func startSim(t *testing.T, c *pushsim.Credentials) *pushsim.Server {
-	t.Helper()
-	if c == nil {
-		var err error
-		if c, err = shared(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	sim, err := pushsim.Start(pushsim.Options{Credentials: c})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sim.Close() })
-	return sim
-}
+// startSim starts push services of the same credentials.
+var startSim = pushtest.Sims()
 
 func newCredentials(t *testing.T) *pushsim.Credentials {
 	t.Helper()
@@ -68,7 +51,7 @@ func request(kind push.Kind) *push.Request {
 
 func TestConformance(t *testing.T) {
 	pushtest.Run(t, func(t *testing.T) pushtest.Fixture {
-		sim := startSim(t, nil)
+		sim := startSim(t, pushsim.Options{})
 		return pushtest.Fixture{
 			Sender:   newSender(t, sim),
 			Request:  func() *push.Request { return request(push.Call) },
@@ -79,7 +62,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestSend_WhatIsSentForEachKind(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t, pushsim.Options{})
 	s := newSender(t, sim)
 	for _, c := range []struct {
 		kind               push.Kind
@@ -125,7 +108,7 @@ func TestSend_WhatIsSentForEachKind(t *testing.T) {
 }
 
 func TestSend_DataThatDoesNotFitIsLeftOut(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t, pushsim.Options{})
 	s := newSender(t, sim)
 	r := request(push.Call)
 	r.Data = map[string]string{"x": strings.Repeat("x", 5000)}
@@ -138,7 +121,7 @@ func TestSend_DataThatDoesNotFitIsLeftOut(t *testing.T) {
 }
 
 func TestSend_RevokedAccessTokenIsReplacedOnce(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t, pushsim.Options{})
 	s := newSender(t, sim)
 	if o := s.Send(t.Context(), request(push.Call)); o.Class != push.OK {
 		t.Fatalf("outcome = %+v, want ok", o)
@@ -154,8 +137,8 @@ func TestSend_RevokedAccessTokenIsReplacedOnce(t *testing.T) {
 }
 
 func TestSend_TokenServer(t *testing.T) {
-	sim := startSim(t, nil)
-	other := startSim(t, newCredentials(t))
+	sim := startSim(t, pushsim.Options{})
+	other := startSim(t, pushsim.Options{Credentials: newCredentials(t)})
 	for _, c := range []struct {
 		name    string
 		account []byte
@@ -187,7 +170,7 @@ func TestSend_TokenServer(t *testing.T) {
 }
 
 func TestSend_DryRun(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t, pushsim.Options{})
 	s, err := New(t.Context(), Options{
 		ServiceAccountJSON: sim.ServiceAccountJSON(), Endpoint: sim.FCMEndpoint() + "/", RootCAs: sim.RootCAs(), DryRun: true,
 	})
@@ -203,7 +186,7 @@ func TestSend_DryRun(t *testing.T) {
 }
 
 func TestSend_OtherProject(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t, pushsim.Options{})
 	s, err := New(t.Context(), Options{
 		ServiceAccountJSON: sim.ServiceAccountJSON(), ProjectID: "other", Endpoint: sim.FCMEndpoint(), RootCAs: sim.RootCAs(),
 	})
@@ -216,7 +199,7 @@ func TestSend_OtherProject(t *testing.T) {
 }
 
 func TestTokens_RenewedAheadWithoutWaiting(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t, pushsim.Options{})
 	s := newSender(t, sim)
 	first, err := s.tokens.get(t.Context())
 	if err != nil {
@@ -241,7 +224,7 @@ func TestTokens_RenewedAheadWithoutWaiting(t *testing.T) {
 }
 
 func TestTokens_WaitEndsWithContext(t *testing.T) {
-	s := newSender(t, startSim(t, nil))
+	s := newSender(t, startSim(t, pushsim.Options{}))
 	s.tokens.fetch = &fetch{done: make(chan struct{})} // never ends
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -300,7 +283,7 @@ func TestClassify(t *testing.T) {
 }
 
 func TestSend_ThrottledWithoutTimeWaitsAMinute(t *testing.T) {
-	sim := startSim(t, nil)
+	sim := startSim(t, pushsim.Options{})
 	s := newSender(t, sim)
 	sim.SetFault(token, pushsim.Fault{Kind: pushsim.Throttle})
 	if o := s.Send(t.Context(), request(push.Call)); o.Class != push.Throttled || o.RetryAfter != time.Minute {
@@ -309,7 +292,7 @@ func TestSend_ThrottledWithoutTimeWaitsAMinute(t *testing.T) {
 }
 
 func TestNew_RefusesBadCredentials(t *testing.T) {
-	good := startSim(t, nil).ServiceAccountJSON()
+	good := startSim(t, pushsim.Options{}).ServiceAccountJSON()
 	for name, account := range map[string][]byte{
 		"empty":      nil,
 		"not JSON":   []byte("key"),

@@ -87,10 +87,7 @@ func New(o Options) (*Sender, error) {
 	}
 	return &Sender{
 		url: u, body: b, method: o.Method, header: header, secret: o.Secret, base: base,
-		client: &http.Client{
-			Transport:     &exchange.Transport{Base: base},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		client: exchange.NewClient(&exchange.Transport{Base: base}),
 	}, nil
 }
 

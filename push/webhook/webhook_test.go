@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,22 +18,8 @@ import (
 
 const token = "device/1?x=\"y\"&z"
 
-// shared are the keys of all tests: RSA keys take a while to make.
-var shared = sync.OnceValues(pushsim.NewCredentials)
-
-func startSim(t *testing.T) *pushsim.Server {
-	t.Helper()
-	c, err := shared()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sim, err := pushsim.Start(pushsim.Options{Credentials: c})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sim.Close() })
-	return sim
-}
+// startSim starts push services of the same credentials.
+var startSim = pushtest.Sims()
 
 func newSender(t *testing.T, o webhook.Options) *webhook.Sender {
 	t.Helper()
@@ -56,7 +41,7 @@ func request() *push.Request {
 
 func TestConformance(t *testing.T) {
 	pushtest.Run(t, func(t *testing.T) pushtest.Fixture {
-		sim := startSim(t)
+		sim := startSim(t, pushsim.Options{})
 		return pushtest.Fixture{
 			Sender: newSender(t, webhook.Options{
 				URL: sim.HookURL("acme"), Secret: sim.Credentials().Secret, RootCAs: sim.RootCAs(),

@@ -90,11 +90,7 @@ func New(o Options) (*Sender, error) {
 	}
 	return &Sender{
 		guard: g, vapid: v, base: base,
-		client: &http.Client{
-			Transport: &exchange.Transport{Base: base},
-			// A redirect would lead past the guard's view of the URL.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		client:   exchange.NewClient(&exchange.Transport{Base: base}),
 		refusals: make(map[string]int),
 	}, nil
 }

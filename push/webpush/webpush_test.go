@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,22 +16,8 @@ import (
 	"reveille/push/pushtest"
 )
 
-// shared are the keys of all tests: RSA keys take a while to make.
-var shared = sync.OnceValues(pushsim.NewCredentials)
-
-func startSim(t *testing.T) *pushsim.Server {
-	t.Helper()
-	c, err := shared()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sim, err := pushsim.Start(pushsim.Options{Credentials: c})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sim.Close() })
-	return sim
-}
+// startSim starts push services of the same credentials.
+var startSim = pushtest.Sims()
 
 func options(sim *pushsim.Server) Options {
 	return Options{
@@ -61,7 +46,7 @@ func request(endpoint string) *push.Request {
 
 func TestConformance(t *testing.T) {
 	pushtest.Run(t, func(t *testing.T) pushtest.Fixture {
-		sim := startSim(t)
+		sim := startSim(t, pushsim.Options{})
 		endpoint := sim.SubscriptionURL("alice-laptop-1")
 		return pushtest.Fixture{
 			Sender:   newSender(t, options(sim)),
@@ -73,7 +58,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestSend_WhatIsSent_RFC8030_5(t *testing.T) {
-	sim := startSim(t)
+	sim := startSim(t, pushsim.Options{})
 	s := newSender(t, options(sim))
 	for kind, urgency := range map[push.Kind]string{push.Call: "high", push.Cancel: "high", push.Refresh: "normal"} {
 		sim.Forget()
@@ -93,7 +78,7 @@ func TestSend_WhatIsSent_RFC8030_5(t *testing.T) {
 }
 
 func TestSend_SubscriberForms_RFC8292_2_1(t *testing.T) {
-	sim := startSim(t)
+	sim := startSim(t, pushsim.Options{})
 	for _, sub := range []string{"push@example.com", "mailto:push@example.com", "https://example.com/push"} {
 		o := options(sim)
 		o.Subscriber = sub
@@ -104,7 +89,7 @@ func TestSend_SubscriberForms_RFC8292_2_1(t *testing.T) {
 }
 
 func TestSend_OtherKeyIsCredentialOnceWidespread(t *testing.T) {
-	sim := startSim(t)
+	sim := startSim(t, pushsim.Options{})
 	o := options(sim)
 	var err error
 	if o.VAPIDPublic, o.VAPIDPrivate, err = GenerateKeys(); err != nil {
@@ -128,7 +113,7 @@ func TestSend_OtherKeyIsCredentialOnceWidespread(t *testing.T) {
 }
 
 func TestVAPID_HeaderIsSignedOncePerOrigin(t *testing.T) {
-	sim := startSim(t)
+	sim := startSim(t, pushsim.Options{})
 	s := newSender(t, options(sim))
 	now := time.Now()
 	first, err := s.vapid.header("https://push.example.net", now)
@@ -251,7 +236,7 @@ func TestGuard_Public(t *testing.T) {
 // A name is allowed, but leads to a private address: what matters is where the
 // connection goes.
 func TestSend_PrivateAddressIsRefusedAtDial(t *testing.T) {
-	sim := startSim(t)
+	sim := startSim(t, pushsim.Options{})
 	o := options(sim)
 	o.AllowPrivate = false
 	o.AllowedHosts = []string{"localhost", "127.0.0.1"}
@@ -299,7 +284,7 @@ func TestClassify(t *testing.T) {
 }
 
 func TestPart_IsTheOrigin(t *testing.T) {
-	sim := startSim(t)
+	sim := startSim(t, pushsim.Options{})
 	s := newSender(t, options(sim))
 	if got := s.Part(request(sim.SubscriptionURL("secret"))); got != sim.URL() {
 		t.Errorf("part = %q, want %q", got, sim.URL())

@@ -99,6 +99,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// NewClient returns a client over t. It follows no redirect: no push service
+// sends one, and it would take the token to where nobody checked the URL.
+func NewClient(t *Transport) *http.Client {
+	return &http.Client{
+		Transport:     t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
 // CloseIdleConnections closes those of Base. apns2 panics without it.
 func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.Base.(interface{ CloseIdleConnections() }); ok {
