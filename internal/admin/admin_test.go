@@ -12,6 +12,28 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// ask sends a request, with an Origin as a web page would if there is one.
+func ask(t *testing.T, s *Server, method, path, origin string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.Addr().String()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if origin != "" {
+		req.Header.Set("Origin", origin)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
 func TestServer_Endpoints(t *testing.T) {
 	r := prometheus.NewRegistry()
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "reveille_test_total", Help: "A counter."})
@@ -28,23 +50,6 @@ func TestServer_Endpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Start()
-	get := func(method, path string) (int, string) {
-		t.Helper()
-		req, err := http.NewRequest(method, "http://"+s.Addr().String()+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(b)
-	}
 	tests := []struct {
 		name, method, path string
 		ready              bool
@@ -61,7 +66,7 @@ func TestServer_Endpoints(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			ready.Store(tt.ready)
-			status, body := get(tt.method, tt.path)
+			status, body := ask(t, s, tt.method, tt.path, "")
 			if status != tt.status || !strings.Contains(body, tt.body) {
 				t.Errorf("%s %s = %d %q, want %d and %q", tt.method, tt.path, status, body, tt.status, tt.body)
 			}
@@ -104,24 +109,9 @@ func TestServer_Reload(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			fail = tt.fail
-			req, err := http.NewRequest(tt.method, "http://"+s.Addr().String()+"/reload", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if tt.origin != "" {
-				req.Header.Set("Origin", tt.origin)
-			}
-			resp, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			b, err := io.ReadAll(resp.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if resp.StatusCode != tt.status || !strings.Contains(string(b), tt.body) {
-				t.Errorf("%s /reload = %d %s, want %d and %s", tt.method, resp.StatusCode, b, tt.status, tt.body)
+			status, body := ask(t, s, tt.method, "/reload", tt.origin)
+			if status != tt.status || !strings.Contains(body, tt.body) {
+				t.Errorf("%s /reload = %d %s, want %d and %s", tt.method, status, body, tt.status, tt.body)
 			}
 		})
 	}

@@ -2,26 +2,33 @@ package transport
 
 import (
 	"net"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-func TestReal_ConnectionOptions(t *testing.T) {
+// accepted is the server's end of a connection that is in use.
+func accepted(t *testing.T, options ...func(*Options)) syscall.RawConn {
+	t.Helper()
 	r := newRecorder(t)
-	tr := onLoopback(t, r)
+	tr := onLoopback(t, r, options...)
 	c, err := net.Dial("tcp", tr.Addr("tcp4").String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() })
 	mustWrite(t, c, message(1, ""))
 	r.until("Receive", func() bool { return len(r.messages) == 1 })
-	accepted := tr.conn(r.last()).socket.(*net.TCPConn)
-	raw, err := accepted.SyscallConn()
+	raw, err := tr.conn(r.last()).socket.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return raw
+}
+
+func TestReal_ConnectionOptions(t *testing.T) {
+	raw := accepted(t)
 	for _, tc := range []struct {
 		name               string
 		level, option, set int
@@ -44,19 +51,7 @@ func TestReal_ConnectionOptions(t *testing.T) {
 }
 
 func TestReal_NoKeepAlive(t *testing.T) {
-	r := newRecorder(t)
-	tr := onLoopback(t, r, func(o *Options) { o.KeepAlive = -1 })
-	c, err := net.Dial("tcp", tr.Addr("tcp4").String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	mustWrite(t, c, message(1, ""))
-	r.until("Receive", func() bool { return len(r.messages) == 1 })
-	raw, err := tr.conn(r.last()).socket.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := accepted(t, func(o *Options) { o.KeepAlive = -1 })
 	if err := control(raw, func(fd uintptr) error {
 		got, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
 		if err == nil && got != 0 {

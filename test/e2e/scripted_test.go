@@ -21,13 +21,11 @@ type dialog struct {
 // call sets up a call from bob to a phone that is awake.
 func (s *server) call(callee *wire, contact string) *dialog {
 	s.t.Helper()
-	caller := s.dial("udp")
-	d := &dialog{caller: caller, callID: "call-" + caller.addr(), from: "<sip:bob@example.com>;tag=caller"}
-	caller.send("INVITE sip:alice@example.com SIP/2.0", "Via: "+caller.via("i1"), "Max-Forwards: 70", "From: "+d.from,
-		"To: <sip:alice@example.com>", "Call-ID: "+d.callID, "CSeq: 1 INVITE", "Contact: <sip:bob@"+caller.addr()+">")
+	d := s.newDialog()
+	d.invite()
 	invite := callee.expect("INVITE ")
 	callee.reply(invite, "200 OK", "Contact: <"+contact+">")
-	ok := caller.expect("SIP/2.0 200 ")
+	ok := d.caller.expect("SIP/2.0 200 ")
 	d.to, d.target = header(ok, "To"), contact
 	d.routes = headers(ok, "Record-Route")
 	slices.Reverse(d.routes)
@@ -37,6 +35,30 @@ func (s *server) call(callee *wire, contact string) *dialog {
 	d.send("ACK", 1)
 	callee.expect("ACK ")
 	return d
+}
+
+// callAsleep has bob call alice's phone, which fell asleep, and returns once the
+// phone was pushed.
+func (s *server) callAsleep(token string) (caller *wire) {
+	s.t.Helper()
+	phone := s.dial("tcp")
+	phone.register("alice", token, 1)
+	phone.conn.Close()
+	d := s.newDialog()
+	d.invite()
+	s.eventually("the push", 5*time.Second, func() bool { return s.pushes(token) == 1 })
+	return d.caller
+}
+
+func (s *server) newDialog() *dialog {
+	caller := s.dial("udp")
+	return &dialog{caller: caller, callID: "call-" + caller.addr(), from: "<sip:bob@example.com>;tag=caller"}
+}
+
+// invite sends the caller's first INVITE.
+func (d *dialog) invite() {
+	d.caller.send("INVITE sip:alice@example.com SIP/2.0", "Via: "+d.caller.via("i1"), "Max-Forwards: 70", "From: "+d.from,
+		"To: <sip:alice@example.com>", "Call-ID: "+d.callID, "CSeq: 1 INVITE", "Contact: <sip:bob@"+d.caller.addr()+">")
 }
 
 // send sends a request of the caller in the dialog.
@@ -106,14 +128,8 @@ func TestTwoRegistersDuringOneWaitBringOneInvite(t *testing.T) {
 	t.Parallel()
 	s := start(t, options{open: true})
 	const token = "tok:secret-token-6"
-	phone := s.dial("tcp")
-	phone.register("alice", token, 1)
-	phone.conn.Close()
-	caller := s.dial("udp")
-	caller.send("INVITE sip:alice@example.com SIP/2.0", "Via: "+caller.via("i1"), "Max-Forwards: 70", "From: <sip:bob@example.com>;tag=caller",
-		"To: <sip:alice@example.com>", "Call-ID: two", "CSeq: 1 INVITE", "Contact: <sip:bob@"+caller.addr()+">")
-	s.eventually("the push", 5*time.Second, func() bool { return s.pushes(token) == 1 })
-	phone = s.dial("udp")
+	caller := s.callAsleep(token)
+	phone := s.dial("udp")
 	phone.register("alice", token, 1)
 	invite := phone.expect("INVITE ")
 	phone.register("alice", token, 2)
@@ -130,13 +146,7 @@ func TestTheSameTokenUnderAnotherAORReleasesNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t, options{open: true, wait: "3s"})
 	const token = "tok:secret-token-7"
-	phone := s.dial("tcp")
-	phone.register("alice", token, 1)
-	phone.conn.Close()
-	caller := s.dial("udp")
-	caller.send("INVITE sip:alice@example.com SIP/2.0", "Via: "+caller.via("i1"), "Max-Forwards: 70", "From: <sip:bob@example.com>;tag=caller",
-		"To: <sip:alice@example.com>", "Call-ID: thief", "CSeq: 1 INVITE", "Contact: <sip:bob@"+caller.addr()+">")
-	s.eventually("the push", 5*time.Second, func() bool { return s.pushes(token) == 1 })
+	caller := s.callAsleep(token)
 	thief := s.dial("udp")
 	thief.register("mallory", token, 1)
 	if m := thief.receive(time.Second); m != "" {
