@@ -28,8 +28,11 @@ vet:
 	$(GO) vet -tags e2e ./...
 
 # golangci-lint is no dependency of the build: install it for this target.
+GOLANGCI ?= golangci-lint
 lint: vet
-	golangci-lint run
+	@command -v $(GOLANGCI) >/dev/null || { echo "golangci-lint is missing; install it with:" \
+		"go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0"; exit 1; }
+	$(GOLANGCI) run
 
 test-race:
 	$(GO) test -race -shuffle=on -timeout 20m ./...
