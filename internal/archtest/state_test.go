@@ -20,7 +20,7 @@ func tables() []string {
 		"internal/phone.kindNames",
 		"internal/proxy.pushParams",
 		"internal/sipmsg.charClass", "internal/sipmsg.compactForms", "internal/sipmsg.headerNames", "internal/sipmsg.headersByLength",
-		"internal/sipmsg.reasonPhrases",
+		"internal/sipmsg.plainHeaders", "internal/sipmsg.reasonPhrases",
 		"internal/transaction.kindNames",
 		"purr.pool",
 		"push.backoff", "push.classNames", "push.kindNames",
