@@ -14,6 +14,7 @@ type Config struct {
 	Transport Transport `yaml:"transport"`
 	// Domains are the names this server is responsible for, in lower case.
 	Domains   []string  `yaml:"domains"`
+	Store     Store     `yaml:"store" restart:"yes"`
 	Registrar Registrar `yaml:"registrar"`
 	Limits    Limits    `yaml:"limits"`
 	Auth      Auth      `yaml:"auth"`
@@ -61,6 +62,20 @@ type Listen struct {
 	// Sockets is how many UDP sockets share the address; 0 means one per CPU.
 	Sockets int `yaml:"sockets" range:"0..64"`
 }
+
+// Store says where registrations are kept.
+type Store struct {
+	// Dir is a folder of the server's own; empty keeps registrations in memory
+	// alone.
+	Dir Folder `yaml:"dir"`
+	// Durability is what an answer to a REGISTER promises; without Dir nothing.
+	Durability Durability `yaml:"durability"`
+	// MinFreeMB is the free space, in MiB, below which a REGISTER is refused.
+	MinFreeMB int `yaml:"min_free_mb" range:"0..1048576"`
+}
+
+// OnDisk reports whether registrations survive the process.
+func (s Store) OnDisk() bool { return s.Dir != "" && s.Durability != InMemory }
 
 // Transport bounds and times connections.
 type Transport struct {

@@ -57,6 +57,7 @@ func Default() *Config {
 			NonceTTL:   5 * time.Minute,
 			Limit:      AuthLimit{PerSource: 30, Burst: 20},
 		},
+		Store: Store{Durability: Fsync, MinFreeMB: 256},
 		Push: Push{
 			Enabled:         true,
 			Unsupported:     RejectPush,

@@ -30,6 +30,10 @@ func (l *loader) checkFiles(cfg *Config) {
 			if l.resolve(path, v) {
 				l.checkKeyringFile(path, v.String())
 			}
+		case Folder:
+			if l.resolve(path, v) {
+				l.checkFolder(path, v.String())
+			}
 		case CertFile:
 			if l.resolve(path, v) {
 				l.checkCertFile(path, v.String())
@@ -113,6 +117,22 @@ func (l *loader) checkKeyringFile(path, file string) {
 	}
 	if info, err := os.Stat(filepath.Dir(file)); err != nil || !info.IsDir() {
 		l.errorAt(path, fmt.Sprintf("%s cannot be made: there is no folder %s", file, filepath.Dir(file)), "")
+	}
+}
+
+// checkFolder takes a folder that is not there yet, if its parent is.
+func (l *loader) checkFolder(path, folder string) {
+	info, err := os.Stat(folder)
+	switch {
+	case err == nil && !info.IsDir():
+		l.errorAt(path, folder+" is no folder", "")
+	case err == nil:
+	case !errors.Is(err, fs.ErrNotExist):
+		l.errorAt(path, folder+" cannot be read: "+cause(err), "")
+	default:
+		if parent, err := os.Stat(filepath.Dir(folder)); err != nil || !parent.IsDir() {
+			l.errorAt(path, fmt.Sprintf("%s cannot be made: there is no folder %s", folder, filepath.Dir(folder)), "")
+		}
 	}
 }
 

@@ -71,6 +71,8 @@ func typeName(t reflect.Type) string {
 		return "a duration"
 	case t == reflect.TypeFor[netip.Prefix]():
 		return "network"
+	case t == reflect.TypeFor[Folder]():
+		return "a folder"
 	case t == reflect.TypeFor[SecretFile](), t == reflect.TypeFor[KeyringFile](), t == reflect.TypeFor[CertFile]():
 		return "a file name"
 	case t.Kind() == reflect.Bool:

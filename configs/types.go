@@ -32,6 +32,8 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 type (
 	// SecretFile must be readable, and not by everyone.
 	SecretFile string
+	// Folder is made by the server if its parent exists.
+	Folder string
 	// KeyringFile is a SecretFile that the server makes if it does not exist.
 	KeyringFile string
 	// CertFile must hold PEM certificates of which none has expired.
@@ -173,3 +175,15 @@ const (
 )
 
 func (Format) values() []string { return []string{string(Text), string(JSON)} }
+
+// Durability is what the 200 to a REGISTER promises.
+type Durability string
+
+// Fsync survives a power loss, Write the end of the process, InMemory nothing.
+const (
+	Fsync    Durability = "fsync"
+	Write    Durability = "write"
+	InMemory Durability = "memory"
+)
+
+func (Durability) values() []string { return []string{string(Fsync), string(Write), string(InMemory)} }

@@ -30,7 +30,12 @@ func main() {
 		lookupEnv: os.LookupEnv,
 		signals:   signals,
 		newServer: func(cfg *configs.Config, log *slog.Logger, reload reloader) (server, error) {
-			return app.New(app.Options{Config: cfg, Logger: log, Reload: reload})
+			return app.New(app.Options{Config: cfg, Logger: log, Reload: reload, OnFailure: func(err error) {
+				// Nothing that was not committed was acknowledged. A new process
+				// starts from what the disk has.
+				log.Error("the store on disk failed; ending", "err", err)
+				os.Exit(exitFailed)
+			}})
 		},
 		check:    app.Check,
 		warnings: app.Warnings,

@@ -37,6 +37,10 @@ type Options struct {
 	// Reload is what POST /reload of the HTTP listener does: read the
 	// configuration again and give it to Reload. Nil: there is no such call.
 	Reload func(context.Context) (configs.Changes, error)
+	// OnFailure is called when the store on disk failed and nothing more can be
+	// promised; it should end the process. Nil: REGISTERs are refused from then
+	// on.
+	OnFailure func(error)
 	// Network is where the sockets come from; nil means the machine's.
 	Network transport.Network
 }
@@ -46,7 +50,7 @@ type App struct {
 	log       *slog.Logger
 	registry  *prometheus.Registry
 	sink      event.Sink
-	store     *usrloc.Memory
+	store     usrloc.Store
 	keys      *purr.Keyring
 	pushes    *push.Dispatcher
 	waker     *wake.Waker
@@ -109,8 +113,9 @@ func New(o Options) (_ *App, err error) {
 		a.running.Wait()
 		return nil
 	})
-	a.store = usrloc.NewMemory(storeOptions(o.Config, a.registry))
-	a.onStop("store", func(context.Context) error { return a.store.Close() })
+	if err := a.buildStore(o.OnFailure); err != nil {
+		return nil, err
+	}
 	if err := a.buildPush(); err != nil {
 		return nil, err
 	}
@@ -130,7 +135,7 @@ func New(o Options) (_ *App, err error) {
 // buildPush makes what wakes phones.
 func (a *App) buildPush() (err error) {
 	cfg := a.config.Push
-	if a.keys, err = loadKeys(cfg.PURR, time.Now()); err != nil {
+	if a.keys, err = loadKeys(sealing(a.config), time.Now()); err != nil {
 		return err
 	}
 	if a.senders, err = newSenders(a.background, cfg, nil); err != nil {
@@ -212,7 +217,7 @@ func (a *App) Start() error {
 		return a.layer.Stop(ctx)
 	})
 	a.running.Go(func() { a.refresher.Run(a.background) })
-	keyFile := string(a.config.Push.PURR.KeyFile)
+	keyFile := string(sealing(a.config).KeyFile)
 	a.running.Go(func() { a.rotateKeys(a.background, keyFile) })
 	if a.admin != nil {
 		a.admin.Start()

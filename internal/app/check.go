@@ -38,7 +38,7 @@ func Check(cfg *configs.Config) error {
 		transport.Check(transportOptions(cfg)),
 		checkUsers(cfg),
 		checkPolicy(cfg),
-		checkKeys(cfg.Push.PURR),
+		checkKeys(sealing(cfg)),
 		checkApps(cfg.Push),
 		routes,
 	)

@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"reveille/configs"
 	"reveille/flow"
 	"reveille/internal/auth"
@@ -22,10 +20,6 @@ import (
 
 // This file translates the configuration into the Options of each room, which
 // know nothing of configs.
-
-func storeOptions(cfg *configs.Config, r prometheus.Registerer) usrloc.MemoryOptions {
-	return usrloc.MemoryOptions{MaxBindings: cfg.Limits.Bindings, MaxWatches: cfg.Limits.Watches, Registerer: r}
-}
 
 func transportOptions(cfg *configs.Config) transport.Options {
 	t := cfg.Transport

@@ -1,0 +1,62 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"reveille/configs"
+	"reveille/usrloc"
+	"reveille/usrloc/disk"
+)
+
+// The folder of a durable store holds these two.
+const (
+	bindingsDir = "bindings"
+	keysFile    = "purr.keys"
+)
+
+// buildStore opens the location service: in memory, or in memory with a disk
+// behind it. onFailure is told when the disk fails.
+func (a *App) buildStore(onFailure func(error)) error {
+	cfg := a.config
+	limits := usrloc.MemoryOptions{MaxBindings: cfg.Limits.Bindings, MaxWatches: cfg.Limits.Watches, Registerer: a.registry}
+	if !cfg.Store.OnDisk() {
+		m := usrloc.NewMemory(limits)
+		a.store = m
+		a.onStop("store", func(context.Context) error { return m.Close() })
+		return nil
+	}
+	if err := os.MkdirAll(string(cfg.Store.Dir), 0o700); err != nil {
+		return fmt.Errorf("store.dir: %w", err)
+	}
+	o := disk.Options{
+		Dir: filepath.Join(string(cfg.Store.Dir), bindingsDir), MinFree: int64(cfg.Store.MinFreeMB) << 20,
+		OnFailure: onFailure, Logger: a.component("store"), Registerer: a.registry, Memory: limits,
+	}
+	if o.MinFree == 0 {
+		o.MinFree = -1 // The operator wants no mark.
+	}
+	if cfg.Store.Durability == configs.Write {
+		o.Mode = disk.Write
+	}
+	s, err := disk.Open(o)
+	if err != nil {
+		return fmt.Errorf("store.dir: %w", err)
+	}
+	a.store = s
+	a.onStop("store", func(context.Context) error { return s.Close() })
+	return nil
+}
+
+// sealing returns the configuration of the sealing keys: with a durable store
+// they are kept beside it unless a file is named, for PURRs and the way to phones
+// in calls must survive as long as the registrations do.
+func sealing(cfg *configs.Config) configs.PURR {
+	p := cfg.Push.PURR
+	if p.KeyFile == "" && cfg.Store.OnDisk() {
+		p.KeyFile = configs.KeyringFile(filepath.Join(string(cfg.Store.Dir), keysFile))
+	}
+	return p
+}
