@@ -82,21 +82,26 @@ func (p *plan) remove() bool { return p.granted == 0 }
 
 // plan decides everything about c that the Record has no say in.
 func (p *Policy) plan(in *Input, c *Contact) (plan, error) {
-	pl := plan{contact: c, id: identityOf(c), q: c.Q}
-	if pl.q == usrloc.QUnset {
-		pl.q = p.DefaultQ
-	}
+	pl := plan{contact: c, id: identityOf(c), q: p.preference(c.Q)}
 	// RFC 5627 §5.1: a contact that is the AOR itself would make a loop.
 	if pl.id.is(in.AOR) {
 		return plan{}, refuse(403, "Contact Is The Address Of Record")
 	}
 	var err error
-	asked := p.requested(in, c)
+	asked := p.requested(c.Expires, in.Expires, c.Push.PRID != "")
 	if pl.push, err = p.planPush(in, c, asked); err != nil {
 		return plan{}, err
 	}
 	pl.granted, err = p.grant(asked, &pl.push, in.Random)
 	return pl, err
+}
+
+// preference is the q that a contact gets which names q.
+func (p *Policy) preference(q usrloc.Q) usrloc.Q {
+	if q == usrloc.QUnset {
+		return p.DefaultQ
+	}
+	return q
 }
 
 // A mark says what this request did to a binding so far.
@@ -168,19 +173,24 @@ func (a *application) carry(pl *plan, b *usrloc.Binding, res *Result) {
 		if slices.ContainsFunc(res.Caps, func(d Cap) bool { return d.Provider == c.Provider }) {
 			continue
 		}
-		if pl.push.wakes() && a.policy.Push.PURR != nil {
-			// RFC 8599 §6.2.1: in every 2xx, but not where nothing was stored.
-			c.Binding = b.ID
-		}
-		if n := a.policy.Push.PNSReg; c.PNSReg != 0 && pl.granted <= n {
-			// It has to refresh before the end, and after now.
-			c.PNSReg = 0
-		}
-		res.Caps = append(res.Caps, c)
+		res.Caps = append(res.Caps, a.policy.fit(c, b.ID, &pl.push, pl.granted))
 	}
 	if pl.push.voipOnly {
 		res.VoIPOnly = append(res.VoIPOnly, b.ID)
 	}
+}
+
+// fit makes of an announcement that of binding id.
+func (p *Policy) fit(c Cap, id usrloc.BindingID, push *pushPlan, granted time.Duration) Cap {
+	if push.wakes() && p.Push.PURR != nil {
+		// RFC 8599 §6.2.1: in every 2xx, but not where nothing was stored.
+		c.Binding = id
+	}
+	if n := p.Push.PNSReg; c.PNSReg != 0 && granted <= n {
+		// It has to refresh before the end, and after now.
+		c.PNSReg = 0
+	}
+	return c
 }
 
 // matches returns the bindings that are pl's device, the best match first.
@@ -248,22 +258,28 @@ const userAgentLen = 128
 
 // fill writes the contact into b. Identity and birthday stay.
 func (a *application) fill(b *usrloc.Binding, pl *plan) {
-	in, c := a.in, pl.contact
-	expires := in.Now.Add(pl.granted)
+	c := pl.contact
 	*b = usrloc.Binding{
 		ID: b.ID, Created: b.Created,
 		Contact: c.URI, Params: c.Params, Q: pl.q,
-		CallID: in.CallID, CSeq: in.CSeq,
-		Updated: in.Now, Expires: expires, RetainUntil: expires,
-		Flow: in.Flow, Path: a.policy.storedPath(in),
-		UserAgent: in.UserAgent[:min(len(in.UserAgent), userAgentLen)],
-		Instance:  c.Instance, RegID: pl.id.regID,
+		Path:     a.policy.storedPath(a.in),
+		Instance: c.Instance, RegID: pl.id.regID,
 		Push: pl.push.store,
 	}
-	if pl.push.refresh {
+	a.policy.renew(b, a.in, pl.granted, pl.push.refresh)
+}
+
+// renew writes into b what each REGISTER of its device changes. refresh says
+// that a push shall refresh it before it ends.
+func (p *Policy) renew(b *usrloc.Binding, in *Input, granted time.Duration, refresh bool) {
+	expires := in.Now.Add(granted)
+	b.CallID, b.CSeq, b.Flow = in.CallID, in.CSeq, in.Flow
+	b.UserAgent = in.UserAgent[:min(len(in.UserAgent), userAgentLen)]
+	b.Updated, b.Expires, b.RetainUntil, b.RefreshAt = in.Now, expires, expires, time.Time{}
+	if refresh {
 		// RFC 8599 §5.5: early enough for the REGISTER to arrive in time. A
 		// device that wakes itself is pushed to only if it did not.
-		b.RefreshAt = expires.Add(-a.policy.Push.Lead)
+		b.RefreshAt = expires.Add(-p.Push.Lead)
 	}
 }
 

@@ -2,19 +2,21 @@ package registrar
 
 import "time"
 
-// requested returns the lifetime that c asks for, in seconds.
-func (p *Policy) requested(in *Input, c *Contact) uint32 {
+// requested returns the lifetime that a contact asks for, in seconds, by its
+// parameter and the header field of the request. token says that it has a
+// pn-prid.
+func (p *Policy) requested(parameter, header Expires, token bool) uint32 {
 	// RFC 3261 §10.3 step 7: the contact's own parameter, else the header
 	// field, else the registrar's default.
 	switch {
-	case c.Expires.Present:
-		return c.Expires.Seconds
-	case in.Expires.Present:
-		return in.Expires.Seconds
+	case parameter.Present:
+		return parameter.Seconds
+	case header.Present:
+		return header.Seconds
 	}
 	// Who leaves it to us is not told that it is too short.
 	granted := max(p.DefaultExpires, p.MinExpires)
-	if c.Push.PRID != "" && p.Push.Waking != nil {
+	if token && p.Push.Waking != nil {
 		granted = max(granted, p.Push.MinExpires)
 	}
 	return uint32(granted / time.Second)

@@ -34,9 +34,9 @@ type Exchange interface {
 // (step 3): may tells which AORs the sender may register (step 4); nil means
 // all. It returns at once; the answer may come later.
 func (r *Registrar) Serve(x Exchange, may func(usrloc.AOR) bool) {
-	p := r.policy.Load()
-	// Stores keep milliseconds.
+	// Stores keep milliseconds. The policy is read after the clock: see rules.
 	now := time.Now().Truncate(time.Millisecond)
+	p := r.policy.Load()
 	in, err := r.read(p, x.Message(), x.Flow(), now, may)
 	if err != nil {
 		r.refuse(x, in, err)

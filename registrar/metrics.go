@@ -12,6 +12,8 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	changes  *prometheus.CounterVec
+	// Of those, the ones that a refresh counts.
+	applied, updated prometheus.Counter
 }
 
 // newMetrics registers the metrics; with a nil Registerer they count for nobody.
@@ -26,14 +28,17 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Bindings that REGISTER requests changed, by what became of them.",
 		}, []string{"action"}),
 	}
+	m.applied, m.updated = m.requests.WithLabelValues(resultApplied, "200"), m.changes.WithLabelValues(usrloc.Updated.String())
 	if r != nil {
 		r.MustRegister(m.requests, m.changes)
 	}
 	return m
 }
 
+const resultApplied = "applied"
+
 func (m *metrics) accepted(res *Result) {
-	result := "applied"
+	result := resultApplied
 	switch {
 	case res.Fetch:
 		result = "fetched"

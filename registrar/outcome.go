@@ -49,7 +49,7 @@ func registrationEvent(c *usrloc.Change) event.Registration {
 	}
 	action := c.Kind.String()
 	if c.Kind == usrloc.Updated && sameButTime(c.Old, c.New) {
-		action = "refreshed"
+		action = actionRefreshed
 	}
 	return event.Registration{
 		Action: action, Cause: c.Cause.String(), AOR: string(c.AOR), Binding: b.ID.String(),
@@ -57,6 +57,9 @@ func registrationEvent(c *usrloc.Change) event.Registration {
 		CallID: b.CallID, Flow: b.Flow, Expires: b.Expires,
 	}
 }
+
+// actionRefreshed is an update that changed nothing but times.
+const actionRefreshed = "refreshed"
 
 // sameButTime reports whether a REGISTER changed nothing but times, Call-ID and
 // CSeq.

@@ -99,14 +99,9 @@ func readContact(a *sipmsg.NameAddr) Contact {
 	c := Contact{
 		URI:    a.URI.String(),
 		Params: string(a.Params.Without("q", "expires")),
-		Q:      usrloc.QUnset,
+		Q:      readQ(a.Params),
 	}
-	if v, ok := a.Params.Get("q"); ok {
-		c.Q = parseQ(v)
-	}
-	if v, ok := a.Params.Get("expires"); ok {
-		c.Expires = ParseExpires(v)
-	}
+	c.Expires = readExpires(a.Params)
 	if v, ok := a.Params.Get("+sip.instance"); ok {
 		// RFC 5626 §4.1: a URN in angle brackets.
 		c.Instance = strings.TrimSuffix(strings.TrimPrefix(v, "<"), ">")
@@ -122,6 +117,22 @@ func readContact(a *sipmsg.NameAddr) Contact {
 	// RFC 8599 §4.1.4.
 	c.Push.SelfWaking = a.Params.Has("+sip.pnsreg")
 	return c
+}
+
+// readQ returns the q of a contact with those parameters.
+func readQ(params sipmsg.Params) usrloc.Q {
+	if v, ok := params.Get("q"); ok {
+		return parseQ(v)
+	}
+	return usrloc.QUnset
+}
+
+// readExpires returns the lifetime that a contact with those parameters names.
+func readExpires(params sipmsg.Params) Expires {
+	if v, ok := params.Get("expires"); ok {
+		return ParseExpires(v)
+	}
+	return Expires{}
 }
 
 // parseQ reads a qvalue (RFC 3261 §25.1): "0" or "1" with up to three decimals.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -40,12 +41,19 @@ type Registrar struct {
 	log     *slog.Logger
 	metrics *metrics
 	random  io.Reader
+	// Samples of the events that a refresh makes; see event.Heard.
+	refreshed, updated event.Event
 }
 
 // rules are a Policy with what is worked out once.
 type rules struct {
 	Policy
 	domains map[string]struct{}
+	// since is when they came into force, in Unix milliseconds: what was
+	// accepted at this time or later was accepted by them. caps holds what they
+	// announce for the push services seen.
+	since atomic.Int64
+	caps  capCache
 }
 
 // New returns a Registrar. The error names everything that is wrong with the
@@ -57,6 +65,7 @@ func New(o Options) (*Registrar, error) {
 	r := &Registrar{
 		store: o.Store, timeout: o.StoreTimeout, sink: o.Sink, log: o.Logger,
 		metrics: newMetrics(o.Registerer), random: rand.Reader,
+		refreshed: event.Registration{Action: actionRefreshed}, updated: event.Registration{Action: usrloc.Updated.String()},
 	}
 	if r.timeout <= 0 {
 		r.timeout = 5 * time.Second
@@ -79,7 +88,12 @@ func (r *Registrar) SetPolicy(p Policy) error {
 	if err := p.Validate(); err != nil {
 		return err
 	}
-	r.policy.Store(&rules{Policy: p, domains: p.domainSet()})
+	next := &rules{Policy: p, domains: p.domainSet()}
+	next.since.Store(math.MaxInt64)
+	r.policy.Store(next)
+	// Whoever read the clock before this may have read the policy before the
+	// last one was replaced.
+	next.since.Store(time.Now().UnixMilli() + 1)
 	return nil
 }
 

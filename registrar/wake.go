@@ -49,13 +49,19 @@ func (p *Policy) planPush(in *Input, c *Contact, asked uint32) (pushPlan, error)
 	// A VoIP token may be used for calls alone.
 	_, ok := (&push.Request{Kind: push.Refresh, Tokens: tokens}).Token()
 	pl.refresh, pl.voipOnly = ok, !ok
-	announced := p.announce(params)
-	if c.Push.SelfWaking {
-		// RFC 8599 §5.6.1.1: tell a device that wakes itself when to.
-		announced.PNSReg = uint32(p.Push.PNSReg.Seconds())
-	}
-	pl.caps = []Cap{announced}
+	pl.caps = []Cap{p.announcement(params, c.Push.SelfWaking)}
 	return pl, nil
+}
+
+// announcement is what the 200 says of the service of a device that can be
+// woken.
+func (p *Policy) announcement(params push.Params, selfWaking bool) Cap {
+	c := p.announce(params)
+	if selfWaking {
+		// RFC 8599 §5.6.1.1: tell a device that wakes itself when to.
+		c.PNSReg = uint32(p.Push.PNSReg.Seconds())
+	}
+	return c
 }
 
 // query answers a contact without pn-prid: which services are there (RFC 8599

@@ -190,8 +190,8 @@ func snapshot(rec usrloc.Record) string {
 	for i := range rec.Bindings {
 		o := &rec.Bindings[i]
 		b.WriteString(strings.Join([]string{
-			o.ID.String(), o.Contact, o.Params, o.CallID, o.Instance, o.Expires.String(), o.Updated.String(), o.Flow.String(),
-			o.Push.PRID, o.RefreshAt.String(),
+			o.ID.String(), o.Contact, o.Params, o.CallID, o.Instance, o.Expires.UTC().String(), o.Updated.UTC().String(), o.Flow.String(),
+			o.Push.PRID, o.RefreshAt.UTC().String(),
 		}, " "))
 		b.WriteByte(byte(o.CSeq))
 		b.WriteByte('\n')

@@ -76,6 +76,24 @@ func (p Params) Without(names ...string) Params {
 	return Params(trimLeft(string(out)))
 }
 
+// EqualWithout reports whether Without(names...) is want.
+func (p Params) EqualWithout(want string, names ...string) bool {
+	for s := trimLeft(string(p)); s != ""; {
+		param, n := nextParam(s)
+		if n == 0 {
+			break
+		}
+		if !contains(names, s[param.name.start:param.name.end]) {
+			if len(want) < n || want[:n] != s[:n] {
+				return false
+			}
+			want = want[n:]
+		}
+		s = s[n:]
+	}
+	return want == ""
+}
+
 func contains(names []string, name string) bool {
 	for _, n := range names {
 		if equalFold(n, name) {

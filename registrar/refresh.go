@@ -1,0 +1,186 @@
+package registrar
+
+import (
+	"maps"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"reveille/internal/event"
+	"reveille/internal/sipmsg"
+	"reveille/push"
+	"reveille/usrloc"
+)
+
+// A Toucher is a Store that changes the only binding of an AOR in place, as
+// usrloc.Memory.Touch does.
+type Toucher interface {
+	Touch(aor usrloc.AOR, now time.Time, fn func(*usrloc.Binding) bool) bool
+}
+
+// A Refresh is a REGISTER that may be no more than the refresh of a binding: one
+// contact, no Path, nothing required, no proxy that wakes the phone. It can be
+// used again and is not safe for concurrent use. Its strings need to be valid
+// only while it is worked on.
+type Refresh struct {
+	// Input is what the request says, less Contacts, Star, Path and
+	// PushIndicated.
+	Input Input
+	// Contact is its contact.
+	Contact *sipmsg.NameAddr
+	// Admit is asked last, when all that is left to do is to write, and may
+	// still prevent it; nil lets everything pass. It is called under a lock of
+	// the store and must be quick.
+	Admit func() bool
+
+	registrar *Registrar
+	rules     *rules
+	touch     func(*usrloc.Binding) bool
+
+	// What was done. The strings of the binding lie in kept.
+	kept     []byte
+	bindings [1]usrloc.Binding
+	carried  [1]usrloc.BindingID
+	caps     [1]Cap
+	result   Result
+}
+
+// NewRefresh returns a Refresh for use with r.
+func (r *Registrar) NewRefresh() *Refresh {
+	w := &Refresh{registrar: r}
+	w.touch = w.work
+	return w
+}
+
+// Try does in place what Serve does by Apply, if the request is such that the
+// store changes the only binding of the AOR and nobody wants to hear of it. Then
+// it appends what AppendOK writes to dst. Otherwise it reports false and has
+// changed nothing. Nothing is allocated on the way.
+//
+// It relies on the binding for what does not change: with the same contact,
+// under the same policy, everything that Apply would find out about the contact
+// it found out when it made the binding. What depends on the request is decided
+// by the functions that Apply uses.
+func (w *Refresh) Try(store Toucher, dst []byte) ([]byte, bool) {
+	r, in := w.registrar, &w.Input
+	w.rules = r.policy.Load()
+	if w.rules.checkLimits(in) != nil || !store.Touch(in.AOR, in.Now, w.touch) {
+		return dst, false
+	}
+	r.metrics.accepted(&w.result)
+	r.metrics.updated.Inc()
+	rec := usrloc.Record{Bindings: w.bindings[:]}
+	return AppendOK(dst, &w.rules.Policy, &rec, &w.result, in.Now), true
+}
+
+// work decides about the AOR's binding, and renews it.
+func (w *Refresh) work(b *usrloc.Binding) bool {
+	p, in, c := w.rules, &w.Input, w.Contact
+	switch {
+	case b.Updated.UnixMilli() < p.since.Load():
+		// Another policy accepted it.
+		return false
+	case b.Contact != c.URI.String() || !c.Params.EqualWithout(b.Params, "q", "expires") || b.Q != p.preference(readQ(c.Params)):
+		return false
+	case b.Expired(in.Now) || b.CallID == in.CallID && in.CSeq <= b.CSeq:
+		return false
+	case b.CallID != in.CallID && b.Instance == "" && b.Push.IsZero() && p.Match == MatchURICallID:
+		// It is another device; with an instance or a token it is the same.
+		return false
+	}
+	pl := pushPlan{store: b.Push, refresh: !b.RefreshAt.IsZero()}
+	wakes := pl.wakes()
+	if !wakes && asksForPush(c.URI) {
+		// It lost its token since, or asked with one that is of no use.
+		return false
+	}
+	asked := p.requested(readExpires(c.Params), in.Expires, wakes)
+	granted, err := p.grant(asked, &pl, in.Random)
+	if err != nil || granted == 0 || pl.wakes() != wakes {
+		return false
+	}
+	before := b.Flow
+	agent := b.UserAgent
+	w.result = Result{Carried: w.carried[:]}
+	w.carried[0] = b.ID
+	if wakes {
+		announced, ok := p.caps.of(&p.Policy, b.Push)
+		if !ok {
+			return false
+		}
+		w.caps[0] = p.fit(announced, b.ID, &pl, granted)
+		w.result.Caps = w.caps[:]
+	}
+	p.renew(b, in, granted, pl.refresh)
+	sample := w.registrar.refreshed
+	if b.Flow != before || b.UserAgent != agent {
+		sample = w.registrar.updated
+	}
+	if event.Heard(w.registrar.sink, sample) || w.Admit != nil && !w.Admit() {
+		return false
+	}
+	w.keep(b)
+	return true
+}
+
+// keep copies what the answer tells of b, which is valid during a call only.
+func (w *Refresh) keep(b *usrloc.Binding) {
+	w.kept = append(append(w.kept[:0], b.Contact...), b.Params...)
+	kept := unsafe.String(unsafe.SliceData(w.kept), len(w.kept))
+	w.bindings[0] = usrloc.Binding{
+		ID: b.ID, Contact: kept[:len(b.Contact)], Params: kept[len(b.Contact):], Q: b.Q, Expires: b.Expires,
+	}
+}
+
+// asksForPush reports whether a contact has anything to do with RFC 8599.
+func asksForPush(u sipmsg.URI) bool {
+	for _, name := range [...]string{pnProvider, pnPRID} {
+		if _, ok := u.Param(name); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// A capCache remembers what a policy announces for each push service in use. It
+// forgets nothing and takes no more than maxCaps.
+type capCache struct {
+	known atomic.Pointer[map[capKey]Cap]
+}
+
+type capKey struct {
+	provider, param string
+	selfWaking      bool
+}
+
+// maxCaps bounds the cache, for anybody may register with many pn-param. Beyond
+// it Apply answers.
+const maxCaps = 256
+
+// of returns the announcement for a binding that p accepted with those push
+// data. The strings of data need not outlive the call.
+func (c *capCache) of(p *Policy, data usrloc.Push) (Cap, bool) {
+	known := c.known.Load()
+	if known != nil {
+		if announced, ok := (*known)[capKey{data.Provider, data.Param, data.SelfWaking}]; ok {
+			return announced, true
+		}
+		if len(*known) >= maxCaps {
+			return Cap{}, false
+		}
+	}
+	data.Provider, data.Param = strings.Clone(data.Provider), strings.Clone(data.Param)
+	params, err := push.ParseParams(data.Provider, data.Param)
+	if err != nil || p.Push.Waking == nil {
+		return Cap{}, false
+	}
+	announced := p.announcement(params, data.SelfWaking)
+	next := map[capKey]Cap{{data.Provider, data.Param, data.SelfWaking}: announced}
+	if known != nil {
+		maps.Copy(next, *known)
+	}
+	// If another one was quicker, the next refresh adds this one.
+	c.known.CompareAndSwap(known, &next)
+	return announced, true
+}

@@ -1,0 +1,319 @@
+package registrar
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"reveille/internal/event"
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// refreshing is a Registrar with a store in memory, for one AOR.
+type refreshing struct {
+	t     *testing.T
+	r     *Registrar
+	store *usrloc.Memory
+	w     *Refresh
+	now   time.Time
+}
+
+func newRefreshing(t *testing.T, sink event.Sink, change ...func(*Policy)) *refreshing {
+	t.Helper()
+	p := pushPolicy()
+	for _, c := range change {
+		c(&p)
+	}
+	x := &refreshing{t: t, store: usrloc.NewMemory(usrloc.MemoryOptions{})}
+	if sink == nil {
+		sink = event.Discard{}
+	}
+	var err error
+	if x.r, err = New(Options{Store: x.store, Policy: p, Sink: sink, Registerer: prometheus.NewRegistry()}); err != nil {
+		t.Fatal(err)
+	}
+	x.w = x.r.NewRefresh()
+	x.now = time.Now().Truncate(time.Millisecond).Add(time.Second)
+	return x
+}
+
+func (x *refreshing) contact(value string) sipmsg.NameAddr {
+	x.t.Helper()
+	c, err := sipmsg.ParseNameAddr(value)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	return c
+}
+
+func (x *refreshing) input(callID string, cseq uint32) Input {
+	return Input{AOR: alice, CallID: callID, CSeq: cseq, Now: x.now, Flow: flowFrom(5060), UserAgent: "phone/1"}
+}
+
+// apply works a REGISTER in by Apply, and returns what the 200 adds.
+func (x *refreshing) apply(in Input, contact string) string {
+	x.t.Helper()
+	na := x.contact(contact)
+	c := readContact(&na)
+	var err error
+	if c.ID, err = usrloc.NewBindingID(alice, x.r.random); err != nil {
+		x.t.Fatal(err)
+	}
+	in.Contacts = []Contact{c}
+	var res Result
+	var out string
+	x.store.Update(x.t.Context(), alice, func(rec usrloc.Record) (next usrloc.Record, err error) {
+		next, res, err = Apply(x.r.Policy(), rec, &in)
+		return next, err
+	}, func(rec usrloc.Record, _ []usrloc.Change, err error) {
+		if err == nil {
+			out = string(AppendOK(nil, x.r.Policy(), &rec, &res, in.Now))
+		}
+	})
+	return out
+}
+
+func (x *refreshing) try(in Input, contact string) (string, bool) {
+	x.t.Helper()
+	na := x.contact(contact)
+	x.w.Input, x.w.Contact = in, &na
+	out, ok := x.w.Try(x.store, nil)
+	return string(out), ok
+}
+
+func (x *refreshing) record() usrloc.Record {
+	x.t.Helper()
+	rec, err := x.store.Get(x.t.Context(), alice)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	return rec
+}
+
+var sameRecord = cmp.Options{cmpopts.EquateEmpty(), cmpopts.IgnoreFields(usrloc.Record{}, "Version"), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })}
+
+const (
+	pushContact  = `<sip:alice@192.0.2.1:5060;pn-provider=fcm;pn-param=proj;pn-prid=token>;+sip.instance="<urn:x:1>";reg-id=1`
+	plainContact = `<sip:alice@192.0.2.1:5060;transport=udp>`
+)
+
+// TestRefresh_IsApply has random REGISTERs worked in both ways. What Try takes,
+// it takes to the same Record and the same answer.
+func TestRefresh_IsApply(t *testing.T) {
+	policies := map[string]func(*Policy){
+		"default":         func(*Policy) {},
+		"no push":         func(p *Policy) { p.Push.Waking = nil },
+		"contact callid":  func(p *Policy) { p.Match = MatchURICallID },
+		"parameter":       func(p *Policy) { p.Match, p.MatchParam = MatchParameter, "line" },
+		"reject short":    func(p *Policy) { p.ShortExpires, p.Push.TooShort = Reject, TooShortReject },
+		"default q":       func(p *Policy) { p.DefaultQ = 500 },
+		"jitter":          func(p *Policy) { p.JitterPercent = 20 },
+		"short push":      func(p *Policy) { p.Push.MaxExpires = 10 * time.Minute },
+		"reject services": func(p *Policy) { p.Push.Unsupported = RejectUnsupported },
+	}
+	contacts := []string{
+		pushContact, plainContact,
+		pushContact + ";+sip.pnsreg", pushContact + ";q=0.5", pushContact + ";expires=600", pushContact + ";expires=0", pushContact + ";expires=300;q=0.7",
+		`<sip:alice@192.0.2.1:5060;pn-provider=webpush;pn-prid=https%3a%2f%2fpush.example>;+sip.instance="<urn:x:2>"`,
+		`<sip:alice@192.0.2.1:5060;pn-provider=nobody;pn-param=x;pn-prid=y>`, `<sip:alice@192.0.2.1:5060;pn-provider=fcm;pn-param=proj;pn-prid=bare>`,
+		`<sip:alice@192.0.2.1:5060;pn-provider>`, `<sip:alice@192.0.2.1:5060;pn-prid=only>`,
+		`<sip:alice@192.0.2.1;line=1>`, `<sip:alice@192.0.2.2;line=1>`, plainContact + ";a=b;expires=100;c=d", `"Alice" ` + plainContact + " ; expires=bad",
+		`<sip:alice@192.0.2.1:5060;pn-provider=apns;pn-param=TEAM.app.voip;pn-prid=00aa11bb>;reg-id=2;+sip.instance="<urn:x:3>"`,
+	}
+	for name, change := range policies {
+		t.Run(name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(3, 4))
+			// One device at a time, for Try takes no other Records.
+			x := newRefreshing(t, nil, change, func(p *Policy) { p.MaxContacts, p.Overflow = 1, ReplaceOldest })
+			taken := 0
+			contact, callID, cseq := contacts[0], "c1", uint32(1)
+			for n := range 1000 {
+				if n%25 == 0 {
+					contact = contacts[n/25%len(contacts)]
+				}
+				one := contact
+				if r.IntN(12) == 0 {
+					one = contacts[r.IntN(len(contacts))]
+				}
+				if r.IntN(4) == 0 {
+					callID = fmt.Sprintf("c%d", r.IntN(3))
+				}
+				cseq += uint32(r.IntN(4))
+				if r.IntN(10) == 0 {
+					cseq -= min(cseq, 3)
+				}
+				x.now = x.now.Add(time.Duration(r.IntN(200)) * time.Second)
+				in := x.input(callID, cseq)
+				in.Random = float64(r.IntN(4)) / 4
+				if r.IntN(2) == 0 {
+					in.Expires = Expires{Present: true, Seconds: []uint32{0, 30, 100, 300, 3600, 1 << 31}[r.IntN(6)]}
+				}
+				if r.IntN(5) == 0 {
+					in.Flow, in.UserAgent = flowFrom(uint16(5060+r.IntN(3))), "phone/2"
+				}
+				before := x.record()
+				got, ok := x.try(in, one)
+				after := x.record()
+				if !ok {
+					if full(before) != full(after) {
+						t.Fatalf("step %d: declined and changed:\n%s", n, cmp.Diff(before, after, sameRecord))
+					}
+					x.apply(in, one)
+					continue
+				}
+				taken++
+				// The same once more, from the same start, by Apply.
+				na := x.contact(one)
+				in.Contacts = []Contact{readContact(&na)}
+				want, res, err := Apply(x.r.Policy(), before, &in)
+				if err != nil {
+					t.Fatalf("step %d: Try takes %s, Apply: %v", n, one, err)
+				}
+				if full(want) != full(after) {
+					t.Fatalf("step %d: Try and Apply (-Apply +Try) of %s:\n%s", n, one, cmp.Diff(want, after, sameRecord))
+				}
+				if ok := string(AppendOK(nil, x.r.Policy(), &want, &res, in.Now)); got != ok {
+					t.Fatalf("step %d: Try answers\n%s\nApply\n%s", n, got, ok)
+				}
+			}
+			if taken < 50 {
+				t.Errorf("Try took %d requests of 1000", taken)
+			}
+		})
+	}
+}
+
+// full is all of rec but its version.
+func full(rec usrloc.Record) string {
+	s := snapshot(rec)
+	for i := range rec.Bindings {
+		b := &rec.Bindings[i]
+		s += fmt.Sprintln(b.Params, b.Q, b.CSeq, b.Created.UnixMilli(), b.RetainUntil.UnixMilli(), b.UserAgent, b.RegID,
+			b.Push.Provider, b.Push.Param, b.Push.SelfWaking, len(b.Path))
+	}
+	return s
+}
+
+func TestRefresh_AnotherPolicy(t *testing.T) {
+	x := newRefreshing(t, nil)
+	x.apply(x.input("c", 1), pushContact)
+	if _, ok := x.try(x.input("c", 2), pushContact); !ok {
+		t.Fatal("declined under the policy that accepted the binding")
+	}
+	p := *x.r.Policy()
+	p.Push.Waking = services{"apns": ""}
+	// The new policy comes into force after all that was accepted so far.
+	x.now = time.Now().Truncate(time.Millisecond).Add(-time.Minute)
+	old := x.input("c", 3)
+	if err := x.r.SetPolicy(p); err != nil {
+		t.Fatal(err)
+	}
+	x.store.Update(t.Context(), alice, func(rec usrloc.Record) (usrloc.Record, error) {
+		b := rec.Bindings[0]
+		b.Updated = old.Now
+		rec.Bindings = []usrloc.Binding{b}
+		return rec, nil
+	}, func(usrloc.Record, []usrloc.Change, error) {})
+	if _, ok := x.try(x.input("c", 4), pushContact); ok {
+		t.Error("took a binding that another policy accepted")
+	}
+}
+
+// A refresh that a Sink wants to hear of, or that Admit stops, changes nothing.
+func TestRefresh_Declines(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		level slog.Level
+		moved bool
+		admit bool
+		want  bool
+	}{
+		{"nobody listens", slog.LevelWarn, true, true, true},
+		{"refreshes are not logged", slog.LevelInfo, false, true, true},
+		{"moves are logged", slog.LevelInfo, true, true, false},
+		{"all is logged", slog.LevelDebug, false, true, false},
+		{"not admitted", slog.LevelWarn, false, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: tt.level}))
+			x := newRefreshing(t, event.NewLog(log))
+			x.apply(x.input("c", 1), pushContact)
+			in := x.input("c", 2)
+			if tt.moved {
+				in.Flow = flowFrom(6000)
+			}
+			x.w.Admit = func() bool { return tt.admit }
+			before := x.record()
+			_, ok := x.try(in, pushContact)
+			if ok != tt.want {
+				t.Errorf("Try = %v, want %v", ok, tt.want)
+			}
+			if changed := x.record().Bindings[0].CSeq != before.Bindings[0].CSeq; changed != tt.want {
+				t.Errorf("changed: %v", changed)
+			}
+			if n := testutil.ToFloat64(x.r.metrics.applied); (n == 1) != tt.want {
+				t.Errorf("counted %v", n)
+			}
+		})
+	}
+}
+
+// A token that was found dead is not announced as living.
+func TestRefresh_DeadToken(t *testing.T) {
+	x := newRefreshing(t, nil)
+	x.apply(x.input("c", 1), pushContact)
+	x.store.Update(t.Context(), alice, func(rec usrloc.Record) (usrloc.Record, error) {
+		b := rec.Bindings[0]
+		b.Push.PRID, b.RefreshAt = "", time.Time{}
+		rec.Bindings = []usrloc.Binding{b}
+		return rec, nil
+	}, func(usrloc.Record, []usrloc.Change, error) {})
+	if out, ok := x.try(x.input("c", 2), pushContact); ok {
+		t.Errorf("took it:\n%s", out)
+	}
+}
+
+func TestRefresh_AllocatesNothing(t *testing.T) {
+	for _, contact := range []string{pushContact + ";expires=3600", plainContact} {
+		x := newRefreshing(t, nil)
+		x.apply(x.input("c", 1), contact)
+		na := x.contact(contact)
+		x.w.Input, x.w.Contact = x.input("c", 1), &na
+		dst := make([]byte, 0, 2048)
+		if n := testing.AllocsPerRun(100, func() {
+			x.w.Input.CSeq++
+			if _, ok := x.w.Try(x.store, dst[:0]); !ok {
+				t.Fatal("declined")
+			}
+		}); n > 1 { // plainPURR makes one.
+			t.Errorf("%s: %v allocations", contact, n)
+		}
+	}
+}
+
+// The cache of announcements is bounded: pn-param is the phone's to choose.
+func TestCapCache_Bounded(t *testing.T) {
+	p := pushPolicy()
+	var c capCache
+	for i := range maxCaps + 10 {
+		_, ok := c.of(&p, usrloc.Push{Provider: "fcm", Param: fmt.Sprint("p", i), PRID: "t"})
+		if ok != (i < maxCaps) {
+			t.Fatalf("announcement %d: %v", i, ok)
+		}
+	}
+	if a, ok := c.of(&p, usrloc.Push{Provider: "FCM", Param: "p0", PRID: "t"}); ok {
+		t.Errorf("a full cache took %v", a)
+	}
+	if a, ok := c.of(&p, usrloc.Push{Provider: "fcm", Param: "p7", PRID: "t"}); !ok || a.Provider != "fcm" {
+		t.Errorf("of = %v, %v", a, ok)
+	}
+}
