@@ -119,14 +119,20 @@ type clientKey struct {
 // that an answer that was not kept is the same the next time (RFC 3261 §8.2.7),
 // and so that the ACK and the CANCEL of an INVITE lead to the INVITE's tag.
 func (l *Layer) tag(m *sipmsg.Message) string {
+	return string(l.AppendTag(nil, m.TopVia().Branch(), m.CallID(), m.FromTag(), m.CSeq().Seq))
+}
+
+// AppendTag appends that tag for who answers a request without the layer, from
+// the branch of its top Via, its Call-ID, From tag and CSeq number.
+func (l *Layer) AppendTag(dst []byte, branch, callID, fromTag string, cseq uint32) []byte {
 	var h maphash.Hash
 	h.SetSeed(l.seed)
-	for _, s := range [...]string{m.TopVia().Branch(), m.CallID(), m.FromTag()} {
+	for _, s := range [...]string{branch, callID, fromTag} {
 		h.WriteString(s) //nolint:errcheck // never fails
 		h.WriteByte(0)   //nolint:errcheck // never fails
 	}
 	var seq [4]byte
-	binary.BigEndian.PutUint32(seq[:], m.CSeq().Seq)
+	binary.BigEndian.PutUint32(seq[:], cseq)
 	h.Write(seq[:]) //nolint:errcheck // never fails
-	return strconv.FormatUint(h.Sum64(), 16)
+	return strconv.AppendUint(dst, h.Sum64(), 16)
 }

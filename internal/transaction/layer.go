@@ -132,6 +132,20 @@ func (l *Layer) Busy(_ flow.Flow, callID string) bool {
 	return q.busy[slot].Load() != 0
 }
 
+// Accepts reports whether a new request would be taken on now. It is not while
+// the layer stops or has as many transactions as it may.
+func (l *Layer) Accepts() bool {
+	return !l.stopping.Load() && l.live[kindServerInvite].Load()+l.live[kindServerOther].Load() < int64(l.o.MaxTransactions)
+}
+
+// Answered sends the answer to a request that arrived on f and was not given to
+// the layer.
+func (l *Layer) Answered(f flow.Flow, callID, method string, wire []byte) {
+	if err := l.o.Sender.Send(f, wire); err != nil {
+		l.unsent(callID, method, err)
+	}
+}
+
 // Refuse answers a request that arrived on f without making a transaction of it,
 // such as one that is too damaged to be received. The answer to a copy of the
 // request is the same, and the ACK to it is absorbed. ACKs and responses are not

@@ -272,10 +272,14 @@ func (s *Server) send(wire []byte) {
 // respond sends a response to the request m, which arrived on f.
 func (l *Layer) respond(f flow.Flow, m *sipmsg.Message, wire []byte) {
 	if err := l.o.Sender.Send(responseFlow(f, m.TopVia()), wire); err != nil {
-		l.metrics.sendErrors.Inc()
-		l.debug("response not sent", slog.String("call_id", m.CallID()),
-			slog.String("method", m.Method()), slog.Any("err", err))
+		l.unsent(m.CallID(), m.Method(), err)
 	}
+}
+
+// unsent tells that a response could not be sent.
+func (l *Layer) unsent(callID, method string, err error) {
+	l.metrics.sendErrors.Inc()
+	l.debug("response not sent", slog.String("call_id", callID), slog.String("method", method), slog.Any("err", err))
 }
 
 // toTag returns the To tag of the response that was sent last, or the one that
