@@ -221,7 +221,7 @@ func (a *Authenticator) Wait() { a.lookups.Wait() }
 // the Decision exactly once: before it returns if the Source is in memory, else
 // later on another goroutine. ctx bounds the lookup.
 func (a *Authenticator) Authenticate(ctx context.Context, m *sipmsg.Message, f flow.Flow, role Role, now time.Time, done func(Decision)) {
-	r := request{a: a, m: m, f: f, role: role, now: now}
+	r := a.newRequest(m, f, role, now)
 	if r.precheck() {
 		done(r.finish())
 		return
@@ -247,7 +247,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, m *sipmsg.Message, f f
 
 // Check is Authenticate for callers that can wait.
 func (a *Authenticator) Check(ctx context.Context, m *sipmsg.Message, f flow.Flow, role Role, now time.Time) Decision {
-	r := request{a: a, m: m, f: f, role: role, now: now}
+	r := a.newRequest(m, f, role, now)
 	if !r.precheck() {
 		r.verify(ctx)
 	}

@@ -251,7 +251,7 @@ func TestAuthenticate_UnknownUserLooksLikeWrongPassword(t *testing.T) {
 	}
 	// The decoy's hash, if somebody had it, is of no use.
 	m := register(t, login{user: "nobody", password: "x"}.answer(t, first))
-	r := request{a: a, m: m, f: phone, now: noon}
+	r := a.newRequest(m, phone, Registrar, noon)
 	if r.precheck() {
 		t.Fatal("decided before the lookup")
 	}

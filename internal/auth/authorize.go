@@ -34,11 +34,16 @@ func (a *Authenticator) MayUse(u User, aor usrloc.AOR) bool {
 	return ours && realm == u.Realm
 }
 
+// permits reports whether the sender that d decided about may use aor.
+func (a *Authenticator) permits(d *Decision, aor usrloc.AOR) bool {
+	return d.Outcome == Allowed && (d.Trusted || a.MayUse(d.User, aor))
+}
+
 // Authorize returns nil if the sender that d allowed may use aor, else a 403
 // (RFC 3261 §10.3 step 4), and tells of the attempt. A trusted peer may use
 // every AOR: it authenticates its users itself.
 func (a *Authenticator) Authorize(d Decision, aor usrloc.AOR, method string, f flow.Flow) *sipmsg.StatusError {
-	if d.Outcome == Allowed && (d.Trusted || a.MayUse(d.User, aor)) {
+	if a.permits(&d, aor) {
 		return nil
 	}
 	a.emitFailure(method, d.User.Name, d.User.Realm, f, ReasonNotOwner)

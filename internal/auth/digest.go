@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"reveille/internal/sipmsg"
 )
 
 // credentials are the digest parameters of one Authorization or
@@ -116,21 +118,10 @@ func cutQuoted(s string) (value, rest string, ok bool) {
 		case '\\':
 			i++
 		case '"':
-			return unescapePairs(s[1:i]), s[i+1:], true
+			return sipmsg.Unquote(s[:i+1]), s[i+1:], true
 		}
 	}
 	return "", "", false
-}
-
-func unescapePairs(s string) string {
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+1 < len(s) {
-			i++
-		}
-		b = append(b, s[i])
-	}
-	return string(b)
 }
 
 // store keeps a parameter that we know. Others, opaque among them, are ignored

@@ -21,14 +21,22 @@ const retryAfter = 5
 // request is one request on its way to a Decision.
 type request struct {
 	a    *Authenticator
-	m    *sipmsg.Message
+	m    *sipmsg.Message // nil for a Question
 	f    flow.Flow
 	role Role
 	now  time.Time
 
-	realm string
-	c     credentials
-	d     Decision
+	method, body string
+	uri          *sipmsg.URI // the Request-URI
+	realm        string
+	c            credentials
+	d            Decision
+}
+
+// newRequest is a request that came as m.
+func (a *Authenticator) newRequest(m *sipmsg.Message, f flow.Flow, role Role, now time.Time) request {
+	uri := m.RequestURI()
+	return request{a: a, m: m, f: f, role: role, now: now, method: m.Method(), body: m.Body(), uri: &uri}
 }
 
 // precheck does all that needs no Source. It reports whether the Decision is
@@ -84,18 +92,23 @@ func (r *request) findCredentials() (found bool, err error) {
 		if h.ID != id {
 			continue
 		}
-		params, ok := digestScheme(strings.TrimLeft(h.Value, " \t\r\n"))
-		if !ok {
-			continue
-		}
-		if r.c, err = parseCredentials(params); err != nil {
-			return false, err
-		}
-		if r.c.realm == r.realm {
-			return true, nil
+		if found, err = r.take(h.Value); found || err != nil {
+			return found, err
 		}
 	}
 	return false, nil
+}
+
+// take reads a header field that may hold credentials for our realm.
+func (r *request) take(value string) (found bool, err error) {
+	params, ok := digestScheme(strings.TrimLeft(value, " \t\r\n"))
+	if !ok {
+		return false, nil
+	}
+	if r.c, err = parseCredentials(params); err != nil {
+		return false, err
+	}
+	return r.c.realm == r.realm, nil
 }
 
 // uriIsOurs reports whether the credentials were made for us. RFC 8760 §2.6
@@ -103,8 +116,7 @@ func (r *request) findCredentials() (found bool, err error) {
 // and lets it differ from the Request-URI, which proxies may have rewritten.
 // For calls that leave our domains both are equal.
 func (r *request) uriIsOurs() bool {
-	requestURI := r.m.RequestURI()
-	if r.c.uri == requestURI.String() {
+	if r.c.uri == r.uri.String() {
 		return true
 	}
 	uri, err := sipmsg.ParseURI(r.c.uri)
@@ -114,7 +126,7 @@ func (r *request) uriIsOurs() bool {
 	if _, ours := r.a.domain(uri.Host); ours || r.a.o.Own(uri.Host) {
 		return true
 	}
-	return uri.Host != "" && strings.EqualFold(uri.Host, requestURI.Host) && uri.User == requestURI.User
+	return uri.Host != "" && strings.EqualFold(uri.Host, r.uri.Host) && uri.User == r.uri.User
 }
 
 // algorithmOffered guards against a downgrade: an algorithm that was switched
@@ -126,33 +138,13 @@ func (r *request) algorithmOffered() bool {
 
 // verify looks the user up and makes the Decision.
 func (r *request) verify(ctx context.Context) {
-	creds, err := r.a.o.Source.Lookup(ctx, r.realm, r.c.username)
-	unknown := errors.Is(err, ErrNoUser)
-	if err != nil && !unknown {
-		r.refuseUnavailable(ReasonUnavailable)
+	creds, reason := r.prove(ctx)
+	switch reason {
+	case ReasonUser:
+	case ReasonUnavailable:
+		r.refuseUnavailable(reason)
 		return
-	}
-	if unknown {
-		creds = r.a.decoy
-	}
-	method := r.m.Method()
-	if method == "ACK" {
-		// RFC 3261 §22.1: an ACK repeats the credentials of its INVITE.
-		method = "INVITE"
-	}
-	ha1 := creds.ha1(r.c.algo)
-	noHash := ha1 == ""
-	if noHash {
-		ha1 = r.a.decoy.ha1(r.c.algo)
-	}
-	// All of it is computed in any case: the time must not tell whether the user
-	// exists.
-	right := r.c.matches(ha1, method, r.m.Body())
-	if !right || unknown || noHash {
-		reason := ReasonPassword
-		if unknown {
-			reason = ReasonNoUser
-		}
+	default:
 		r.fail(reason)
 		r.challenge(reason, false)
 		return
@@ -170,12 +162,45 @@ func (r *request) verify(ctx context.Context) {
 	}
 }
 
+// prove looks whether the sender knows the user's password: then the reason is
+// ReasonUser, otherwise it says why not. Nothing is counted.
+func (r *request) prove(ctx context.Context) (Credentials, Reason) {
+	creds, err := r.a.o.Source.Lookup(ctx, r.realm, r.c.username)
+	unknown := errors.Is(err, ErrNoUser)
+	if err != nil && !unknown {
+		return Credentials{}, ReasonUnavailable
+	}
+	if unknown {
+		creds = r.a.decoy
+	}
+	method := r.method
+	if method == "ACK" {
+		// RFC 3261 §22.1: an ACK repeats the credentials of its INVITE.
+		method = "INVITE"
+	}
+	ha1 := creds.ha1(r.c.algo)
+	noHash := ha1 == ""
+	if noHash {
+		ha1 = r.a.decoy.ha1(r.c.algo)
+	}
+	// All of it is computed in any case: the time must not tell whether the user
+	// exists.
+	right := r.c.matches(ha1, method, r.body)
+	switch {
+	case unknown:
+		return Credentials{}, ReasonNoUser
+	case !right || noHash:
+		return Credentials{}, ReasonPassword
+	}
+	return creds, ReasonUser
+}
+
 // spendNonce returns ReasonUser if the nonce is ours, young, and not used up.
 func (r *request) spendNonce() Reason {
 	id, issued, state := r.a.nonces.inspect(r.c.nonce, r.realm, r.now)
 	// RFC 3261 §22.1: what was accepted in an INVITE is accepted in its ACK,
 	// however long the phone rang.
-	if r.m.Method() == "ACK" && state != nonceForeign {
+	if r.method == "ACK" && state != nonceForeign {
 		return ReasonUser
 	}
 	switch {
@@ -190,7 +215,7 @@ func (r *request) spendNonce() Reason {
 // fail counts and tells a failed attempt.
 func (r *request) fail(reason Reason) {
 	r.a.failures.Take(r.f.Remote.Addr(), r.now)
-	r.a.emitFailure(r.m.Method(), r.c.username, r.realm, r.f, reason)
+	r.a.emitFailure(r.method, r.c.username, r.realm, r.f, reason)
 }
 
 // maxEventUser bounds a name in an event, which anybody may have chosen.
@@ -209,7 +234,7 @@ func (a *Authenticator) emitFailure(method, user, realm string, f flow.Flow, rea
 // challenge asks for credentials. ACK and CANCEL are never challenged: there is
 // no way to send either again (RFC 3261 §22.1).
 func (r *request) challenge(reason Reason, stale bool) {
-	if m := r.m.Method(); m == "ACK" || m == "CANCEL" {
+	if r.method == "ACK" || r.method == "CANCEL" {
 		r.refuse(reason, 403, "")
 		return
 	}

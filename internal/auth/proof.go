@@ -1,0 +1,81 @@
+package auth
+
+import (
+	"context"
+	"time"
+
+	"reveille/flow"
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// A Question is a REGISTER as far as it says who sent it, free of any message
+// model. Its strings need to be valid only while it is worked on.
+type Question struct {
+	// URI is the Request-URI, Host the host of To.
+	URI  *sipmsg.URI
+	Host string
+	// Authorization is the value of the only such header field, "" if there is
+	// none.
+	Authorization string
+}
+
+// A Proof is what Recognise found out. It is good for one Spend.
+type Proof struct {
+	a      *Authenticator
+	d      Decision
+	id     nonceID
+	issued int64
+	uses   uint32
+}
+
+// Recognise does what Authenticate does for the sender of a REGISTER without
+// body that is allowed at once: a trusted peer, or a user who knows the password
+// and a nonce of ours. In all other cases it reports false and leaves no trace:
+// no failure is counted and nothing is emitted, which Authenticate will do. An
+// allowed sender counts, and the nonce is used, only with Spend.
+//
+// It computes as much for an unknown user as for a known one, and allocates
+// nothing.
+func (a *Authenticator) Recognise(q *Question, f flow.Flow, now time.Time) (Proof, bool) {
+	p := Proof{a: a}
+	if a.peers.contains(f.Remote.Addr()) {
+		p.d = Decision{Outcome: Allowed, Trusted: true, Reason: ReasonTrusted}
+		return p, true
+	}
+	if a.o.MaxLookups != 0 {
+		// The Source may have to wait.
+		return p, false
+	}
+	r := request{a: a, f: f, role: Registrar, now: now, method: "REGISTER", uri: q.URI, realm: a.realmOfDomain(q.Host)}
+	if found, err := r.take(q.Authorization); err != nil || !found || r.c.check() != "" {
+		return p, false
+	}
+	if a.failures.Exhausted(f.Remote.Addr(), now) || !r.uriIsOurs() || !r.algorithmOffered() {
+		return p, false
+	}
+	creds, reason := r.prove(context.Background())
+	if reason != ReasonUser {
+		return p, false
+	}
+	var state nonceState
+	if p.id, p.issued, state = a.nonces.inspect(r.c.nonce, r.realm, now); state != nonceFresh {
+		return p, false
+	}
+	p.uses = r.c.nonceUses
+	p.d = Decision{Outcome: Allowed, Reason: ReasonUser, User: User{Name: r.c.username, Realm: r.realm, AORs: creds.AORs}}
+	return p, true
+}
+
+// MayUse reports whether the sender may register aor, as Authorize does.
+func (p *Proof) MayUse(aor usrloc.AOR) bool { return p.a.permits(&p.d, aor) }
+
+// Spend uses the nonce and counts the decision. It reports false if the nonce
+// was used before, and has then changed nothing.
+func (p *Proof) Spend() bool {
+	if !p.d.Trusted && !p.a.replays.take(p.id, p.issued, p.uses) {
+		return false
+	}
+	p.a.metrics.decided(Registrar, p.d.Reason)
+	return true
+}
