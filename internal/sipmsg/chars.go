@@ -185,9 +185,9 @@ func quotedEnd(s string) int {
 	return 0
 }
 
-// unquote returns the content of a closed quoted-string with its quoted pairs
+// Unquote returns the content of a closed quoted-string with its quoted pairs
 // undone, and any other string as it is.
-func unquote(s string) string {
+func Unquote(s string) string {
 	if len(s) < 2 || s[0] != '"' {
 		return s
 	}

@@ -51,7 +51,7 @@ func parseNameAddr(a *NameAddr, s string) error {
 		if i = quotedEnd(s); i == 0 {
 			return errQuoted
 		}
-		display = unquote(s[:i])
+		display = Unquote(s[:i])
 		// RFC 4475 §3.1.1.6: white space before the bracket is not required.
 		i = skipLWS(s, i)
 		if i == len(s) || s[i] != '<' {

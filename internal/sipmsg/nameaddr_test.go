@@ -219,8 +219,8 @@ func FuzzNameAddr(f *testing.F) {
 				if !all(name, classToken) {
 					t.Errorf("parameter name %q", name)
 				}
-				if got, ok := a.Params.Get(name); n == 1 && (!ok || got != unquote(value)) {
-					t.Errorf("Get(%q) = %q, %v, want %q", name, got, ok, unquote(value))
+				if got, ok := a.Params.Get(name); n == 1 && (!ok || got != Unquote(value)) {
+					t.Errorf("Get(%q) = %q, %v, want %q", name, got, ok, Unquote(value))
 				}
 			}
 			if string(a.Params) != "" && n == 0 {

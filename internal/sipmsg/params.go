@@ -22,7 +22,7 @@ type Params string
 // quoted pairs undone. A parameter without a value yields ("", true).
 func (p Params) Get(name string) (value string, ok bool) {
 	v, ok := p.raw(name)
-	return unquote(v), ok
+	return Unquote(v), ok
 }
 
 // Has reports whether there is a parameter with that name.
