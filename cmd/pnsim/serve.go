@@ -115,7 +115,9 @@ func servePage(ctx context.Context, o options, sim *pushsim.Server, log *slog.Lo
 	if err := srv.Close(); err != nil {
 		return fmt.Errorf("close the page: %w", err)
 	}
-	_ = <-ended // http.ErrServerClosed
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the page: %w", err)
+	}
 	return nil
 }
 

@@ -130,5 +130,5 @@ func (q *Queue) unavailable(f flow.Flow, m *sipmsg.Message) {
 }
 
 func (l *Layer) debug(msg string, attrs ...slog.Attr) {
-	l.o.Logger.LogAttrs(context.Background(), slog.LevelDebug, msg, attrs...)
+	l.o.Logger.LogAttrs(context.Background(), slog.LevelDebug, msg, attrs...) //nolint:sloglint // Each caller has its own.
 }

@@ -128,11 +128,11 @@ func (l *Layer) AppendTag(dst []byte, branch, callID, fromTag string, cseq uint3
 	var h maphash.Hash
 	h.SetSeed(l.seed)
 	for _, s := range [...]string{branch, callID, fromTag} {
-		h.WriteString(s) //nolint:errcheck // never fails
-		h.WriteByte(0)   //nolint:errcheck // never fails
+		h.WriteString(s)
+		h.WriteByte(0)
 	}
 	var seq [4]byte
 	binary.BigEndian.PutUint32(seq[:], cseq)
-	h.Write(seq[:]) //nolint:errcheck // never fails
+	h.Write(seq[:])
 	return strconv.AppendUint(dst, h.Sum64(), 16)
 }
