@@ -179,7 +179,15 @@ func (db *database) writeFormat(readOnly bool) error {
 	if err := b.Set([]byte(keyFormat), []byte{formatVersion}, nil); err != nil {
 		return fmt.Errorf("write format version: %w", err)
 	}
-	return db.commit(b)
+	if err := db.commit(b); err != nil {
+		return err
+	}
+	// The first log of a database still has the oldest format, in which damage
+	// cannot be seen (wal.go). A flush begins another.
+	if err := db.Flush(); err != nil {
+		return fmt.Errorf("begin a new log: %w", err)
+	}
+	return nil
 }
 
 // highVersion returns the greatest Version that any Record had.

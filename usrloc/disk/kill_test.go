@@ -25,7 +25,7 @@ import (
 )
 
 // The environment variables that make this test binary a process to kill, and
-// that say how many are killed (make kill-test has 100).
+// that say how many are killed; a long run has 100.
 const (
 	victimDir  = "REVEILLE_DISK_VICTIM"
 	victimMode = "REVEILLE_DISK_VICTIM_MODE"
@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// brokenDisk is the mode of a victim whose disk takes no second log.
+// brokenDisk is the mode of a victim whose disk takes only the first logs.
 const brokenDisk = "broken"
 
 // victimAORs are changed by one writer each, so that at most one change of an
@@ -57,7 +57,7 @@ func victim(dir, mode string, out io.Writer) int {
 	case brokenDisk:
 		var logs atomic.Int32
 		o.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".log") && logs.Add(1) > 1 {
+			if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".log") && logs.Add(1) > 3 {
 				return syscall.EIO
 			}
 			return nil

@@ -102,11 +102,11 @@ func TestStore_ModelThroughRestarts(t *testing.T) {
 			fs := vfs.NewCrashableMem()
 			md := make(model)
 			now := clock()
-			for range 12 {
+			for range 5 {
 				o := Options{Dir: "store", FS: fs, Mode: mode, OnFailure: failNow(t), pace: pace{sweepEvery: time.Millisecond, sweepStep: time.Millisecond}}
 				s := mustOpen(t, o)
 				md.check(t, s, true)
-				for i := range 300 {
+				for i := range 200 {
 					md.step(t, r, s, now)
 					if i%100 == 50 {
 						if err := s.db.Flush(); err != nil {

@@ -38,21 +38,30 @@ func checkLogs(dir string, fs vfs.FS) error {
 		return fmt.Errorf("list %s: %w", dir, err)
 	}
 	for _, name := range names {
-		number, isLog := strings.CutSuffix(name, ".log")
-		n, err := strconv.ParseUint(number, 10, 64)
-		if !isLog || err != nil {
+		if !strings.HasSuffix(name, ".log") {
 			continue
+		}
+		n, err := logNumber(name, fs)
+		if err != nil {
+			continue // no file of Pebble's
 		}
 		path := fs.PathJoin(dir, name)
 		data, err := readFile(fs, path)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", path, err)
 		}
-		if at, ok := checkLog(data, uint32(n)); !ok {
+		if at, ok := checkLog(data, n); !ok {
 			return &DamageError{File: path, Err: fmt.Errorf("malformed at byte %d of %d, which had been synced", at, len(data))}
 		}
 	}
 	return nil
+}
+
+// logNumber reads the number, of which the chunks have the lower half, from the
+// name of a log.
+func logNumber(name string, fs vfs.FS) (uint32, error) {
+	n, err := strconv.ParseUint(strings.TrimSuffix(fs.PathBase(name), ".log"), 10, 64)
+	return uint32(n), err
 }
 
 func readFile(fs vfs.FS, name string) (data []byte, err error) {
