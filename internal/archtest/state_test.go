@@ -27,6 +27,7 @@ func tables() []string {
 		"push/pushsim.faultNames",
 		"push/webpush.special",
 		"usrloc.causeNames", "usrloc.changeNames", "usrloc.noTime",
+		"usrloc/disk.castagnoli",
 		"usrloc/usrloctest.concurrencyCases", "usrloc/usrloctest.expiryCases", "usrloc/usrloctest.limitCases",
 		"usrloc/usrloctest.timerCases", "usrloc/usrloctest.updateCases", "usrloc/usrloctest.watchCases",
 	}
