@@ -3,6 +3,7 @@ package disk
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -145,6 +146,40 @@ func TestKill_NothingAcknowledgedIsLost(t *testing.T) {
 			t.Logf("%d changes acknowledged, none lost", reports)
 		})
 	}
+}
+
+// TestOpen_SecondProcessIsToldWhoHasTheStore: at once, and by its number.
+func TestOpen_SecondProcessIsToldWhoHasTheStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), victimDir+"="+dir, victimMode+"="+Fsync.String())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && lines.Text() != "open" {
+		continue
+	}
+	_, err = Open(Options{Dir: dir})
+	if want := fmt.Sprintf("process %d", cmd.Process.Pid); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), want) {
+		t.Errorf("Open: %v, want ErrLocked by %s", err, want)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, out); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait() //nolint:errcheck // it was killed
+	mustOpen(t, Options{Dir: dir, OnFailure: failNow(t)})
 }
 
 // killOne runs a victim until it has reported some changes, or for a time from

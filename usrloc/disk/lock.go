@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -14,6 +15,10 @@ func lockDirectory(dir string, fs vfs.FS) (*pebble.Lock, error) {
 	lock, err := pebble.LockDirectory(dir, fs)
 	if err == nil {
 		return lock, nil
+	}
+	var path *os.PathError
+	if errors.As(err, &path) { // the file cannot be made
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return nil, fmt.Errorf("lock %s: %w by %s: %w", dir, ErrLocked, lockHolder(fs.PathJoin(dir, "LOCK"), err), err)
 }

@@ -33,8 +33,10 @@ func TestCheck_Sound(t *testing.T) {
 	if err != nil || rep.Bindings != 300 || rep.Refreshes != 1 || len(rep.Damage) != 0 {
 		t.Errorf("Check = %+v, %v", rep, err)
 	}
-	if _, err := Check(filepath.Join(dir, "no")); err == nil {
-		t.Error("Check of nothing found a store")
+	for _, other := range []string{filepath.Join(dir, "no"), t.TempDir()} {
+		if rep, err := Check(other); err == nil || errors.Is(err, ErrLocked) || errors.Is(err, ErrDamaged) {
+			t.Errorf("Check where there is no store: %+v, %v", rep, err)
+		}
 	}
 }
 

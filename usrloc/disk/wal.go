@@ -81,7 +81,7 @@ func readFile(fs vfs.FS, name string) (data []byte, err error) {
 func checkLog(data []byte, number uint32) (end int, ok bool) {
 	for end < len(data) {
 		if left := logBlock - end%logBlock; left < logHeader {
-			end += left // zeros
+			end = min(end+left, len(data)) // zeros
 			continue
 		}
 		length, _, ok := logChunk(data, end, number)
