@@ -3,6 +3,8 @@
 //	reveille serve [--config FILE]   run the server
 //	reveille check FILE              report every problem of a configuration
 //	reveille config default|schema   print the documented configuration, or its schema
+//	reveille bindings check|repair|export|import DIR
+//	                                 look after the registrations on disk
 //	reveille demo                    show a sleeping phone being woken
 //	reveille version                 say which build this is
 //
@@ -25,6 +27,7 @@ func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	os.Exit(run(os.Args[1:], program{
+		input:     os.Stdin,
 		stdout:    os.Stdout,
 		stderr:    os.Stderr,
 		lookupEnv: os.LookupEnv,

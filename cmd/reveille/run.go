@@ -25,6 +25,7 @@ const (
 // A program is everything that commands take from outside, so that a test can
 // run them in process.
 type program struct {
+	input          io.Reader // standard input; nil is empty
 	stdout, stderr io.Writer
 	lookupEnv      func(string) (string, bool)
 	// signals delivers SIGTERM, SIGINT and SIGHUP.
@@ -55,14 +56,14 @@ func run(args []string, p program) int {
 	root.SetErr(p.stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.checkCommand(), p.configCommand(), p.versionCommand())
+	root.AddCommand(p.checkCommand(), p.configCommand(), p.bindingsCommand(), p.versionCommand())
 	if p.newServer != nil {
 		root.AddCommand(p.serveCommand())
 	}
 	if p.demo != nil {
 		root.AddCommand(p.demoCommand())
 	}
-	err := root.Execute()
+	err := root.ExecuteContext(context.Background())
 	if err != nil && !errors.Is(err, errReported) {
 		fmt.Fprintln(p.stderr, "reveille:", err)
 	}

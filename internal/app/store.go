@@ -17,6 +17,9 @@ const (
 	keysFile    = "purr.keys"
 )
 
+// BindingsDir is where a server with store.dir dir keeps its bindings.
+func BindingsDir(dir string) string { return filepath.Join(dir, bindingsDir) }
+
 // buildStore opens the location service: in memory, or in memory with a disk
 // behind it. onFailure is told when the disk fails.
 func (a *App) buildStore(onFailure func(error)) error {
@@ -32,7 +35,7 @@ func (a *App) buildStore(onFailure func(error)) error {
 		return fmt.Errorf("store.dir: %w", err)
 	}
 	o := disk.Options{
-		Dir: filepath.Join(string(cfg.Store.Dir), bindingsDir), MinFree: int64(cfg.Store.MinFreeMB) << 20,
+		Dir: BindingsDir(string(cfg.Store.Dir)), MinFree: int64(cfg.Store.MinFreeMB) << 20,
 		OnFailure: onFailure, Logger: a.component("store"), Registerer: a.registry, Memory: limits,
 	}
 	if o.MinFree == 0 {
