@@ -122,6 +122,8 @@ type Registrar struct {
 	Match string `yaml:"match"`
 	// RetryAfter is the Retry-After of answers that ask to come back.
 	RetryAfter time.Duration `yaml:"retry_after" range:"1s..1h"`
+	// Fastpath answers plain refreshes in place.
+	Fastpath bool `yaml:"fastpath" restart:"yes"`
 }
 
 // Expires is the policy for registration lifetimes.

@@ -16,6 +16,7 @@ import (
 	"reveille/configs"
 	"reveille/internal/admin"
 	"reveille/internal/event"
+	"reveille/internal/fastpath"
 	"reveille/internal/proxy"
 	"reveille/internal/transaction"
 	"reveille/internal/transport"
@@ -191,7 +192,21 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		TimerC: cfg.Proxy.TimerC, Logger: a.component("transaction"), Registerer: a.registry,
 	})
 	in.layer = a.layer
-	return nil
+	return a.buildFastpath(in)
+}
+
+// buildFastpath lets in answer plain refreshes, if the store can change a
+// binding in place: one without a disk behind it can.
+func (a *App) buildFastpath(in *inlet) (err error) {
+	store, ok := a.store.(*usrloc.Memory)
+	if !ok || !a.config.Registrar.Fastpath {
+		return nil
+	}
+	in.answers.New = func() any { return new([]byte) }
+	in.fast, err = fastpath.New(fastpath.Options{
+		Registrar: a.registrar, Store: store, Layer: a.layer, Gate: a.gate, Registerer: a.registry,
+	})
+	return err
 }
 
 func (a *App) component(name string) *slog.Logger { return a.log.With("component", name) }

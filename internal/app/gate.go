@@ -82,6 +82,22 @@ func (g *gate) served(host string) bool {
 	return false
 }
 
+// Served implements fastpath.Gate: the Request-URI names a domain or an address
+// of ours.
+func (g *gate) Served(uri *sipmsg.URI) bool {
+	return uri.IsSIP() && (g.served(uri.Host) || g.transport.IsOwn(uri.Host, uri.PortNum(), 0))
+}
+
+// Doorman implements fastpath.Gate.
+func (g *gate) Doorman(f flow.Flow) (a *auth.Authenticator, ok bool) {
+	r := g.rules.Load()
+	if r.modes.Registrar != configs.Required {
+		_, allowed := r.open(f)
+		return nil, allowed
+	}
+	return r.auth, true
+}
+
 // known reports whether aor is a user of ours, as far as we can tell: without
 // accounts every name is.
 func (g *gate) known(aor usrloc.AOR) bool {

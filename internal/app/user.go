@@ -44,10 +44,7 @@ func (u *user) Request(s *transaction.Server) {
 // forUs reports whether a REGISTER is for a domain of ours, or for our address.
 func (u *user) forUs(s *transaction.Server) bool {
 	uri := s.Message().RequestURI()
-	if !uri.IsSIP() || len(s.Message().Routes()) > 0 && !u.ownRoutes(s) {
-		return false
-	}
-	return u.app.gate.served(uri.Host) || u.app.transport.IsOwn(uri.Host, uri.PortNum(), 0)
+	return u.app.gate.Served(&uri) && (len(s.Message().Routes()) == 0 || u.ownRoutes(s))
 }
 
 // ownRoutes reports whether every Route value is ours: phones with us as their

@@ -3,6 +3,7 @@ package transaction
 import (
 	"context"
 	"hash/maphash"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -140,9 +141,10 @@ func (l *Layer) Accepts() bool {
 
 // Answered sends the answer to a request that arrived on f and was not given to
 // the layer.
-func (l *Layer) Answered(f flow.Flow, callID, method string, wire []byte) {
+func (l *Layer) Answered(f flow.Flow, wire []byte) {
 	if err := l.o.Sender.Send(f, wire); err != nil {
-		l.unsent(callID, method, err)
+		l.metrics.sendErrors.Inc()
+		l.debug("response not sent", slog.String("flow", f.String()), slog.Any("err", err))
 	}
 }
 

@@ -272,14 +272,10 @@ func (s *Server) send(wire []byte) {
 // respond sends a response to the request m, which arrived on f.
 func (l *Layer) respond(f flow.Flow, m *sipmsg.Message, wire []byte) {
 	if err := l.o.Sender.Send(responseFlow(f, m.TopVia()), wire); err != nil {
-		l.unsent(m.CallID(), m.Method(), err)
+		l.metrics.sendErrors.Inc()
+		l.debug("response not sent", slog.String("call_id", m.CallID()),
+			slog.String("method", m.Method()), slog.Any("err", err))
 	}
-}
-
-// unsent tells that a response could not be sent.
-func (l *Layer) unsent(callID, method string, err error) {
-	l.metrics.sendErrors.Inc()
-	l.debug("response not sent", slog.String("call_id", callID), slog.String("method", method), slog.Any("err", err))
 }
 
 // toTag returns the To tag of the response that was sent last, or the one that
