@@ -23,7 +23,7 @@ import (
 
 const (
 	// limit bounds the whole story, which takes about a second.
-	limit = 5 * time.Second
+	limit = 15 * time.Second
 	// stopTime bounds its end: nobody waits for a demonstration.
 	stopTime = 2 * time.Second
 	// ring and talk are how long Alice lets her phone ring, and how long the two

@@ -303,7 +303,7 @@ func (w *world) register(p *phone) {
 	w.store.Update(context.Background(), p.aor, func(r usrloc.Record) (usrloc.Record, error) {
 		b := usrloc.Binding{
 			ID: p.id, Contact: p.contact(), Q: p.q, CallID: "r", CSeq: 1, Created: now, Updated: now,
-			Expires: now.Add(time.Hour), RetainUntil: now.Add(time.Hour), Flow: p.flow, Instance: p.instance, Push: p.push, Path: p.path, Path: p.path,
+			Expires: now.Add(time.Hour), RetainUntil: now.Add(time.Hour), Flow: p.flow, Instance: p.instance, Push: p.push, Path: p.path,
 		}
 		out := []usrloc.Binding{}
 		found := false
