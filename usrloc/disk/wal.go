@@ -21,13 +21,17 @@ import (
 //	crc u32 | length u16 | type u8 | log number u32 | synced u64 | payload
 //
 // The checksum begins at the type. synced is how much of the log was on the disk
-// when the chunk was written. So a chunk that is no good at X was written whole
-// if a good one promises more than X; and is the torn end of the log otherwise.
+// when the chunk was written, at least. A chunk that is no good at X had been
+// written whole if a good one promises more than X, or if another record begins
+// behind it, for the committer syncs each before it writes the next. Otherwise
+// it is the torn end of the log.
 const (
 	logBlock       = 32 << 10
 	logHeader      = 19
 	logFirstType   = 9
 	logLastType    = 12
+	logFullType    = 9       // a whole record
+	logBeginType   = 10      // the first part of one
 	maxCheckedSize = 1 << 30 // a log is about as long as a memtable
 )
 
@@ -91,7 +95,8 @@ func checkLog(data []byte, number uint32) (end int, ok bool) {
 		end += length
 	}
 	for at := end + 1; at+logHeader <= len(data); at++ {
-		if _, synced, ok := logChunk(data, at, number); ok && synced > uint64(end) {
+		_, synced, ok := logChunk(data, at, number)
+		if ok && (synced > uint64(end) || data[at+6] == logFullType || data[at+6] == logBeginType) {
 			return end, false
 		}
 	}
