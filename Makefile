@@ -6,7 +6,7 @@ BENCH    ?= .
 # Tests that talk to real phones carry the build tag e2e.
 E2E      = $(shell $(GO) list -tags e2e ./... 2>/dev/null | grep '/test\(/\|$$\)')
 
-.PHONY: test build vet lint test-race e2e fuzz bench generate check-generated install demo clean
+.PHONY: test build vet lint test-race e2e fuzz durability bench generate check-generated install demo clean
 
 test:
 	@.ci/stage install $(MAKE) --no-print-directory install
@@ -39,6 +39,10 @@ test-race:
 
 e2e:
 	@if [ -n "$(E2E)" ]; then $(GO) test -tags e2e -shuffle=on -timeout 20m $(E2E); else echo "no end-to-end tests"; fi
+
+# The store on disk against kill -9, far more often than the tests do it.
+durability:
+	REVEILLE_DISK_KILL_LOOPS=100 $(GO) test -count=1 -timeout 30m -run Kill -v ./usrloc/disk
 
 # Every fuzz target in turn, each for FUZZTIME.
 fuzz:
