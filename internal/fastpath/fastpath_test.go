@@ -269,16 +269,45 @@ func FuzzPath(f *testing.F) {
 		if len(raw) > 3000 {
 			return
 		}
-		synctest.Test(t, func(t *testing.T) {
-			b := newBoth(t, false, false)
-			defer b.stop()
-			for _, s := range []string{
-				register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 5}.String(), string(raw),
-				register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 9}.String(),
-			} {
-				b.receive(flowOf(5060), s)
-				b.settle(t, "fuzz")
-			}
-		})
+		between(t, string(raw))
 	})
+}
+
+// between sends raw between two refreshes of its phone to both pipelines.
+func between(t *testing.T, raw string) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBoth(t, false, false)
+		defer b.stop()
+		for _, s := range []string{
+			register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 5}.String(), raw,
+			register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 9}.String(),
+		} {
+			b.receive(flowOf(5060), s)
+			b.settle(t, raw)
+		}
+	})
+}
+
+// TestPath_Mutated damages refreshes at random.
+func TestPath_Mutated(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	const bytes = " \t\r\n,;:<>\"=*%@?aA09\x00\xff"
+	for range 500 {
+		raw := register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 7, more: []string{"Expires: 77", "X: y"}}.String()
+		for range 1 + r.IntN(3) {
+			at := r.IntN(len(raw))
+			switch c := string(bytes[r.IntN(len(bytes))]); r.IntN(4) {
+			case 0:
+				raw = raw[:at] + c + raw[at+1:]
+			case 1:
+				raw = raw[:at] + c + raw[at:]
+			case 2:
+				raw = raw[:at] + raw[at+1:]
+			case 3: // a part of it twice
+				to := min(len(raw), at+r.IntN(60))
+				raw = raw[:to] + raw[at:to] + raw[to:]
+			}
+		}
+		between(t, raw)
+	}
 }
