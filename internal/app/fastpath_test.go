@@ -12,7 +12,7 @@ func TestFastpath_Switch(t *testing.T) {
 	for _, tt := range []struct {
 		registrar string
 		inPlace   bool
-	}{{"registrar: {}", true}, {"registrar: {fastpath: false}", false}} {
+	}{{"registrar: {fastpath: true}", true}, {"registrar: {}", false}} {
 		for _, transport := range []string{"udp", "tcp"} {
 			t.Run(tt.registrar+" "+transport, func(t *testing.T) {
 				// A rig's own App has a Sink that hears all, so that nothing is
