@@ -36,6 +36,25 @@ func goroutines(t *testing.T) (n int, dump string) {
 	return n, dump
 }
 
+// settled returns how many of our goroutines there are once their number stays
+// the same: those of a server that was just started show up one by one.
+func settled(t *testing.T) int {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	n, same := -1, 0
+	for same < 5 {
+		<-tick.C
+		now, _ := goroutines(t)
+		if now == n {
+			same++
+		} else {
+			n, same = now, 0
+		}
+	}
+	return n
+}
+
 // noMoreThan fails the test if there stay more of our goroutines than n.
 func noMoreThan(t *testing.T, n int) {
 	t.Helper()
@@ -196,7 +215,7 @@ func TestNew_FailureLeavesNothingBehind(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := r.config(listen, tt.yaml)
-			before, _ := goroutines(t)
+			before := settled(t)
 			if a, err := New(Options{Config: cfg}); err == nil {
 				t.Fatal("New = nil", a.Stop(r.within()))
 			} else if a != nil {
