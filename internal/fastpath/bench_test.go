@@ -11,6 +11,8 @@ import (
 // BenchmarkTry refreshes 20,000 phones in turn.
 func BenchmarkTry(b *testing.B) {
 	p := newPipeline(b, true, false, false)
+	// What is accepted in the millisecond in which a policy comes into force takes
+	// the long way.
 	time.Sleep(10 * time.Millisecond)
 	const n = 20_000
 	raws := make([][]byte, n)
