@@ -16,7 +16,7 @@ import (
 // A Toucher is a Store that changes the only binding of an AOR in place, as
 // usrloc.Memory.Touch does.
 type Toucher interface {
-	Touch(aor usrloc.AOR, now time.Time, fn func(*usrloc.Binding) bool) bool
+	Touch(aor usrloc.AOR, now time.Time, fn func(*usrloc.Binding) bool, wait usrloc.Waiter) usrloc.Touched
 }
 
 // A Refresh is a REGISTER that may be no more than the refresh of a binding: one
@@ -55,23 +55,28 @@ func (r *Registrar) NewRefresh() *Refresh {
 
 // Try does in place what Serve does by Apply, if the request is such that the
 // store changes the only binding of the AOR and nobody wants to hear of it. Then
-// it appends what AppendOK writes to dst. Otherwise it reports false and has
-// changed nothing. Nothing is allocated on the way.
+// it appends what AppendOK writes to dst. If the store declined, nothing was
+// changed and appended. With usrloc.TouchPending the answer must not leave before
+// wait is told. Nothing is allocated on the way.
 //
 // It relies on the binding for what does not change: with the same contact,
 // under the same policy, everything that Apply would find out about the contact
 // it found out when it made the binding. What depends on the request is decided
 // by the functions that Apply uses.
-func (w *Refresh) Try(store Toucher, dst []byte) ([]byte, bool) {
+func (w *Refresh) Try(store Toucher, dst []byte, wait usrloc.Waiter) ([]byte, usrloc.Touched) {
 	r, in := w.registrar, &w.Input
 	w.rules = r.policy.Load()
-	if w.rules.checkLimits(in) != nil || !store.Touch(in.AOR, in.Now, w.touch) {
-		return dst, false
+	if w.rules.checkLimits(in) != nil {
+		return dst, usrloc.TouchDeclined
+	}
+	touched := store.Touch(in.AOR, in.Now, w.touch, wait)
+	if touched == usrloc.TouchDeclined {
+		return dst, touched
 	}
 	r.metrics.accepted(&w.result)
 	r.metrics.updated.Inc()
 	rec := usrloc.Record{Bindings: w.bindings[:]}
-	return AppendOK(dst, &w.rules.Policy, &rec, &w.result, in.Now), true
+	return AppendOK(dst, &w.rules.Policy, &rec, &w.result, in.Now), touched
 }
 
 // work decides about the AOR's binding, and renews it.

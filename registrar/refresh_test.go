@@ -86,8 +86,8 @@ func (x *refreshing) try(in Input, contact string) (string, bool) {
 	x.t.Helper()
 	na := x.contact(contact)
 	x.w.Input, x.w.Contact = in, &na
-	out, ok := x.w.Try(x.store, nil)
-	return string(out), ok
+	out, touched := x.w.Try(x.store, nil, nil)
+	return string(out), touched == usrloc.TouchDone
 }
 
 func (x *refreshing) record() usrloc.Record {
@@ -291,7 +291,7 @@ func TestRefresh_AllocatesNothing(t *testing.T) {
 		dst := make([]byte, 0, 2048)
 		if n := testing.AllocsPerRun(100, func() {
 			x.w.Input.CSeq++
-			if _, ok := x.w.Try(x.store, dst[:0]); !ok {
+			if _, touched := x.w.Try(x.store, dst[:0], nil); touched != usrloc.TouchDone {
 				t.Fatal("declined")
 			}
 		}); n > 1 { // plainPURR makes one.

@@ -12,9 +12,33 @@ type view struct {
 	body    []byte // where the binding's strings lie
 }
 
+// Touched says how a Touch ended.
+type Touched uint8
+
+// The ends of a Touch.
+const (
+	// TouchDeclined: nothing was changed. The caller makes an Update.
+	TouchDeclined Touched = iota
+	// TouchDone: the binding was changed, as durably as the store promises.
+	TouchDone
+	// TouchPending: the binding was changed. The Waiter is told when that is
+	// durable.
+	TouchPending
+)
+
+// A Waiter waits for a Touch to become durable.
+type Waiter interface {
+	// Settled is called exactly once for each TouchPending, perhaps before Touch
+	// has returned, with nil when the change is durable and with an error when
+	// it never will be. The rules of Update's done hold: it is never called
+	// under a lock, must neither block nor write to a socket, and for one AOR
+	// the calls come in commit order.
+	Settled(err error)
+}
+
 // Touch is an Update for the plainest of changes, without its price: a device
-// that has the only binding of aor comes back as what it was. It reports whether
-// the binding was changed; if not, nothing was, and the caller makes an Update.
+// that has the only binding of aor comes back as what it was. wait is told when a
+// change that is TouchPending is durable; a store without a Committer has none.
 //
 // fn gets the binding and may change its CallID, CSeq, Updated, Expires,
 // RetainUntil, RefreshAt, Flow and UserAgent; nothing else of what it changes is
@@ -27,18 +51,18 @@ type view struct {
 // if there is a Committer, if aor is watched or has commits to tell of, if there
 // are other bindings, or if the binding has lapsed or has a Path. aor may lie in
 // a buffer that changes after the call.
-func (m *Memory) Touch(aor AOR, now time.Time, fn func(*Binding) bool) bool {
+func (m *Memory) Touch(aor AOR, now time.Time, fn func(*Binding) bool, _ Waiter) Touched {
 	if m.opts.Committer != nil || m.closed.Load() || m.failure.Load() != nil {
-		return false
+		return TouchDeclined
 	}
 	sh := m.shard(Partition(aor))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if !sh.touch(aor, now, fn) {
-		return false
+		return TouchDeclined
 	}
 	m.metrics.changed(Updated)
-	return true
+	return TouchDone
 }
 
 // touch is Touch with the lock held.

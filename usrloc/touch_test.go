@@ -17,6 +17,11 @@ import (
 
 var sameBinding = cmp.Options{cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })}
 
+// touch is Touch for a store whose changes are durable at once.
+func touch(m *usrloc.Memory, aor usrloc.AOR, now time.Time, fn func(*usrloc.Binding) bool) bool {
+	return m.Touch(aor, now, fn, nil) == usrloc.TouchDone
+}
+
 // comeBack is the refresh of a device, which moved and was restarted.
 func comeBack(b *usrloc.Binding, now time.Time, n int) {
 	b.CSeq++
@@ -52,7 +57,7 @@ func TestMemory_TouchIsUpdate(t *testing.T) {
 	}
 	for n := range 500 {
 		aor := usrloctest.AOR(r.IntN(aors))
-		ok := a.Touch(aor, now, func(bd *usrloc.Binding) bool { comeBack(bd, now, n); return true })
+		ok := touch(a, aor, now, func(bd *usrloc.Binding) bool { comeBack(bd, now, n); return true })
 		if !ok {
 			t.Fatalf("Touch %d of %s declined", n, aor)
 		}
@@ -90,7 +95,7 @@ func TestMemory_TouchKeepsWhatItMayNotChange(t *testing.T) {
 	aor, bd := binding(1, now)
 	put(t, m, aor, bd)
 	before, _ := m.Get(t.Context(), aor)
-	ok := m.Touch(aor, now, func(b *usrloc.Binding) bool {
+	ok := touch(m, aor, now, func(b *usrloc.Binding) bool {
 		b.ID[5]++
 		b.Contact, b.Params, b.Instance, b.RegID, b.Q = "sip:eve@example.com", ";x", "i", 9, 3
 		b.Push, b.Created, b.Path = usrloc.Push{}, now.Add(-time.Hour), []string{"<sip:p>"}
@@ -148,7 +153,7 @@ func TestMemory_TouchDeclines(t *testing.T) {
 			if tt.now.IsZero() {
 				tt.now = now
 			}
-			if m.Touch(aor, tt.now, func(b *usrloc.Binding) bool { b.CSeq++; return !tt.refuse }) {
+			if touch(m, aor, tt.now, func(b *usrloc.Binding) bool { b.CSeq++; return !tt.refuse }) {
 				t.Error("Touch took it")
 			}
 			if after, err := m.Get(context.Background(), aor); err == nil {
@@ -168,9 +173,9 @@ func TestMemory_TouchPanics(t *testing.T) {
 	put(t, m, aor, bd)
 	func() {
 		defer func() { recover() }()
-		m.Touch(aor, now, func(*usrloc.Binding) bool { panic("defect") })
+		touch(m, aor, now, func(*usrloc.Binding) bool { panic("defect") })
 	}()
-	if !m.Touch(aor, now, func(b *usrloc.Binding) bool { b.CSeq++; return true }) {
+	if !touch(m, aor, now, func(b *usrloc.Binding) bool { b.CSeq++; return true }) {
 		t.Error("Touch declined after a panic")
 	}
 }
@@ -186,7 +191,7 @@ func TestMemory_TouchSetsTimers(t *testing.T) {
 	if err != nil || len(due) != 1 || due[0].Kind != usrloc.DueRefresh {
 		t.Fatalf("Claim = %v, %v", due, err)
 	}
-	if !m.Touch(aor, now, func(b *usrloc.Binding) bool { b.CSeq++; b.RefreshAt = now.Add(30 * time.Minute); return true }) {
+	if !touch(m, aor, now, func(b *usrloc.Binding) bool { b.CSeq++; b.RefreshAt = now.Add(30 * time.Minute); return true }) {
 		t.Fatal("Touch declined")
 	}
 	m.Done(due[0], now.Add(3*time.Minute)) // It comes too late.
@@ -212,7 +217,7 @@ func TestMemory_TouchAllocatesNothing(t *testing.T) {
 		return true
 	}
 	if got := testing.AllocsPerRun(200, func() {
-		if !m.Touch(aor, now, fn) {
+		if !touch(m, aor, now, fn) {
 			t.Fatal("Touch declined")
 		}
 	}); got != 0 {
@@ -231,7 +236,7 @@ func BenchmarkMemory_Touch(b *testing.B) {
 			return true
 		}
 		for i := range b.N {
-			if !m.Touch(usrloctest.AOR(scatter(i, n)), now, fn) {
+			if !touch(m, usrloctest.AOR(scatter(i, n)), now, fn) {
 				b.Fatal("declined")
 			}
 		}

@@ -143,7 +143,8 @@ func (a *attempt) try(p *Path, f flow.Flow, b, out []byte) ([]byte, bool) {
 	a.tag = p.o.Layer.AppendTag(a.tag[:0], m.Via().Branch(), m.CallID(), m.From().Tag(), m.CSeq().Seq)
 	n := len(out)
 	out = m.AppendReplyStart(out, 200, view(a.tag), f.Remote)
-	if out, ok = w.Try(p.o.Store, out); !ok {
+	out, touched := w.Try(p.o.Store, out, nil)
+	if touched != usrloc.TouchDone {
 		return out[:n], false
 	}
 	return m.AppendReplyEnd(out), true
