@@ -194,7 +194,9 @@ func (r *reader) consume(now time.Time) error {
 		case sipmsg.FrameMessage:
 			r.silent = false
 			r.l.metrics.received.Inc()
-			r.t.opts.Handler.Receive(r.flow, msg)
+			if !r.answer(msg) {
+				r.t.opts.Handler.Receive(r.flow, msg)
+			}
 		case sipmsg.FrameMore, sipmsg.FrameSkip:
 		}
 	}
@@ -204,6 +206,22 @@ func (r *reader) consume(now time.Time) error {
 	r.used = copy(r.buf, r.buf[off:r.used])
 	r.partial = !blank(r.buf[:r.used])
 	return nil
+}
+
+// answer lets the Answerer answer msg and reports whether it took it. A peer that
+// does not read its answers loses the connection like any other.
+func (r *reader) answer(msg []byte) bool {
+	if r.t.opts.Answerer == nil {
+		return false
+	}
+	out := r.t.answers.Get().(*[]byte)
+	defer r.t.answers.Put(out)
+	answer, taken := r.t.opts.Answerer.Answer(r.flow, msg, (*out)[:0])
+	*out = answer
+	if taken && len(answer) > 0 {
+		_ = r.l.count(r.send(answer))
+	}
+	return taken
 }
 
 // fit gives the message under way room to grow, and takes the room back when

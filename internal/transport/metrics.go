@@ -87,6 +87,16 @@ func (m *listenerMetrics) sendError(err error) prometheus.Counter {
 	return m.all.sendErrors.WithLabelValues(m.name, reason(err))
 }
 
+// count counts an attempt to send and returns its error.
+func (l *listener) count(err error) error {
+	if err != nil {
+		l.metrics.sendError(err).Inc()
+		return err
+	}
+	l.metrics.sent.Inc()
+	return nil
+}
+
 func (m *listenerMetrics) closed(err error) prometheus.Counter {
 	return m.all.closed.WithLabelValues(m.name, reason(err))
 }

@@ -42,6 +42,17 @@ type Handler interface {
 	FlowClosed(f flow.Flow, err error)
 }
 
+// An Answerer answers simple requests on the spot. Its method is called from
+// the readers of many flows at once.
+type Answerer interface {
+	// Answer may answer the message b, which arrived on f: it returns out with
+	// the answer appended, and true if it took the message. A message that was
+	// taken without an answer is answered later by Post, or never. b and out are
+	// valid during the call only. While it blocks, its socket or connection is
+	// not read.
+	Answer(f flow.Flow, b, out []byte) (answer []byte, taken bool)
+}
+
 // ListenerOptions describe one address to listen on.
 type ListenerOptions struct {
 	// Name identifies the listener in flows, rules, metrics and logs; 1 to 32
@@ -83,6 +94,9 @@ type Options struct {
 	Network Network
 	// Handler takes what arrives; required.
 	Handler Handler
+	// Answerer is asked with each message before the Handler, which gets what
+	// it does not take; nil takes nothing.
+	Answerer Answerer
 	// Node is put into every Flow; 0 on a single node.
 	Node uint32
 	// Incarnation is put into the Flow of connections and must differ in every

@@ -36,6 +36,7 @@ type Transport struct {
 	conns     *conns
 	dials     dials
 	seen      *seenTable
+	answers   sync.Pool // of *[]byte: where the Answerer writes for connections
 	buffered  budget
 	locals    atomic.Pointer[[]netip.Prefix]
 
@@ -79,6 +80,7 @@ func New(o Options) (*Transport, error) {
 		seen:     newSeenTable(o.SeenFlows, time.Now()),
 		buffered: budget{max: o.MaxBuffered},
 	}
+	t.answers.New = func() any { return new([]byte) }
 	t.dials.pending = make(map[peer][]func(flow.Flow, error))
 	prefixes, err := o.Interfaces()
 	if err != nil {
@@ -208,14 +210,17 @@ func (t *Transport) Send(f flow.Flow, b []byte) error {
 	if l == nil || l.Transport != f.Transport || f.Node != t.opts.Node {
 		return ErrFlowDead
 	}
-	err := t.send(l, f, b)
-	if err != nil {
-		l.metrics.sendError(err).Inc()
+	if err := l.count(t.send(l, f, b)); err != nil {
 		return fmt.Errorf("send on %s: %w", f, err)
 	}
-	l.metrics.sent.Inc()
 	return nil
 }
+
+// Post sends the message b on f like Send, but leaves the system call to the
+// writer of f's socket: it never blocks. b may be reused when it returns. What
+// is posted on one flow leaves in the order of the calls. The errors are those
+// of Send.
+func (t *Transport) Post(f flow.Flow, b []byte) error { return t.Send(f, b) }
 
 func (t *Transport) send(l *listener, f flow.Flow, b []byte) error {
 	if !f.Stream() {

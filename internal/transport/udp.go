@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"reveille/flow"
 )
 
 // A packetConn is a datagram socket whose addresses are values. *net.UDPConn
@@ -23,6 +25,7 @@ type packetConn interface {
 type udpSocket struct {
 	l    *listener
 	conn packetConn
+	out  []byte // where the Answerer writes; the reader's own
 }
 
 func newUDPSocket(l *listener, pc net.PacketConn, readBuffer int) *udpSocket {
@@ -88,8 +91,26 @@ func (s *udpSocket) receive(b []byte, from netip.AddrPort) {
 		s.l.metrics.dropped.Inc()
 	default:
 		s.l.metrics.received.Inc()
-		t.opts.Handler.Receive(s.l.flow(from), b)
+		f := s.l.flow(from)
+		if !s.answer(f, b) {
+			t.opts.Handler.Receive(f, b)
+		}
 	}
+}
+
+// answer lets the Answerer answer b and reports whether it took it.
+func (s *udpSocket) answer(f flow.Flow, b []byte) bool {
+	a := s.l.t.opts.Answerer
+	if a == nil {
+		return false
+	}
+	answer, taken := a.Answer(f, b, s.out[:0])
+	s.out = answer
+	if taken && len(answer) > 0 {
+		// An answer that is lost is asked for again.
+		_ = s.l.count(s.l.sendDatagram(f.Remote, answer))
+	}
+	return taken
 }
 
 // sendDatagram sends b to remote from one of l's sockets: all have the address
