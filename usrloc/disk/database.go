@@ -74,7 +74,7 @@ func open(o databaseOptions, lock *pebble.Lock) (db *pebble.DB, err error) {
 
 func pebbleOptions(o databaseOptions, lock *pebble.Lock) *pebble.Options {
 	return &pebble.Options{
-		FS:       &logFS{FS: o.fs, lazy: o.mode == Write, fail: o.fatal},
+		FS:       &logFS{FS: o.fs, dir: o.fs.PathDir(o.fs.PathJoin(o.dir, "log")), lazy: o.mode == Write, fail: o.fatal},
 		Lock:     lock,
 		ReadOnly: o.readOnly,
 		// With it a damaged log can be told from one that just ends: the log

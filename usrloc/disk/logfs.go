@@ -7,8 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A logFS stands between Pebble and the files of its write-ahead log; all other
-// files it leaves alone.
+// A logFS stands between Pebble and the files of its write-ahead log in dir; all
+// other files it leaves alone, the logs that a backup copies elsewhere too.
 //
 // It reports an error of the log before Pebble hears of it: Pebble fails the
 // commit in the one case, and panics in another (when it changes to a new log).
@@ -18,6 +18,7 @@ import (
 // leaves the log in a buffer of the process, which kill -9 takes along.
 type logFS struct {
 	vfs.FS
+	dir  string
 	lazy bool
 	fail func(error)
 }
@@ -44,7 +45,7 @@ func (fs *logFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs
 func (fs *logFS) Unwrap() vfs.FS { return fs.FS }
 
 func (fs *logFS) wrap(name string, f vfs.File, err error) (vfs.File, error) {
-	if !strings.HasSuffix(name, ".log") {
+	if !strings.HasSuffix(name, ".log") || fs.PathDir(name) != fs.dir {
 		return f, err
 	}
 	l := &logFile{File: f, fs: fs, name: name}

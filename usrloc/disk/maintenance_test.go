@@ -3,14 +3,18 @@ package disk
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/go-cmp/cmp"
 
 	"reveille/usrloc"
@@ -146,6 +150,28 @@ func TestBackup_WhileRunning(t *testing.T) {
 	if d := cmp.Diff(mustGet(t, s, usrloctest.AOR(7)).Bindings, mustGet(t, back, usrloctest.AOR(7)).Bindings, equal); d != "" {
 		t.Errorf("backup (-store +backup):\n%s", d)
 	}
+}
+
+// TestBackup_WithoutRoomThereHarmsNothing: what cannot be written to the place of
+// a backup is no failure of the store, and no part of the backup stays.
+func TestBackup_WithoutRoomThereHarmsNothing(t *testing.T) {
+	dir := t.TempDir()
+	copied := filepath.Join(dir, "copy")
+	full := errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if strings.HasPrefix(op.Path, copied) && strings.HasSuffix(op.Path, ".log") && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	s := mustOpen(t, Options{Dir: filepath.Join(dir, "store"), FS: full, OnFailure: failNow(t)})
+	fillStore(t, s, 50)
+	if err := s.Backup(copied); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Backup: %v, want ENOSPC", err)
+	}
+	if _, err := os.Stat(copied); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is left of the backup: %v", err)
+	}
+	mustUpdate(t, s, usrloctest.AOR(3), usrloctest.Put(usrloctest.Binding(usrloctest.AOR(3), 77, clock())))
 }
 
 func TestExportImport_RoundTrip(t *testing.T) {
