@@ -1,9 +1,11 @@
 package usrloc
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"strings"
+	"unsafe"
 )
 
 // ErrBinary is returned by ParseBinding for bytes that AppendBinding did not write.
@@ -47,19 +49,29 @@ func AppendBinding(dst []byte, b *Binding) []byte {
 
 // ParseBinding reads the binary form, which must be all of data.
 func ParseBinding(data []byte) (Binding, error) {
-	if len(data) < 1+headSize || data[0] != binaryVersion {
-		return Binding{}, ErrBinary
-	}
-	h, err := parseHead(data[1 : 1+headSize])
-	if err != nil {
-		return Binding{}, err
-	}
 	var b Binding
-	if err := parseBody(&b, &h, string(data[1+headSize:]), nil); err != nil {
+	if err := ViewBinding(&b, bytes.Clone(data)); err != nil {
 		return Binding{}, err
 	}
 	return b, nil
 }
+
+// ViewBinding sets b to what ParseBinding returns, without a copy: the strings of
+// b lie in data, and change with it. After an error b is undefined.
+func ViewBinding(b *Binding, data []byte) error {
+	if len(data) < 1+headSize || data[0] != binaryVersion {
+		return ErrBinary
+	}
+	h, err := parseHead(data[1 : 1+headSize])
+	if err != nil {
+		return err
+	}
+	*b = Binding{}
+	return parseBody(b, &h, asString(data[1+headSize:]), nil)
+}
+
+// asString returns data as a string that changes with it.
+func asString(data []byte) string { return unsafe.String(unsafe.SliceData(data), len(data)) }
 
 // appendBody appends b's strings. Words that words knows or still takes are
 // stored as their number there; words may be nil.

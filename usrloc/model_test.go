@@ -214,33 +214,6 @@ func TestMemory_AgainstModel(t *testing.T) {
 	}
 }
 
-func TestMemory_Load(t *testing.T) {
-	m := usrloc.NewMemory(usrloc.MemoryOptions{MaxBindings: 2})
-	aor, now := usrloctest.AOR(1), time.Now().UTC().Truncate(time.Millisecond)
-	alive, dead := usrloctest.Binding(aor, 1, now), usrloctest.Binding(aor, 2, now)
-	dead.RetainUntil = now
-	rec := usrloc.Record{AOR: aor, Version: 17, Bindings: []usrloc.Binding{alive, dead}}
-	if err := m.Load(rec); err != nil {
-		t.Fatalf("Load: %v", err)
-	}
-	got, err := m.Get(t.Context(), aor)
-	if err != nil || got.Version < 17 || len(got.Bindings) != 1 || got.Bindings[0].ID != alive.ID {
-		t.Errorf("Get = %+v, %v, want the living binding at version 17 or later", got, err)
-	}
-	if err := m.Load(rec); err == nil {
-		t.Errorf("the same AOR was loaded twice")
-	}
-	other := usrloctest.AOR(2)
-	many := usrloc.Record{AOR: other, Bindings: []usrloc.Binding{usrloctest.Binding(other, 1, now), usrloctest.Binding(other, 2, now)}}
-	if err := m.Load(many); !errors.Is(err, usrloc.ErrFull) {
-		t.Errorf("Load beyond MaxBindings: %v, want ErrFull", err)
-	}
-	due, err := m.Claim(t.Context(), alive.RefreshAt, 10)
-	if err != nil || len(due) != 1 || due[0].ID != alive.ID {
-		t.Errorf("Claim = %+v, %v, want the refresh of what was loaded", due, err)
-	}
-}
-
 func TestMemory_Metrics(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	m := usrloc.NewMemory(usrloc.MemoryOptions{MaxBindings: 1, Registerer: reg})

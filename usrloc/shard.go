@@ -143,7 +143,7 @@ func (sh *shard) apply(aor AOR, changes []Change) uint64 {
 	for _, c := range changes {
 		switch c.Kind {
 		case Created:
-			sh.addBinding(i, c.New)
+			sh.addBinding(i, sh.lastLink(i), c.New)
 		case Updated:
 			sh.write(sh.findID(c.New.ID), c.New)
 		case Removed, Expired:
@@ -173,17 +173,24 @@ func (sh *shard) removeAOR(i uint32, aor AOR) {
 	sh.users.release(i)
 }
 
-// addBinding appends b to the bindings of AOR slot i.
-func (sh *shard) addBinding(i uint32, b *Binding) {
+// addBinding puts b in where link, the end of the bindings of AOR slot i or a
+// place among them, points to the next.
+func (sh *shard) addBinding(i uint32, link *uint32, b *Binding) {
 	at := sh.bindings.alloc()
-	sh.bindings.at(at).aor = i
+	s := sh.bindings.at(at)
+	s.aor, s.sibling = i, *link
+	*link = at
 	sh.ids.add(sh.hashID(b.ID), at)
+	sh.write(at, b)
+}
+
+// lastLink returns the end of the bindings of AOR slot i.
+func (sh *shard) lastLink(i uint32) *uint32 {
 	link := &sh.users.at(i).first
 	for *link != 0 {
 		link = &sh.bindings.at(*link).sibling
 	}
-	*link = at
-	sh.write(at, b)
+	return link
 }
 
 // write stores b in slot at and sets its timers anew.

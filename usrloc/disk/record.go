@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+	"unsafe"
 
 	"reveille/flow"
 	"reveille/usrloc"
@@ -65,22 +66,21 @@ func appendBinding(dst []byte, aor usrloc.AOR, b *usrloc.Binding) []byte {
 	return usrloc.AppendBinding(dst, b)
 }
 
-// parseBinding is the inverse of appendBinding for the record with the given
-// key's id. It keeps nothing of data.
-func parseBinding(id usrloc.BindingID, data []byte) (usrloc.AOR, usrloc.Binding, error) {
+// viewBinding is the inverse of appendBinding for the record with the given
+// key's id. What it returns lies in data, and so do the strings of b.
+func viewBinding(b *usrloc.Binding, id usrloc.BindingID, data []byte) (usrloc.AOR, error) {
 	r := reader{rest: data}
 	aor := usrloc.AOR(r.string())
 	if r.bad || aor == "" {
-		return "", usrloc.Binding{}, fmt.Errorf("parse binding %s: %w", id, errRecord)
+		return "", fmt.Errorf("parse binding %s: %w", id, errRecord)
 	}
-	b, err := usrloc.ParseBinding(r.rest)
-	if err != nil {
-		return "", usrloc.Binding{}, fmt.Errorf("parse binding %s: %w", id, err)
+	if err := usrloc.ViewBinding(b, r.rest); err != nil {
+		return "", fmt.Errorf("parse binding %s: %w", id, err)
 	}
 	if b.ID != id || id.Partition() != usrloc.Partition(aor) {
-		return "", usrloc.Binding{}, fmt.Errorf("parse binding %s: it is %s of another address: %w", id, b.ID, errRecord)
+		return "", fmt.Errorf("parse binding %s: it is %s of another address: %w", id, b.ID, errRecord)
 	}
-	return aor, b, nil
+	return aor, nil
 }
 
 // isRefresh reports whether a refresh record can hold what makes b out of old.
@@ -113,18 +113,16 @@ func appendRefresh(dst []byte, b *usrloc.Binding) []byte {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	dst = append(dst, uint8(b.Flow.Transport))
-	var addr [64]byte
-	raw, err := b.Flow.Remote.Addr().AppendBinary(addr[:0])
-	if err != nil { // the standard library returns none
-		raw = nil
-	}
-	dst = appendString(dst, string(raw))
+	addr := b.Flow.Remote.Addr()
+	dst = binary.AppendUvarint(dst, uint64(addr.BitLen()/8+len(addr.Zone())))
+	dst, _ = addr.AppendBinary(dst) //nolint:errcheck // it never fails
 	dst = be.AppendUint16(dst, b.Flow.Remote.Port())
 	dst = appendString(dst, b.CallID)
 	return appendString(dst, b.Flow.Listener)
 }
 
-// applyRefresh sets in b what a refresh record holds.
+// applyRefresh sets in b what a refresh record holds. The strings of b lie in
+// data afterwards.
 func applyRefresh(b *usrloc.Binding, data []byte) error {
 	r := reader{rest: data}
 	if r.byte() != refreshVersion {
@@ -138,7 +136,7 @@ func applyRefresh(b *usrloc.Binding, data []byte) error {
 	node, cseq := r.uvarint(), r.uvarint()
 	f.Transport = flow.Transport(r.byte())
 	var addr netip.Addr
-	if err := addr.UnmarshalBinary([]byte(r.string())); err != nil {
+	if err := addr.UnmarshalBinary(r.take(r.uvarint())); err != nil {
 		r.bad = true
 	}
 	f.Remote = netip.AddrPortFrom(addr, uint16(r.byte())<<8|uint16(r.byte()))
@@ -208,4 +206,8 @@ func (r *reader) varint() int64 {
 	return int64(v>>1) ^ -int64(v&1)
 }
 
-func (r *reader) string() string { return string(r.take(r.uvarint())) }
+// string returns the next string, which lies in the record.
+func (r *reader) string() string {
+	b := r.take(r.uvarint())
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}

@@ -93,22 +93,23 @@ func TestBinding_RoundTripAndTruncation(t *testing.T) {
 	aor := usrloctest.AOR(7)
 	want := usrloctest.Binding(aor, 1, clock())
 	data := appendBinding(nil, aor, &want)
-	gotAOR, got, err := parseBinding(want.ID, data)
+	var got usrloc.Binding
+	gotAOR, err := viewBinding(&got, want.ID, data)
 	if d := cmp.Diff(want, got, equal); d != "" || gotAOR != aor || err != nil {
-		t.Fatalf("parseBinding = %q, %v (-want +got):\n%s", gotAOR, err, d)
+		t.Fatalf("viewBinding = %q, %v (-want +got):\n%s", gotAOR, err, d)
 	}
 	for n := range data {
-		if _, _, err := parseBinding(want.ID, data[:n]); err == nil {
+		if _, err := viewBinding(&got, want.ID, data[:n]); err == nil {
 			t.Fatalf("%d of %d bytes were taken", n, len(data))
 		}
 	}
 	for name, id := range map[string]usrloc.BindingID{"OfOther": usrloctest.ID(aor, 2), "OtherPartition": {1}} {
-		if _, _, err := parseBinding(id, data); err == nil {
+		if _, err := viewBinding(&got, id, data); err == nil {
 			t.Errorf("%s: a record under a wrong key was taken", name)
 		}
 	}
 	other := usrloctest.AOR(8)
-	if _, _, err := parseBinding(want.ID, appendBinding(nil, other, &want)); err == nil {
+	if _, err := viewBinding(&got, want.ID, appendBinding(nil, other, &want)); err == nil {
 		t.Error("a record of another AOR was taken")
 	}
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // A scanner reads the bindings of a range of partitions in the order of their
-// IDs, each with its last refresh.
+// IDs, each with its last refresh. It copies nothing: aor and the strings of
+// binding are valid until the next one is read.
 type scanner struct {
 	bindings, refreshes *pebble.Iterator
 	started             bool
@@ -55,6 +56,10 @@ func (s *scanner) next() bool {
 		s.refreshes.First()
 	} else {
 		s.bindings.Next()
+		if s.refreshed { // not before: what it said was in use
+			s.refreshes.Next()
+		}
+		s.refreshed = false
 	}
 	if !s.bindings.Valid() {
 		s.orphan()
@@ -74,12 +79,11 @@ func (s *scanner) read() error {
 	if err != nil {
 		return fmt.Errorf("read binding %s: %w", id, err)
 	}
-	if s.aor, s.binding, err = parseBinding(id, value); err != nil {
+	if s.aor, err = viewBinding(&s.binding, id, value); err != nil {
 		return err
 	}
-	s.refreshed = false
 	if !s.refreshes.Valid() {
-		return nil
+		return nil // or it has failed: close says so
 	}
 	switch bytes.Compare(s.refreshes.Key()[1:], id[:]) {
 	case -1:
@@ -96,7 +100,6 @@ func (s *scanner) read() error {
 		return err
 	}
 	s.refreshed = true
-	s.refreshes.Next()
 	return nil
 }
 
