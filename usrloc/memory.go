@@ -25,12 +25,13 @@ import (
 // which Update's function runs.
 type Memory struct {
 	opts    MemoryOptions
+	touches RefreshCommitter // the Committer, if it is one
 	shards  []*shard
 	metrics *metrics
 
 	bindings atomic.Int64 // in all shards; bounded by MaxBindings
 	watches  atomic.Int64 // bounded by MaxWatches
-	pending  atomic.Int64 // Updates that are not done; bounded by MaxPending
+	pending  atomic.Int64 // Updates and Touches that are not done; bounded by MaxPending
 	closed   atomic.Bool
 	failure  atomic.Pointer[error] // of the Committer
 }
@@ -44,7 +45,8 @@ type MemoryOptions struct {
 	MaxBindings int
 	// MaxWatches is how many watches there may be at a time; default 200,000.
 	MaxWatches int
-	// MaxPending is how many Updates may wait for their commit; default 65,536.
+	// MaxPending is how many Updates and Touches may wait for their commit;
+	// default 65,536.
 	MaxPending int
 	// Shards is how many independently locked parts there are, rounded up to a
 	// power of two; default 64, at most 65,536.
@@ -102,14 +104,20 @@ func NewMemory(opts MemoryOptions) *Memory {
 	for i := range m.shards {
 		m.shards[i] = newShard(seed, now)
 	}
+	m.touches, _ = opts.Committer.(RefreshCommitter)
 	m.metrics = newMetrics(opts.Registerer, m)
 	return m
 }
 
 // Close makes all methods return ErrClosed. Commits that have begun are still
-// told of.
+// told of; when it returns, no others will be handed to the Committer.
 func (m *Memory) Close() error {
 	m.closed.Store(true)
+	for _, sh := range m.shards {
+		// Who holds the lock may still commit; who gets it sees closed.
+		sh.mu.Lock()
+		sh.mu.Unlock() //nolint:staticcheck // an empty section, to wait for the others
+	}
 	return nil
 }
 
@@ -185,14 +193,25 @@ func (m *Memory) update(sh *shard, aor AOR, fn func(Record) (Record, error), d *
 			m.pending.Add(-1)
 		}
 	}()
-	d.rec, d.changes, d.err = m.change(sh, aor, fn)
-	d.ready = m.opts.Committer == nil || !needsCommit(d.changes)
+	if m.closed.Load() {
+		d.rec, d.err = Record{AOR: aor}, ErrClosed
+	} else {
+		d.rec, d.changes, d.err = m.change(sh, aor, fn)
+	}
+	commit := m.opts.Committer != nil && needsCommit(d.changes)
+	// A Touch of this AOR may be under way: its Waiter comes first.
+	behind := d.err == nil && m.touches != nil && m.pending.Load() > 1
+	d.ready = !commit && !behind
 	sh.enqueue(aor, d)
 	queued = true
 	if d.ready {
 		return
 	}
-	m.opts.Committer.Commit(aor, d.changes, func(err error) {
+	var changes []Change
+	if commit {
+		changes = d.changes
+	}
+	m.opts.Committer.Commit(aor, changes, func(err error) {
 		m.committed(sh, aor, d, err)
 	})
 }
@@ -211,8 +230,7 @@ func needsCommit(changes []Change) bool {
 // committed is called once the changes of d are durable, or have failed.
 func (m *Memory) committed(sh *shard, aor AOR, d *delivery, err error) {
 	if err != nil {
-		err = fmt.Errorf("commit record of %s: %w: %w", aor, ErrUnavailable, err)
-		m.failure.CompareAndSwap(nil, &err)
+		err = m.fail(fmt.Errorf("commit record of %s: %w: %w", aor, ErrUnavailable, err))
 	}
 	sh.mu.Lock()
 	if err != nil {
@@ -221,6 +239,12 @@ func (m *Memory) committed(sh *shard, aor AOR, d *delivery, err error) {
 	d.ready = true
 	sh.mu.Unlock()
 	m.drain(sh, aor)
+}
+
+// fail makes the store unavailable, because of err, and returns err.
+func (m *Memory) fail(err error) error {
+	m.failure.CompareAndSwap(nil, &err)
+	return err
 }
 
 // change runs fn on the Record of aor and applies what it returns. The caller

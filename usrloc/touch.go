@@ -1,6 +1,7 @@
 package usrloc
 
 import (
+	"fmt"
 	"time"
 	"unsafe"
 )
@@ -36,61 +37,141 @@ type Waiter interface {
 	Settled(err error)
 }
 
+// A RefreshCommitter is a Committer that also makes durable what a Touch has
+// changed, at less expense than Changes are.
+//
+// Where Commits of one AOR may end in any order, CommitRefresh and Commit must
+// end in the order of the calls: nothing restores it for a Touch. Commit may be
+// called without Changes: its done is then called, like that of others, when all
+// that was handed over for the AOR before has ended.
+type RefreshCommitter interface {
+	Committer
+	// AdmitRefresh is asked before a binding is changed; false declines the
+	// Touch. It is called as Commit is.
+	AdmitRefresh() bool
+	// CommitRefresh takes over a Refresh, and settles its Pending as Commit calls
+	// done. It is called as Commit is. What r holds, less Pending, is valid
+	// during the call only.
+	CommitRefresh(r Refresh)
+}
+
+// A Refresh is what a Touch has changed.
+type Refresh struct {
+	AOR AOR
+	// Binding is the only binding of AOR as it is now.
+	Binding *Binding
+	// Version is that of the Record now.
+	Version uint64
+	// Agent: the UserAgent is another than before. Beside it only CallID, CSeq,
+	// Updated, Expires, RetainUntil, RefreshAt and Flow may have changed.
+	Agent bool
+	// Pending is to be settled.
+	Pending Pending
+}
+
+// A Pending is a Touch that waits to be durable.
+type Pending struct {
+	memory *Memory
+	waiter Waiter
+}
+
+// Settle tells the Waiters of Touches of one Memory, in order, how their commits
+// ended. It must be called once for each Pending, without a lock. After an error
+// the Memory is unavailable.
+func Settle(touches []Pending, err error) {
+	if len(touches) == 0 {
+		return
+	}
+	m := touches[0].memory
+	if err != nil {
+		err = m.fail(fmt.Errorf("commit refresh: %w: %w", ErrUnavailable, err))
+	}
+	for i := range touches {
+		touches[i].waiter.Settled(err)
+	}
+	// An Update that needs no commit looks at pending to know whether it has to
+	// let a Waiter go first.
+	m.pending.Add(-int64(len(touches)))
+}
+
 // Touch is an Update for the plainest of changes, without its price: a device
 // that has the only binding of aor comes back as what it was. wait is told when a
 // change that is TouchPending is durable; a store without a Committer has none.
 //
 // fn gets the binding and may change its CallID, CSeq, Updated, Expires,
 // RetainUntil, RefreshAt, Flow and UserAgent; nothing else of what it changes is
-// kept. If it returns false nothing is changed. The strings that it is shown are
-// valid during the call only, and those that it sets are copied. fn runs once at
-// most, under the lock of aor's shard: it must be quick and must not call the
-// store.
+// kept. If it returns false, or leaves the binding no time, nothing is changed;
+// otherwise the change is made. The strings that it is shown are valid during the
+// call only, and those that it sets are copied. fn runs once at most, under the
+// lock of aor's shard: it must be quick and must not call the store.
 //
 // Touch takes nothing upon itself that somebody else has to hear of: it declines
-// if there is a Committer, if aor is watched or has commits to tell of, if there
-// are other bindings, or if the binding has lapsed or has a Path. aor may lie in
-// a buffer that changes after the call.
-func (m *Memory) Touch(aor AOR, now time.Time, fn func(*Binding) bool, _ Waiter) Touched {
-	if m.opts.Committer != nil || m.closed.Load() || m.failure.Load() != nil {
+// if aor is watched or has Updates to tell of, if there are other bindings, or if
+// the binding has lapsed or has a Path. It also declines if there is a Committer
+// and no wait, one that takes no Refresh or takes none now, or if as many changes
+// wait as may. aor may lie in a buffer that changes after the call.
+func (m *Memory) Touch(aor AOR, now time.Time, fn func(*Binding) bool, wait Waiter) (touched Touched) {
+	if m.failure.Load() != nil || m.opts.Committer != nil && (m.touches == nil || wait == nil) {
 		return TouchDeclined
+	}
+	if m.touches != nil {
+		defer func() {
+			if touched != TouchPending { // or fn panicked
+				m.pending.Add(-1)
+			}
+		}()
+		if m.pending.Add(1) > int64(m.opts.MaxPending) {
+			return TouchDeclined
+		}
 	}
 	sh := m.shard(Partition(aor))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if !sh.touch(aor, now, fn) {
+	if m.closed.Load() || m.touches != nil && !m.touches.AdmitRefresh() {
+		return TouchDeclined
+	}
+	agent, ok := sh.touch(aor, now, fn)
+	if !ok {
 		return TouchDeclined
 	}
 	m.metrics.changed(Updated)
-	return TouchDone
+	if m.touches == nil {
+		return TouchDone
+	}
+	m.touches.CommitRefresh(Refresh{
+		AOR: aor, Binding: &sh.touched.binding, Version: sh.version, Agent: agent, Pending: Pending{m, wait},
+	})
+	return TouchPending
 }
 
-// touch is Touch with the lock held.
-func (sh *shard) touch(aor AOR, now time.Time, fn func(*Binding) bool) bool {
+// touch is Touch with the lock held. agent reports whether the UserAgent has
+// changed; the binding stays in touched until the next call.
+func (sh *shard) touch(aor AOR, now time.Time, fn func(*Binding) bool) (agent, ok bool) {
 	i := sh.find(aor)
 	if i == 0 || sh.lanes[aor] != nil {
-		return false
+		return false, false
 	}
 	u := sh.users.at(i)
 	at := u.first
 	s := sh.bindings.at(at)
 	if s.sibling != 0 || s.lapsed(now) {
-		return false
+		return false, false
 	}
 	v := &sh.touched
 	v.body = sh.strings.get(v.body[:0], s.body, int(s.bodyLen))
 	b := &v.binding
 	*b = Binding{}
 	if parseBody(b, &s.head, unsafe.String(unsafe.SliceData(v.body), len(v.body)), &sh.words) != nil || len(b.Path) > 0 {
-		return false
+		return false, false
 	}
 	seen := *b
 	if !fn(b) || !now.Before(b.RetainUntil) {
-		return false
+		return false, false
 	}
 	b.ID, b.Contact, b.Params, b.Q, b.Created, b.Path = seen.ID, seen.Contact, seen.Params, seen.Q, seen.Created, nil
 	b.Instance, b.RegID, b.Push = seen.Instance, seen.RegID, seen.Push
-	if b.CallID == seen.CallID && b.UserAgent == seen.UserAgent && b.Flow.Listener == seen.Flow.Listener &&
+	agent = b.UserAgent != seen.UserAgent
+	if b.CallID == seen.CallID && !agent && b.Flow.Listener == seen.Flow.Listener &&
 		b.Flow.Remote.Addr().Zone() == seen.Flow.Remote.Addr().Zone() {
 		sh.writeHead(at, b)
 	} else {
@@ -98,5 +179,5 @@ func (sh *shard) touch(aor AOR, now time.Time, fn func(*Binding) bool) bool {
 	}
 	sh.version++
 	u.version = sh.version
-	return true
+	return agent, true
 }

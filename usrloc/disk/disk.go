@@ -189,7 +189,7 @@ func (s *Store) start() error {
 		return err
 	}
 	s.space = newSpace(s.opts, s.metrics)
-	s.committer = newCommitter(s.db, high, s.opts.pace, s.space.admit, s.metrics, s.fail)
+	s.committer = newCommitter(s.db, high, s.opts.pace, s.space, s.metrics, s.fail)
 	opts := s.opts.Memory
 	opts.Committer, opts.Registerer = s.committer, s.opts.Registerer
 	s.Memory = usrloc.NewMemory(opts)

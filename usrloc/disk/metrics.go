@@ -23,7 +23,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m := &metrics{
 		batches:          counter("reveille_disk_batches_total", "Batches committed, each with one sync."),
-		updates:          counter("reveille_disk_commits_total", "Updates committed."),
+		updates:          counter("reveille_disk_commits_total", "Updates and refreshes committed."),
 		refused:          counter("reveille_disk_refused_total", "Updates refused because there is too little free space."),
 		swept:            counter("reveille_disk_swept_total", "Expired bindings deleted from the disk."),
 		backgroundErrors: counter("reveille_disk_background_errors_total", "Errors of the database that fail no commit."),
@@ -42,8 +42,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) committed(updates int, d time.Duration) {
+func (m *metrics) committed(d time.Duration) {
 	m.batches.Inc()
-	m.updates.Add(float64(updates))
 	m.commitSeconds.Observe(d.Seconds())
 }
