@@ -94,17 +94,20 @@ func (p *rules) storeRefusal(err error) error {
 }
 
 // refuse answers err and tells it.
-func (r *Registrar) refuse(x Exchange, in *Input, err error) {
+func (r *Registrar) refuse(x Exchange, in *Input, err error) { x.Refuse(r.refusal(in, err)) }
+
+// refusal tells err and returns the answer.
+func (r *Registrar) refusal(in *Input, err error) sipmsg.Reply {
 	var refusal *Refusal
 	if !errors.As(err, &refusal) {
 		refusal = &Refusal{Code: 500, Reason: "Server Internal Error", Err: err}
 	}
-	x.Refuse(refusal.reply())
 	if refusal.Code >= 500 && refusal.Err != nil {
 		r.log.LogAttrs(context.Background(), slog.LevelError, "registration not stored",
 			slog.String("aor", string(in.AOR)), slog.String("call_id", in.CallID), slog.Any("err", refusal.Err))
 	}
 	r.refused(in, refusal)
+	return refusal.reply()
 }
 
 // reply makes the response.

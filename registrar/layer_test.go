@@ -82,7 +82,7 @@ func TestServe_OnTransactionLayer_RFC3261_10_3(t *testing.T) {
 		if a, b := w.sent[3], w.sent[4]; a != b {
 			t.Errorf("the copy was answered\n%s\nnot\n%s", b, a)
 		}
-		if layer.Busy(flowFrom(5060), "one") {
+		if layer.Busy("one", &sipmsg.URI{}) {
 			t.Error("something is left in the queue")
 		}
 	})

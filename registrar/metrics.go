@@ -48,6 +48,12 @@ func (m *metrics) accepted(res *Result) {
 	m.requests.WithLabelValues(result, "200").Inc()
 }
 
+// refreshed counts a REGISTER that a Refresh worked in.
+func (m *metrics) refreshed() {
+	m.applied.Inc()
+	m.updated.Inc()
+}
+
 func (m *metrics) refused(code int) {
 	m.requests.WithLabelValues("refused", strconv.Itoa(code)).Inc()
 }

@@ -57,7 +57,8 @@ func (r *Registrar) NewRefresh() *Refresh {
 // store changes the only binding of the AOR and nobody wants to hear of it. Then
 // it appends what AppendOK writes to dst. If the store declined, nothing was
 // changed and appended. With usrloc.TouchPending the answer must not leave before
-// wait is told. Nothing is allocated on the way.
+// wait is told, and whoever waits calls Settled then. Nothing is allocated on the
+// way.
 //
 // It relies on the binding for what does not change: with the same contact,
 // under the same policy, everything that Apply would find out about the contact
@@ -73,8 +74,9 @@ func (w *Refresh) Try(store Toucher, dst []byte, wait usrloc.Waiter) ([]byte, us
 	if touched == usrloc.TouchDeclined {
 		return dst, touched
 	}
-	r.metrics.accepted(&w.result)
-	r.metrics.updated.Inc()
+	if touched == usrloc.TouchDone {
+		r.metrics.refreshed()
+	}
 	rec := usrloc.Record{Bindings: w.bindings[:]}
 	return AppendOK(dst, &w.rules.Policy, &rec, &w.result, in.Now), touched
 }

@@ -162,7 +162,7 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 	cfg := a.config
 	in := &inlet{log: a.component("inlet"), metrics: newMetrics(a.registry), sink: a.sink}
 	o := transportOptions(cfg)
-	o.Network, o.Handler, o.Logger, o.Registerer = network, in, a.component("transport"), a.registry
+	o.Network, o.Handler, o.Answerer, o.Logger, o.Registerer = network, in, in, a.component("transport"), a.registry
 	if a.transport, err = transport.New(o); err != nil {
 		return err
 	}
@@ -196,15 +196,14 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 }
 
 // buildFastpath lets in answer plain refreshes, if the store can change a
-// binding in place: one without a disk behind it can.
+// binding in place.
 func (a *App) buildFastpath(in *inlet) (err error) {
-	store, ok := a.store.(*usrloc.Memory)
+	store, ok := a.store.(registrar.Toucher)
 	if !ok || !a.config.Registrar.Fastpath {
 		return nil
 	}
-	in.answers.New = func() any { return new([]byte) }
 	in.fast, err = fastpath.New(fastpath.Options{
-		Registrar: a.registrar, Store: store, Layer: a.layer, Gate: a.gate, Registerer: a.registry,
+		Registrar: a.registrar, Store: store, Layer: a.layer, Gate: a.gate, Post: a.transport.Post, Registerer: a.registry,
 	})
 	return err
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"log/slog"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,17 +17,21 @@ import (
 type inlet struct {
 	layer   *transaction.Layer
 	fast    *fastpath.Path // nil: switched off
-	answers sync.Pool      // of *[]byte, for fast
 	metrics *metrics
 	sink    event.Sink
 	log     *slog.Logger
 }
 
+// Answer implements transport.Answerer.
+func (i *inlet) Answer(f flow.Flow, b, out []byte) (answer []byte, taken bool) {
+	if i.fast == nil {
+		return out, false
+	}
+	return i.fast.Try(f, b, out)
+}
+
 // Receive implements transport.Handler.
 func (i *inlet) Receive(f flow.Flow, b []byte) {
-	if i.fast != nil && i.refreshed(f, b) {
-		return
-	}
 	m, err := sipmsg.Parse(b, f.Remote)
 	if err != nil {
 		i.malformed(f, m, err)
@@ -37,18 +40,6 @@ func (i *inlet) Receive(f flow.Flow, b []byte) {
 	if !i.layer.Receive(f, m) {
 		i.metrics.discarded.WithLabelValues("queue_full").Inc()
 	}
-}
-
-// refreshed answers b if it is a plain refresh.
-func (i *inlet) refreshed(f flow.Flow, b []byte) bool {
-	buf := i.answers.Get().(*[]byte)
-	defer i.answers.Put(buf)
-	answer, mine := i.fast.Try(f, b, (*buf)[:0])
-	*buf = answer
-	if mine {
-		i.layer.Answered(f, answer)
-	}
-	return mine
 }
 
 // malformed answers what is damaged, as far as it can be answered, without any

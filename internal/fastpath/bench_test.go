@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"reveille/internal/sipmsg"
 )
 
 // BenchmarkTry refreshes 20,000 phones in turn.
@@ -21,7 +23,7 @@ func BenchmarkTry(b *testing.B) {
 		m := register{user: user, callID: "call-" + user, contact: phoneOf(user), cseq: 1_000_000_000}
 		raws[i] = []byte(m.String())
 		p.receive(flowOf(5060), m.String())
-		for p.layer.Busy(flowOf(5060), m.callID) {
+		for p.layer.Busy(m.callID, &sipmsg.URI{}) {
 			runtime.Gosched()
 		}
 	}

@@ -30,10 +30,13 @@ import (
 // A Layer is what is asked of the transactions; *transaction.Layer implements
 // it.
 type Layer interface {
-	// Busy reports whether a message of f with that Call-ID is on its way.
-	Busy(f flow.Flow, callID string) bool
-	// Accepts reports whether new requests are taken on.
-	Accepts() bool
+	// Busy reports whether a message with that Call-ID, or about the AOR that to
+	// stands for, is on its way.
+	Busy(callID string, to *sipmsg.URI) bool
+	// Begin reports whether a new request is taken on. If so, End says that its
+	// answer is on its way or that it is none of ours after all.
+	Begin() bool
+	End()
 	// AppendTag appends the To tag of our answers to a request.
 	AppendTag(dst []byte, branch, callID, fromTag string, cseq uint32) []byte
 }
@@ -54,6 +57,10 @@ type Options struct {
 	Store     registrar.Toucher
 	Layer     Layer
 	Gate      Gate
+	// Post sends an answer that had to wait for the Store on the flow of its
+	// request. It must not block, and has copied b when it returns. What cannot
+	// be sent is lost, and asked for again.
+	Post func(f flow.Flow, b []byte) error
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
 }
@@ -63,12 +70,13 @@ type Path struct {
 	o        Options
 	answered prometheus.Counter
 	attempts sync.Pool // of *attempt
+	waiting  sync.Pool // of *waiting
 }
 
 // New returns a Path.
 func New(o Options) (*Path, error) {
-	if o.Registrar == nil || o.Store == nil || o.Layer == nil || o.Gate == nil {
-		return nil, errors.New("fastpath: Registrar, Store, Layer and Gate are required")
+	if o.Registrar == nil || o.Store == nil || o.Layer == nil || o.Gate == nil || o.Post == nil {
+		return nil, errors.New("fastpath: Registrar, Store, Layer, Gate and Post are required")
 	}
 	p := &Path{o: o, answered: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "reveille_fastpath_answered_total",
@@ -82,6 +90,7 @@ func New(o Options) (*Path, error) {
 		a.refresh.Admit = a.admit
 		return a
 	}
+	p.waiting.New = func() any { return &waiting{path: p} }
 	return p, nil
 }
 
@@ -92,13 +101,15 @@ type attempt struct {
 	proof   auth.Proof
 	proven  bool // the proof must be spent
 	tag     []byte
+	later   *waiting // for the next answer that has to wait; nil: none yet
 }
 
 // Try answers the message b, which arrived on f, if it is a plain refresh: it
-// returns out with the answer appended, which is to be sent on f, and true. If
-// it is not, Try has changed nothing, and b takes the long way. Messages of one
-// flow must be passed in the order of their arrival, together with those that
-// take the long way. b may be reused after the call.
+// returns out with the answer appended, which is to be sent on f, and true; or
+// out alone and true if the answer has to wait for the Store and is posted then.
+// If b is no plain refresh, Try has changed nothing, and b takes the long way.
+// Messages of one flow must be passed in the order of their arrival, together
+// with those that take the long way. b may be reused after the call.
 func (p *Path) Try(f flow.Flow, b, out []byte) (answer []byte, mine bool) {
 	if len(b) == 0 || b[0] != 'R' || !f.Remote.IsValid() {
 		return out, false
@@ -121,9 +132,9 @@ func (a *attempt) try(p *Path, f flow.Flow, b, out []byte) ([]byte, bool) {
 		return out, false
 	}
 	aor, ok := m.AOR()
-	// Order is kept with what takes the long way: nothing with this Call-ID is
-	// waiting there. The store sees to the AOR.
-	if !ok || !p.o.Gate.Served(m.RequestURI()) || !p.o.Layer.Accepts() || p.o.Layer.Busy(f, m.CallID()) {
+	// Order is kept with what takes the long way: nothing with this Call-ID or AOR
+	// is waiting there.
+	if !ok || !p.o.Gate.Served(m.RequestURI()) || p.o.Layer.Busy(m.CallID(), &m.To().URI) {
 		return out, false
 	}
 	// Stores keep milliseconds.
@@ -141,13 +152,28 @@ func (a *attempt) try(p *Path, f flow.Flow, b, out []byte) ([]byte, bool) {
 		w.Input.Expires = registrar.ParseExpires(v)
 	}
 	a.tag = p.o.Layer.AppendTag(a.tag[:0], m.Via().Branch(), m.CallID(), m.From().Tag(), m.CSeq().Seq)
+	if a.later == nil {
+		a.later = p.waiting.Get().(*waiting)
+	}
+	if !p.o.Layer.Begin() {
+		return out, false
+	}
 	n := len(out)
 	out = m.AppendReplyStart(out, 200, view(a.tag), f.Remote)
-	out, touched := w.Try(p.o.Store, out, nil)
-	if touched != usrloc.TouchDone {
-		return out[:n], false
+	out, touched := w.Try(p.o.Store, out, a.later)
+	switch touched {
+	case usrloc.TouchDone:
+		p.o.Layer.End()
+		return m.AppendReplyEnd(out), true
+	case usrloc.TouchPending:
+		later := a.later
+		a.later = nil
+		later.keep(f, m.AppendReplyEnd(out)[n:])
+		return out[:n], true
+	case usrloc.TouchDeclined:
 	}
-	return m.AppendReplyEnd(out), true
+	p.o.Layer.End()
+	return out[:n], false
 }
 
 // goesBack reports whether the answer goes to where the request came from:

@@ -197,41 +197,6 @@ func (p *phones) next() (string, flow.Flow) {
 	return raw, f
 }
 
-// A message is not answered before one with its Call-ID that waits.
-func TestPath_KeepsOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPipeline(t, true, true, false)
-		defer p.stop()
-		time.Sleep(time.Second)
-		m := register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 1}
-		send := func(f flow.Flow) { m.cseq++; p.receive(f, m.String()) }
-		send(flowOf(1))
-		time.Sleep(time.Second)
-		send(flowOf(1)) // plain
-		if n := p.counted(); n != 1 {
-			t.Fatalf("%v answered in place, want 1", n)
-		}
-		m.more = []string{"Require: path"}
-		send(flowOf(1)) // not plain: it waits for the store
-		m.more = nil
-		send(flowOf(1)) // plain, but behind it
-		if n := p.counted(); n != 1 {
-			t.Errorf("a message overtook another one of its Call-ID")
-		}
-		time.Sleep(time.Second)
-		send(flowOf(1))
-		if n := p.counted(); n != 2 {
-			t.Errorf("%v answered in place, want 2", n)
-		}
-		synctest.Wait()
-		for i, answer := range p.answers["c"] {
-			if want := fmt.Sprintf("CSeq: %d REGISTER", i+2); !strings.Contains(answer, want) || !strings.Contains(answer, "SIP/2.0 200 OK") {
-				t.Errorf("answer %d is no 200 to %s:\n%s", i, want, answer)
-			}
-		}
-	})
-}
-
 func TestPath_AllocatesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipeline(t, true, false, false)

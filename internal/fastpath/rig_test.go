@@ -2,6 +2,7 @@ package fastpath
 
 import (
 	"context"
+	"crypto/md5"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
@@ -11,8 +12,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"crypto/md5"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -90,7 +89,7 @@ func newPipeline(t testing.TB, with, slow, required bool) *pipeline {
 	p.layer = transaction.New(transaction.Options{Sender: p, User: p, Queues: 2})
 	p.layer.Start()
 	if with {
-		p.path, err = New(Options{Registrar: p.reg, Store: p.store, Layer: p.layer, Gate: p, Registerer: reg})
+		p.path, err = New(Options{Registrar: p.reg, Store: p.store, Layer: p.layer, Gate: p, Post: p.Send, Registerer: reg})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +124,9 @@ func (p *pipeline) receive(f flow.Flow, raw string) {
 	if p.path != nil {
 		answer, mine := p.path.Try(f, b, p.out[:0])
 		if p.out = answer; mine {
-			p.layer.Answered(f, answer)
+			if len(answer) > 0 {
+				p.Send(f, answer)
+			}
 			return
 		}
 	}

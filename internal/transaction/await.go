@@ -33,7 +33,7 @@ func Await[T any](s *Server, ask func(answer func(T)), next func(T)) bool {
 		next(got)
 		return true
 	}
-	resume = s.resumption(s.q.suspend(s.holdKey()))
+	resume = s.suspend()
 	if !state.CompareAndSwap(asking, waiting) {
 		// The answer came in between.
 		defer resume(nil)

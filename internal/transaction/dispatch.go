@@ -36,7 +36,7 @@ func (q *Queue) request(f flow.Flow, m *sipmsg.Message) {
 		l.metrics.refused(refusedStopping)
 		q.unavailable(f, m)
 		return
-	case !l.Accepts():
+	case l.full():
 		l.metrics.refused(refusedFull)
 		q.unavailable(f, m)
 		return

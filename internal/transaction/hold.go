@@ -12,7 +12,6 @@ type holdKey struct {
 type hold struct {
 	count int // suspensions that were not resumed
 	msgs  []item
-	slot  uint8 // in the queue's busy table
 }
 
 // maySuspend reports whether fewer than MaxSuspended keys are suspended. Queues
@@ -21,17 +20,17 @@ func (q *Queue) maySuspend() bool {
 	return q.layer.suspended.Load() < int64(q.layer.o.MaxSuspended)
 }
 
-// suspend begins a suspension of the key.
-func (q *Queue) suspend(key holdKey) *hold {
+// suspend begins a suspension of the key. The message at hand, which suspends
+// it, counts as busy in slot until the release.
+func (q *Queue) suspend(key holdKey, slot busySlot) *hold {
 	h := q.held[key]
 	if h == nil {
-		_, slot := q.layer.place(key.callID)
-		h = &hold{slot: slot}
+		h = &hold{}
 		q.held[key] = h
-		q.busy[slot].Add(1)
 		q.layer.suspended.Add(1)
 	}
 	h.count++
+	q.layer.busy.add(slot, 1)
 	return h
 }
 
@@ -47,7 +46,7 @@ func (q *Queue) holdBack(it *item) bool {
 	}
 	if len(h.msgs) >= q.layer.o.MaxHeld {
 		q.layer.metrics.dropped(dropHeldFull)
-		q.busy[it.slot].Add(-1)
+		q.layer.busy.add(it.slot, -1)
 		return true
 	}
 	h.msgs = append(h.msgs, *it)
@@ -56,7 +55,7 @@ func (q *Queue) holdBack(it *item) bool {
 
 // release ends one suspension. After the last one it handles what was held, in
 // order, until a handler suspends the key anew.
-func (q *Queue) release(key holdKey, h *hold) {
+func (q *Queue) release(key holdKey, h *hold, slot busySlot) {
 	h.count--
 	for h.count == 0 && len(h.msgs) > 0 {
 		it := h.msgs[0]
@@ -66,7 +65,7 @@ func (q *Queue) release(key holdKey, h *hold) {
 	}
 	if h.count == 0 {
 		delete(q.held, key)
-		q.busy[h.slot].Add(-1)
 		q.layer.suspended.Add(-1)
 	}
+	q.layer.busy.add(slot, -1)
 }

@@ -139,31 +139,3 @@ func TestSuspend_Bounds_Invariant9(t *testing.T) {
 		r.checkEmpty()
 	})
 }
-
-func TestBusy_WhileQueuedHeldOrSuspended_Invariant1(t *testing.T) {
-	bubble(t, Options{}, func(r *rig) {
-		if r.layer.Busy(tcpCaller, "call") {
-			t.Error("Busy() = true at the start, want false")
-		}
-		var resume func(func())
-		r.request = func(s *Server) {
-			if !r.layer.Busy(tcpCaller, "call") {
-				t.Error("Busy() = false in the handler, want true")
-			}
-			if resume == nil {
-				resume = s.Suspend()
-			}
-		}
-		for n := range 2 {
-			r.receive(tcpCaller, rq{method: "MESSAGE", via: branch(n)}.on(t, tcpCaller))
-			if !r.layer.Busy(tcpCaller, "call") {
-				t.Errorf("Busy() = false with %d messages suspended or held, want true", n+1)
-			}
-		}
-		resume(nil)
-		synctest.Wait()
-		if r.layer.Busy(tcpCaller, "call") {
-			t.Error("Busy() = true at the end, want false")
-		}
-	})
-}

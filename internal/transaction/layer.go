@@ -3,7 +3,6 @@ package transaction
 import (
 	"context"
 	"hash/maphash"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +18,7 @@ type Layer struct {
 	// unpredictable.
 	seed   maphash.Seed
 	queues []*Queue
+	busy   busyTable
 
 	live      [kinds]atomic.Int64 // transactions by kind
 	undecided atomic.Int64        // transactions without a final response
@@ -88,18 +88,8 @@ func (l *Layer) decide() {
 	}
 }
 
-// place says which queue a Call-ID belongs to, and which slot of the queue's
-// busy table.
-func (l *Layer) place(callID string) (*Queue, uint8) {
-	h := maphash.String(l.seed, callID)
-	return l.queues[h%uint64(len(l.queues))], uint8(h >> 56)
-}
-
 // Queue returns the queue of a Call-ID.
-func (l *Layer) Queue(callID string) *Queue {
-	q, _ := l.place(callID)
-	return q
-}
+func (l *Layer) Queue(callID string) *Queue { return l.queues[l.hash(callID)%uint64(len(l.queues))] }
 
 // Other returns the queue of another Call-ID on the same layer.
 func (q *Queue) Other(callID string) *Queue { return q.layer.Queue(callID) }
@@ -108,8 +98,7 @@ func (q *Queue) Other(callID string) *Queue { return q.layer.Queue(callID) }
 // passed one after another, in the order of their arrival. It reports false if
 // the message was dropped because the queue is full.
 func (l *Layer) Receive(f flow.Flow, m *sipmsg.Message) bool {
-	q, slot := l.place(m.CallID())
-	return q.receive(f, m, slot)
+	return l.Queue(m.CallID()).receive(f, m, l.slot(m))
 }
 
 // FlowClosed fails the client transactions that still wait for a response on
@@ -123,30 +112,27 @@ func (l *Layer) FlowClosed(f flow.Flow) {
 	}
 }
 
-// Busy reports whether a message with this Call-ID is queued, being handled,
-// held or suspended. It may say true for the sake of another flow or Call-ID,
-// never false while a message of the caller's own flow is on its way: whoever
-// reads a flow in order and finds a Call-ID idle may handle the next message of
-// that flow and Call-ID himself.
-func (l *Layer) Busy(_ flow.Flow, callID string) bool {
-	q, slot := l.place(callID)
-	return q.busy[slot].Load() != 0
+// full reports whether there are as many server transactions as there may be.
+func (l *Layer) full() bool {
+	return l.live[kindServerInvite].Load()+l.live[kindServerOther].Load() >= int64(l.o.MaxTransactions)
 }
 
-// Accepts reports whether a new request would be taken on now. It is not while
-// the layer stops or has as many transactions as it may.
-func (l *Layer) Accepts() bool {
-	return !l.stopping.Load() && l.live[kindServerInvite].Load()+l.live[kindServerOther].Load() < int64(l.o.MaxTransactions)
-}
-
-// Answered sends the answer to a request that arrived on f and was not given to
-// the layer.
-func (l *Layer) Answered(f flow.Flow, wire []byte) {
-	if err := l.o.Sender.Send(f, wire); err != nil {
-		l.metrics.sendErrors.Inc()
-		l.debug("response not sent", slog.String("flow", f.String()), slog.Any("err", err))
+// Begin reports whether a new request would be taken on now: it is not while the
+// layer stops or has as many transactions as it may. Who answers such a request
+// without the layer calls End once its answer is on its way, or if the layer
+// gets it after all; Stop waits for that.
+func (l *Layer) Begin() bool {
+	// Counted before stopping is read: a Stop that comes in between waits for it.
+	l.undecided.Add(1)
+	if l.stopping.Load() || l.full() {
+		l.decide()
+		return false
 	}
+	return true
 }
+
+// End is called once for each Begin that reported true.
+func (l *Layer) End() { l.decide() }
 
 // Refuse answers a request that arrived on f without making a transaction of it,
 // such as one that is too damaged to be received. The answer to a copy of the

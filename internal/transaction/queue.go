@@ -14,8 +14,8 @@ import (
 
 // A Queue handles the messages, timers and posted functions of the Call-IDs
 // that hash to it, one after another on one goroutine. Its exported methods say
-// from where they may be called. Fields below mu are guarded by it; flows, busy,
-// wake and waiting guard themselves; all others belong to the queue's goroutine.
+// from where they may be called. Fields below mu are guarded by it; flows, wake
+// and waiting guard themselves; all others belong to the queue's goroutine.
 type Queue struct {
 	layer *Layer
 
@@ -33,10 +33,7 @@ type Queue struct {
 	scratch []byte
 
 	flows flowIndex
-	// busy counts messages and suspended keys by a part of their Call-ID's hash.
-	busy [256]atomic.Int32
-
-	wake chan struct{} // capacity 1: in has become non-empty
+	wake  chan struct{} // capacity 1: in has become non-empty
 
 	// waiting counts the messages that were received and not yet handled, held or
 	// dropped.
@@ -54,8 +51,8 @@ type item struct {
 	m       *sipmsg.Message
 	fn      func()
 	timer   *timer
-	serving *Server // in whose name fn runs; nil if there is none
-	slot    uint8   // of m's Call-ID in the busy table
+	serving *Server  // in whose name fn runs; nil if there is none
+	slot    busySlot // of m
 }
 
 // keepItems is the capacity up to which a queue keeps its buffers after a burst
@@ -91,7 +88,7 @@ func (q *Queue) push(items ...item) {
 }
 
 // receive appends a message unless QueueLen messages wait already.
-func (q *Queue) receive(f flow.Flow, m *sipmsg.Message, slot uint8) bool {
+func (q *Queue) receive(f flow.Flow, m *sipmsg.Message, slot busySlot) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.waiting.Load() >= int64(q.layer.o.QueueLen) || q.stopped {
@@ -99,7 +96,7 @@ func (q *Queue) receive(f flow.Flow, m *sipmsg.Message, slot uint8) bool {
 		return false
 	}
 	q.waiting.Add(1)
-	q.busy[slot].Add(1)
+	q.layer.busy.add(slot, 1)
 	q.in = append(q.in, item{f: f, m: m, slot: slot})
 	q.signal()
 	return true
@@ -189,7 +186,7 @@ func (q *Queue) handle(it *item) {
 func (q *Queue) finish(it *item) {
 	q.work(it)
 	if it.m != nil {
-		q.busy[it.slot].Add(-1)
+		q.layer.busy.add(it.slot, -1)
 	}
 	for i := 0; i < len(q.later); i++ { // work may append
 		q.work(&item{fn: q.later[i]})

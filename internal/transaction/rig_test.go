@@ -272,15 +272,15 @@ func (r *rig) checkEmpty() {
 	if n := l.suspended.Load(); n != 0 {
 		r.t.Errorf("suspended = %d, want 0", n)
 	}
+	for slot := range busySlots {
+		if calls, aors := l.busy.calls[slot].Load(), l.busy.aors[slot].Load(); calls != 0 || aors != 0 {
+			r.t.Errorf("slot %d: %d Call-IDs, %d AORs are busy, want 0", slot, calls, aors)
+		}
+	}
 	for i, q := range l.queues {
 		sizes := []int{len(q.servers), len(q.clients), len(q.held), len(q.timers.heap), len(q.flows.first), len(q.later)}
 		if !slices.Equal(sizes, make([]int, len(sizes))) {
 			r.t.Errorf("queue %d: servers, clients, held, timers, flows, later = %v, want all 0", i, sizes)
-		}
-		for slot := range q.busy {
-			if n := q.busy[slot].Load(); n != 0 {
-				r.t.Errorf("queue %d: busy[%d] = %d, want 0", i, slot, n)
-			}
 		}
 		if n := q.waiting.Load(); n != 0 {
 			r.t.Errorf("queue %d: waiting = %d, want 0", i, n)

@@ -142,14 +142,14 @@ func (s *Server) Suspend() (resume func(fn func())) {
 	if !s.q.maySuspend() {
 		return nil
 	}
-	return s.resumption(s.q.suspend(s.holdKey()))
+	return s.suspend()
 }
 
-func (s *Server) holdKey() holdKey { return holdKey{s.f, s.m.CallID()} }
-
-// resumption returns the function that ends a suspension of s's key.
-func (s *Server) resumption(h *hold) func(fn func()) {
-	q, key := s.q, s.holdKey()
+// suspend begins a suspension of s's flow and Call-ID and returns the function
+// that ends it.
+func (s *Server) suspend() func(fn func()) {
+	q, key, slot := s.q, holdKey{s.f, s.m.CallID()}, s.q.layer.slot(s.m)
+	h := q.suspend(key, slot)
 	var resumed atomic.Bool
 	return func(fn func()) {
 		if resumed.Swap(true) {
@@ -159,7 +159,7 @@ func (s *Server) resumption(h *hold) func(fn func()) {
 			fn = func() {}
 		}
 		// Two items: the release must happen even if fn panics.
-		q.push(item{fn: fn, serving: s}, item{fn: func() { q.release(key, h) }})
+		q.push(item{fn: fn, serving: s}, item{fn: func() { q.release(key, h, slot) }})
 	}
 }
 

@@ -1,0 +1,84 @@
+package fastpath
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"reveille/flow"
+)
+
+// A REGISTER does not overtake one of its AOR that has another Call-ID and waits
+// for the Store: the last word of a phone that was started anew is the last.
+func TestPath_KeepsOrderOfAOR_Invariant1(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		to   string // of the one that waits
+		slow bool   // the next one must wait, too
+	}{
+		{"as the key is written", "To: <sip:u0@example.com>", true},
+		{"in another way", "To: \"Me\" <SIP:%75%30@EXAMPLE.com;x=y>;a=b", true},
+		{"another AOR", "To: <sip:u1@example.com>", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPipeline(t, true, true, false)
+				defer p.stop()
+				time.Sleep(time.Second)
+				m := register{user: "u0", callID: "before", contact: phoneOf("u0"), cseq: 1}
+				p.receive(flowOf(1), m.String())
+				time.Sleep(time.Second)
+				removal := m
+				removal.callID, removal.contact = "removal", strings.Replace(m.contact, "expires=3600", "expires=0", 1)
+				p.receive(flowOf(1), strings.Replace(removal.String(), "To: <sip:u0@example.com>", tt.to, 1))
+				time.Sleep(slowness / 2)
+				m.callID, m.cseq = "anew", 1
+				p.receive(flowOf(1), m.String())
+				if got := p.counted() == 0; got != tt.slow {
+					t.Errorf("the next REGISTER waits: %v, want %v", got, tt.slow)
+				}
+				synctest.Wait()
+				time.Sleep(time.Second)
+				if tt.slow && !strings.Contains(p.bindings(), "CallID:anew") {
+					t.Errorf("the phone is not registered:\n%s", p.bindings())
+				}
+			})
+		})
+	}
+}
+
+// A message is not answered before one with its Call-ID that waits.
+func TestPath_KeepsOrder_Invariant1(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipeline(t, true, true, false)
+		defer p.stop()
+		time.Sleep(time.Second)
+		m := register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 1}
+		send := func(f flow.Flow) { m.cseq++; p.receive(f, m.String()) }
+		send(flowOf(1))
+		time.Sleep(time.Second)
+		send(flowOf(1)) // plain
+		if n := p.counted(); n != 1 {
+			t.Fatalf("%v answered in place, want 1", n)
+		}
+		m.more = []string{"Require: path"}
+		send(flowOf(1)) // not plain: it waits for the store
+		m.more = nil
+		send(flowOf(1)) // plain, but behind it
+		if n := p.counted(); n != 1 {
+			t.Errorf("a message overtook another one of its Call-ID")
+		}
+		time.Sleep(time.Second)
+		send(flowOf(1))
+		if n := p.counted(); n != 2 {
+			t.Errorf("%v answered in place, want 2", n)
+		}
+		synctest.Wait()
+		for i, answer := range p.answers["c"] {
+			if want := "CSeq: " + string(rune('2'+i)) + " REGISTER"; !strings.Contains(answer, want) || !strings.Contains(answer, "SIP/2.0 200 OK") {
+				t.Errorf("answer %d is no 200 to %s:\n%s", i, want, answer)
+			}
+		}
+	})
+}
