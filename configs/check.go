@@ -21,6 +21,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkPush(cfg)
 	l.checkProxy(&cfg.Proxy)
 	l.checkHTTP(&cfg.HTTP)
+	l.checkControl(cfg)
 	l.checkOpen(cfg)
 }
 

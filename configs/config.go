@@ -21,6 +21,7 @@ type Config struct {
 	Push      Push      `yaml:"push"`
 	Proxy     Proxy     `yaml:"proxy"`
 	HTTP      HTTP      `yaml:"http" restart:"yes"`
+	Control   Control   `yaml:"control" restart:"yes"`
 	Log       Log       `yaml:"log"`
 }
 

@@ -34,6 +34,10 @@ func (l *loader) checkFiles(cfg *Config) {
 			if l.resolve(path, v) {
 				l.checkFolder(path, v.String())
 			}
+		case SocketFile:
+			if v.String() != NoSocket {
+				l.resolve(path, v) // checkControl looks at it.
+			}
 		case CertFile:
 			if l.resolve(path, v) {
 				l.checkCertFile(path, v.String())

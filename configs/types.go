@@ -36,6 +36,8 @@ type (
 	Folder string
 	// KeyringFile is a SecretFile that the server makes if it does not exist.
 	KeyringFile string
+	// SocketFile is made by the server in a folder that exists; NoSocket is none.
+	SocketFile string
 	// CertFile must hold PEM certificates of which none has expired.
 	CertFile string
 )

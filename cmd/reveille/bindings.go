@@ -13,13 +13,15 @@ import (
 	"reveille/usrloc/disk"
 )
 
-// bindingsCommand holds what is done to a store while the server is stopped.
+// bindingsCommand holds what is done to a store; all but the backup while the
+// server is stopped.
 func (p program) bindingsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bindings",
-		Short: "Look after the registrations on disk of a stopped server",
-		Long: "Look after the registrations on disk of a stopped server. DIR is store.dir of the configuration.\n" +
-			"A store that a server has open is not touched: the command says who has it.",
+		Short: "Look after the registrations on disk",
+		Long: "Look after the registrations on disk. DIR is store.dir of the configuration.\n" +
+			"All but backup want the server to be stopped: a store that a server has open is not touched, and the\n" +
+			"command says who has it.",
 		Args: cobra.ArbitraryArgs,
 		RunE: group,
 	}
@@ -28,6 +30,7 @@ func (p program) bindingsCommand() *cobra.Command {
 		p.storeCommand("repair", "Save what can be read of a damaged store; the damaged one is kept beside it", p.repairBindings),
 		p.storeCommand("export", "Write all registrations as JSON lines to standard output; they hold push tokens", p.exportBindings),
 		p.storeCommand("import", "Read registrations that export wrote from standard input", p.importBindings),
+		p.backupCommand(),
 	)
 	return cmd
 }

@@ -19,6 +19,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if file := os.Getenv(serveConfig); file != "" {
+		os.Exit(serveForTest(file))
+	}
 	phone.AllowLargeDatagrams()
 	sip.SetDefaultLogger(slog.New(slog.DiscardHandler))
 	os.Exit(m.Run())

@@ -5,6 +5,8 @@
 //	reveille config default|schema   print the documented configuration, or its schema
 //	reveille bindings check|repair|export|import DIR
 //	                                 look after the registrations on disk
+//	reveille bindings backup {--config FILE | --store DIR} DESTINATION
+//	                                 copy them, also while the server runs
 //	reveille demo                    show a sleeping phone being woken
 //	reveille version                 say which build this is
 //

@@ -1,4 +1,5 @@
-// Package admin is the HTTP listener for operators: health, metrics and reload.
+// Package admin is the HTTP server for operators: health, metrics, reload, and
+// on the control socket the backup.
 //
 // GET /healthz answers 200 as long as the process serves; an orchestrator
 // restarts the process when it does not, so nothing outside the process may make
@@ -7,8 +8,11 @@
 // /reload reads the configuration again and answers with the keys that changed
 // and those that need a restart.
 //
-// It has no authentication: bind it to an address that only operators reach. Web
-// pages of other origins cannot post to it.
+// On an address it has no authentication: bind it to one that only operators
+// reach. Web pages of other origins cannot post to it. The control socket serves
+// the same, and what would be too much for anyone who reaches a port: POST
+// /backup, which writes files with the rights of the server. Only the user that
+// runs the server can open it.
 package admin
 
 import (
@@ -28,8 +32,11 @@ import (
 
 // Options configure a Server.
 type Options struct {
-	// Addr is the host:port to listen on; port 0 takes any.
+	// Addr is the host:port to listen on; port 0 takes any, empty serves none.
 	Addr string
+	// Socket is the path of the control socket, empty for none. What a process
+	// that is gone has left there is removed.
+	Socket string
 	// Gatherer is where /metrics reads.
 	Gatherer prometheus.Gatherer
 	// Ready returns nil when the server takes traffic, otherwise why not.
@@ -37,6 +44,9 @@ type Options struct {
 	// Reload reads the configuration again; an error says why it was not taken
 	// over. Nil: there is nothing to reload, and POST /reload is not found.
 	Reload func(context.Context) (Reloaded, error)
+	// Backup copies the registrations into a folder, an absolute path; an error
+	// says why nothing was written. Nil: POST /backup is not found.
+	Backup func(ctx context.Context, dir string) error
 	Logger *slog.Logger
 }
 
@@ -49,24 +59,56 @@ type Reloaded struct {
 
 // Server is the HTTP server. Stop may be called more than once.
 type Server struct {
-	listener net.Listener
-	http     *http.Server
-	log      *slog.Logger
-	done     sync.WaitGroup
+	addr    net.Addr // of the address, nil if there is none
+	log     *slog.Logger
+	serving []serving
+	done    sync.WaitGroup
 }
 
-// New binds the address. Start serves.
-func New(o Options) (*Server, error) {
+// serving is a listener with what is served on it.
+type serving struct {
+	net.Listener
+	http *http.Server
+}
+
+// New binds the address and the socket. Start serves.
+func New(o Options) (_ *Server, err error) {
 	if o.Gatherer == nil || o.Ready == nil {
 		return nil, errors.New("admin: Gatherer and Ready are required")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l, err := net.Listen("tcp", o.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen for http: %w", err)
+	s := &Server{log: o.Logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop(context.Background()))
+		}
+	}()
+	if o.Addr != "" {
+		l, err := net.Listen("tcp", o.Addr)
+		if err != nil {
+			return nil, fmt.Errorf("listen for http: %w", err)
+		}
+		s.addr = l.Addr()
+		s.serve(l, routes(o))
 	}
+	if o.Socket != "" {
+		l, err := listenSocket(o.Socket)
+		if err != nil {
+			return nil, fmt.Errorf("listen on control socket: %w", err)
+		}
+		mux := routes(o)
+		if o.Backup != nil {
+			mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) { backup(w, r, o.Backup) })
+		}
+		s.serve(l, mux)
+	}
+	return s, nil
+}
+
+// routes are what is served everywhere.
+func routes(o Options) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -80,26 +122,40 @@ func New(o Options) (*Server, error) {
 		mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { reload(w, r, o.Reload) })
 	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelError)}))
-	return &Server{
-		listener: l,
-		log:      o.Logger,
-		http: &http.Server{
-			Handler: http.NewCrossOriginProtection().Handler(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-			IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
-		},
-	}, nil
+	return mux
 }
 
-// reload answers POST /reload: 200 with what changed, or a problem (RFC 9457)
-// that says why nothing did.
+func (s *Server) serve(l net.Listener, mux *http.ServeMux) {
+	s.serving = append(s.serving, serving{l, &http.Server{
+		Handler: http.NewCrossOriginProtection().Handler(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}})
+}
+
+// reload answers POST /reload: 200 with what changed, or why nothing did.
 func reload(w http.ResponseWriter, r *http.Request, do func(context.Context) (Reloaded, error)) {
 	done, err := do(r.Context())
-	status, kind := http.StatusOK, "application/json"
-	var body any = done
 	if err != nil {
-		status, kind = http.StatusUnprocessableEntity, "application/problem+json"
-		body = map[string]any{"title": "configuration not reloaded", "status": status, "detail": err.Error()}
+		problem(w, http.StatusUnprocessableEntity, "configuration not reloaded", err)
+		return
 	}
+	answer(w, http.StatusOK, "application/json", done)
+}
+
+// problem answers with an error (RFC 9457).
+func problem(w http.ResponseWriter, status int, title string, err error) {
+	answer(w, status, "application/problem+json", Problem{Title: title, Status: status, Detail: err.Error()})
+}
+
+// Problem is the answer to a request that failed, of type
+// application/problem+json.
+type Problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+func answer(w http.ResponseWriter, status int, kind string, body any) {
 	w.Header().Set("Content-Type", kind)
 	w.WriteHeader(status)
 	// The peer may be gone; there is nobody left to tell.
@@ -113,28 +169,32 @@ func text(w http.ResponseWriter, status int, s string) {
 	fmt.Fprintln(w, s)
 }
 
-// Addr is the bound address.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+// Addr is the bound address, nil if only the control socket is served.
+func (s *Server) Addr() net.Addr { return s.addr }
 
 // Start serves until Stop, which also waits for it.
 func (s *Server) Start() {
-	s.done.Go(func() {
-		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("serve http", "err", err)
-		}
-	})
+	for _, x := range s.serving {
+		s.done.Go(func() {
+			if err := x.http.Serve(x.Listener); !errors.Is(err, http.ErrServerClosed) {
+				s.log.Error("serve http", "err", err)
+			}
+		})
+	}
 }
 
 // Stop lets requests under way finish until ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.http.Close())
-	}
-	// Shutdown closes the listener only if Serve has seen it.
-	if cerr := s.listener.Close(); cerr != nil && !errors.Is(cerr, net.ErrClosed) {
-		err = errors.Join(err, cerr)
+	var errs []error
+	for _, x := range s.serving {
+		if err := x.http.Shutdown(ctx); err != nil {
+			errs = append(errs, err, x.http.Close())
+		}
+		// Shutdown closes the listener only if Serve has seen it.
+		if err := x.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
 	s.done.Wait()
-	return err
+	return errors.Join(errs...)
 }

@@ -62,6 +62,7 @@ type App struct {
 	layer     *transaction.Layer
 	transport *transport.Transport
 	admin     *admin.Server
+	backups   turn
 
 	ready atomic.Bool
 	// background ends with stopped; running waits for what runs in it.
@@ -96,7 +97,7 @@ func New(o Options) (_ *App, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &App{log: o.Logger, config: o.Config, registry: prometheus.NewRegistry(), released: make(chan struct{})}
+	a := &App{log: o.Logger, config: o.Config, registry: prometheus.NewRegistry(), backups: make(turn, 1), released: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Stop(context.Background()))
@@ -123,12 +124,8 @@ func New(o Options) (_ *App, err error) {
 	if err := a.buildSIP(o.Network); err != nil {
 		return nil, err
 	}
-	if addr := o.Config.HTTP.Addr; addr != "" {
-		a.admin, err = admin.New(admin.Options{Addr: addr, Gatherer: a.registry, Ready: a.readiness, Reload: reloadCall(o.Reload), Logger: a.component("http")})
-		if err != nil {
-			return nil, fmt.Errorf("http.addr: %w", err)
-		}
-		a.onStop("http", a.admin.Stop)
+	if err := a.buildAdmin(o.Reload); err != nil {
+		return nil, err
 	}
 	return a, nil
 }

@@ -1,12 +1,10 @@
 package app
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
 	"reveille/configs"
-	"reveille/internal/admin"
 )
 
 // errStopped is returned by Reload after Stop.
@@ -70,16 +68,4 @@ func (s *senders) closeUnless(old *senders) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// reloadCall makes the HTTP call of a reload function.
-func reloadCall(do func(context.Context) (configs.Changes, error)) func(context.Context) (admin.Reloaded, error) {
-	if do == nil {
-		return nil
-	}
-	return func(ctx context.Context) (admin.Reloaded, error) {
-		c, err := do(ctx)
-		// Empty lists, not null, for programs that read them.
-		return admin.Reloaded{Changed: append([]string{}, c.Reload...), Restart: append([]string{}, c.Restart...)}, err
-	}
 }

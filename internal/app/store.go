@@ -49,7 +49,12 @@ func (a *App) buildStore(onFailure func(error)) error {
 		return fmt.Errorf("store.dir: %w", err)
 	}
 	a.store = s
-	a.onStop("store", func(context.Context) error { return s.Close() })
+	a.onStop("store", func(ctx context.Context) error {
+		if err := a.backups.end(ctx); err != nil {
+			return err
+		}
+		return s.Close()
+	})
 	return nil
 }
 

@@ -1,0 +1,40 @@
+package app
+
+import (
+	"context"
+
+	"reveille/configs"
+	"reveille/internal/admin"
+)
+
+// buildAdmin makes what operators ask: on an address, on the control socket, or
+// both.
+func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) (err error) {
+	o := admin.Options{
+		Addr: a.config.HTTP.Addr, Socket: a.config.ControlSocket(), Gatherer: a.registry, Ready: a.readiness,
+		Reload: reloadCall(reload), Logger: a.component("http"),
+	}
+	if o.Addr == "" && o.Socket == "" {
+		return nil
+	}
+	if a.config.Store.OnDisk() {
+		o.Backup = a.Backup
+	}
+	if a.admin, err = admin.New(o); err != nil {
+		return err
+	}
+	a.onStop("http", a.admin.Stop)
+	return nil
+}
+
+// reloadCall makes the HTTP call of a reload function.
+func reloadCall(do func(context.Context) (configs.Changes, error)) func(context.Context) (admin.Reloaded, error) {
+	if do == nil {
+		return nil
+	}
+	return func(ctx context.Context) (admin.Reloaded, error) {
+		c, err := do(ctx)
+		// Empty lists, not null, for programs that read them.
+		return admin.Reloaded{Changed: append([]string{}, c.Reload...), Restart: append([]string{}, c.Restart...)}, err
+	}
+}
