@@ -113,7 +113,7 @@ func askForBackup(ctx context.Context, socket, dir string) error {
 	if err != nil {
 		return fmt.Errorf("ask the server on %s: %w", socket, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusOK {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -73,8 +74,8 @@ func startProcess(t *testing.T) *process {
 		t.Fatal(err)
 	}
 	p.kill = sync.OnceFunc(func() {
-		p.cmd.Process.Kill() //nolint:errcheck // it may have ended
-		p.cmd.Wait()         //nolint:errcheck // it was killed
+		p.cmd.Process.Kill()
+		p.cmd.Wait()
 	})
 	t.Cleanup(func() {
 		p.kill()
@@ -93,8 +94,8 @@ func (p *process) store() string  { return filepath.Join(p.dir, "store") }
 // waitReady waits until the server answers on its control socket.
 func (p *process) waitReady() {
 	p.t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) {
-		return net.Dial("unix", filepath.Join(p.store(), "control.sock"))
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(p.store(), "control.sock"))
 	}}}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
