@@ -32,6 +32,9 @@ type head struct {
 	addrLen     uint8 // 0 no address, 4 or 16
 	transport   uint8
 	flags       uint8
+	// place is the wheel's, in a bindingSlot, and no part of the binary form. It
+	// lies here because the alignment leaves room for it.
+	place uint16
 }
 
 const (

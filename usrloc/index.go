@@ -5,23 +5,43 @@ package usrloc
 // language takes three times the memory. The keys stand in the slots; who looks
 // one up says whether a slot is the one.
 //
-// An index doubles when it is three quarters full and never shrinks. It is not
-// safe for concurrent use.
+// An index grows by a quarter when it is three quarters full and never shrinks:
+// if it doubled, half of it would be empty on average. It is not safe for
+// concurrent use.
 type index struct {
-	// places has a power of two of elements: hash<<32 | slot, 0 if free.
+	// places holds hash<<32 | slot, 0 if free.
 	places []uint64
 	used   int
 }
 
 const minIndex = 16
 
+// home is the first place to look for a hash: hashes are spread over the places
+// in their order, whatever the number of places.
+func (x *index) home(hash uint32) int { return int(uint64(hash) * uint64(len(x.places)) >> 32) }
+
+// after returns the place that follows i, at the end the first.
+func (x *index) after(i int) int {
+	if i++; i < len(x.places) {
+		return i
+	}
+	return 0
+}
+
+// distance is how many steps lead from one place to another.
+func (x *index) distance(from, to int) int {
+	if to < from {
+		to += len(x.places)
+	}
+	return to - from
+}
+
 // find returns the slot with this hash that same accepts, or 0.
 func (x *index) find(hash uint32, same func(slot uint32) bool) uint32 {
 	if len(x.places) == 0 {
 		return 0
 	}
-	mask := uint32(len(x.places) - 1)
-	for i := hash & mask; ; i = (i + 1) & mask {
+	for i := x.home(hash); ; i = x.after(i) {
 		p := x.places[i]
 		if p == 0 {
 			return 0
@@ -36,7 +56,7 @@ func (x *index) find(hash uint32, same func(slot uint32) bool) uint32 {
 func (x *index) add(hash, slot uint32) {
 	if (x.used+1)*4 > len(x.places)*3 {
 		old := x.places
-		x.places = make([]uint64, max(minIndex, 2*len(old)))
+		x.places = make([]uint64, max(minIndex, len(old)+len(old)/4))
 		for _, p := range old {
 			if p != 0 {
 				x.insert(p)
@@ -48,10 +68,9 @@ func (x *index) add(hash, slot uint32) {
 }
 
 func (x *index) insert(p uint64) {
-	mask := uint32(len(x.places) - 1)
-	i := uint32(p>>32) & mask
+	i := x.home(uint32(p >> 32))
 	for x.places[i] != 0 {
-		i = (i + 1) & mask
+		i = x.after(i)
 	}
 	x.places[i] = p
 }
@@ -59,15 +78,14 @@ func (x *index) insert(p uint64) {
 // remove takes slot out; it must be there. What stands behind it moves up, so
 // that no probe ends at the gap before its time.
 func (x *index) remove(hash, slot uint32) {
-	mask := uint32(len(x.places) - 1)
-	gap := hash & mask
+	gap := x.home(hash)
 	for x.places[gap] != uint64(hash)<<32|uint64(slot) {
-		gap = (gap + 1) & mask
+		gap = x.after(gap)
 	}
-	for i := (gap + 1) & mask; x.places[i] != 0; i = (i + 1) & mask {
+	for i := x.after(gap); x.places[i] != 0; i = x.after(i) {
 		// The element at i may move to the gap unless its own first place lies
 		// behind the gap.
-		if home := uint32(x.places[i]>>32) & mask; (i-home)&mask >= (i-gap)&mask {
+		if home := x.home(uint32(x.places[i] >> 32)); x.distance(home, i) >= x.distance(gap, i) {
 			x.places[gap], gap = x.places[i], i
 		}
 	}

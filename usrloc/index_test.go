@@ -14,7 +14,8 @@ func TestIndex_AgainstMap(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		var x index
 		model := make(map[uint32]uint32) // slot → hash
-		hashOf := func(slot uint32) uint32 { return slot * 0x9e3779b9 >> (32 - 2 - seed%8) }
+		shift := 32 - 2 - seed%8
+		hashOf := func(slot uint32) uint32 { return slot * 0x9e3779b9 >> shift << shift }
 		for step := range 2000 {
 			slot := 1 + r.Uint32N(300)
 			hash := hashOf(slot)
@@ -46,7 +47,7 @@ func TestIndex_AgainstMap(t *testing.T) {
 func TestIndex_StaysAQuarterEmpty(t *testing.T) {
 	var x index
 	for slot := range uint32(5000) {
-		x.add(slot, slot+1)
+		x.add(slot*0x9e3779b9, slot+1)
 		if free := len(x.places) - x.used; free*4 < len(x.places) {
 			t.Fatalf("%d of %d places used", x.used, len(x.places))
 		}
@@ -151,4 +152,12 @@ func TestSlots_HaveNoPointers(t *testing.T) {
 	}
 	check(reflect.TypeFor[bindingSlot]())
 	check(reflect.TypeFor[aorSlot]())
+}
+
+// TestSlots_FillWholePages: the allocator rounds up to pages of 8 KiB, so that a
+// larger slot may cost more than it has.
+func TestSlots_FillWholePages(t *testing.T) {
+	if n := tableChunk * reflect.TypeFor[bindingSlot]().Size() % 8192; n != 0 {
+		t.Errorf("a chunk of bindingSlots leaves %d bytes of a page empty", 8192-n)
+	}
 }

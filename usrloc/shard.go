@@ -56,9 +56,8 @@ type bindingSlot struct {
 	// The marks are different after each change of the binding, claim and Done
 	// of that timer. A Due carries its own as Stamp.
 	refreshMark, expiryMark uint32
-	// The wheel's links.
+	// The wheel's links; its place is in head.
 	prev, next uint32
-	place      uint16
 }
 
 // deadline is when the earlier of the two timers is due.
@@ -206,7 +205,9 @@ func (sh *shard) write(at uint32, b *Binding) {
 func (sh *shard) writeHead(at uint32, b *Binding) {
 	s := sh.bindings.at(at)
 	sh.countPush(s, -1)
+	place := s.place
 	s.head = headOf(b)
+	s.place = place
 	if !b.Push.IsZero() {
 		s.flags |= flagPush
 	}

@@ -13,6 +13,8 @@ type table[T any] struct {
 	free   []uint32
 }
 
+// tableChunk makes a chunk of bindingSlots exactly five pages of the allocator's
+// 8 KiB, which rounds up to whole ones.
 const tableChunk = 256
 
 // alloc returns the number of a zero value.
