@@ -34,9 +34,12 @@ type databaseOptions struct {
 // openDatabase opens or creates the database, of which it has the lock
 // afterwards. It does not read the content.
 func openDatabase(o databaseOptions) (db *database, err error) {
+	if repairInterrupted(o.dir, o.fs) {
+		return nil, &DamageError{File: o.dir, Err: errors.New("a repair was interrupted; repair again to finish it")}
+	}
 	if !o.readOnly {
-		if err := o.fs.MkdirAll(o.dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make directory of store: %w", err)
+		if err := makeDirectory(o.dir, o.fs); err != nil {
+			return nil, err
 		}
 	}
 	lock, err := lockDirectory(o.dir, o.fs)

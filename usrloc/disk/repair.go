@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -16,11 +17,26 @@ import (
 // of a table everything is used but the damaged blocks. Devices that are lost
 // come back with their next registration. The error says why nothing could be
 // saved; the store in dir is then as it was.
-func Repair(dir string) (Report, error) { return repair(dir, vfs.Default) }
+//
+// If the lights go out while the repaired store takes the place of the damaged
+// one, there may be none in dir: Open refuses then, and Repair goes on.
+func Repair(dir string) (Report, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Report{}, fmt.Errorf("find directory of store: %w", err)
+	}
+	return repair(dir, vfs.Default)
+}
 
 func repair(dir string, fs vfs.FS) (rep Report, err error) {
-	copied, saved := dir+".repair-copy", dir+".repaired"
-	for _, name := range [...]string{copied, saved} {
+	if repairInterrupted(dir, fs) {
+		if err := renameDirectory(repairedName(dir), dir, fs); err != nil {
+			return rep, fmt.Errorf("put the repaired store in its place: %w", err)
+		}
+		return check(dir, fs)
+	}
+	copied, saved := dir+".repair-copy", dir+".repair-new"
+	for _, name := range [...]string{copied, saved, repairedName(dir)} {
 		if err := fs.RemoveAll(name); err != nil {
 			return rep, fmt.Errorf("remove remains of a repair: %w", err)
 		}
@@ -40,19 +56,38 @@ func repair(dir string, fs vfs.FS) (rep Report, err error) {
 	if err := rescue(copied, saved, fs, &rep); err != nil {
 		return rep, errors.Join(fmt.Errorf("repair %s: %w", dir, err), fs.RemoveAll(saved))
 	}
+	err = rep.replace(dir, saved, fs)
+	return rep, err
+}
+
+// replace puts the store in saved in the place of the one in dir. Each step is
+// on the disk before the next, so that at any time one of the two is found.
+func (rep *Report) replace(dir, saved string, fs vfs.FS) error {
+	if err := renameDirectory(saved, repairedName(dir), fs); err != nil {
+		return fmt.Errorf("name the repaired store: %w", err)
+	}
 	rep.Aside = dir + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
-	if err := fs.Rename(dir, rep.Aside); err != nil {
-		return rep, fmt.Errorf("put the damaged store aside: %w", err)
+	if err := renameDirectory(dir, rep.Aside, fs); err != nil {
+		return fmt.Errorf("put the damaged store aside: %w", err)
 	}
-	if err := fs.Rename(saved, dir); err != nil {
-		return rep, fmt.Errorf("put the repaired store in its place: %w", err)
+	if err := renameDirectory(repairedName(dir), dir, fs); err != nil {
+		return fmt.Errorf("put the repaired store in its place: %w", err)
 	}
-	return rep, nil
+	return nil
+}
+
+// repairedName is where a repaired store waits until the damaged one is aside.
+func repairedName(dir string) string { return dir + ".repaired" }
+
+// repairInterrupted reports whether a repair of the store in dir ended after the
+// damaged store was put aside and before the repaired one was in its place.
+func repairInterrupted(dir string, fs vfs.FS) bool {
+	return !exists(dir, fs) && exists(repairedName(dir), fs)
 }
 
 // copyStore copies the files of a store but its lock.
 func copyStore(from, to string, fs vfs.FS) error {
-	if err := fs.MkdirAll(to, 0o700); err != nil {
+	if err := makeDirectory(to, fs); err != nil {
 		return err
 	}
 	names, err := fs.List(from)
