@@ -60,12 +60,12 @@ func TestRepair_SurvivesAPowerLoss(t *testing.T) {
 // renames, and before each sync of a directory behind one. What is found then is
 // the damaged store, or a repaired one that is whole; never an empty one.
 func TestRepair_PowerLossAtEachStep(t *testing.T) {
-	want, err := repair("/store", damagedStore(t, 300))
+	want, err := repair("/store", damagedStore(t, 3000))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for step := 1; ; step++ {
-		fs := damagedStore(t, 300)
+		fs := damagedStore(t, 3000)
 		left := step
 		var crashed *vfs.MemFS
 		watched := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -98,7 +98,7 @@ func TestRepair_PowerLossAtEachStep(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := s.Stats().Bindings; got != want.Bindings || got < 150 {
+			if got := s.Stats().Bindings; got != want.Bindings || got < 2000 {
 				t.Errorf("%d bindings, want the %d that can be saved", got, want.Bindings)
 			}
 			mustClose(t, s)
