@@ -51,6 +51,7 @@ func run(t *testing.T, factory Factory, bubble func(*testing.T, func(*testing.T)
 		{"Timers", timerCases},
 		{"Limits", limitCases},
 		{"Concurrency", concurrencyCases},
+		{"Touch", touchCases},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
