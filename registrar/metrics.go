@@ -12,8 +12,8 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	changes  *prometheus.CounterVec
-	// Of those, the ones that a refresh counts.
-	applied, updated prometheus.Counter
+	// Of those, the ones that are counted often.
+	applied, fetched, retransmitted, updated prometheus.Counter
 }
 
 // newMetrics registers the metrics; with a nil Registerer they count for nobody.
@@ -28,24 +28,24 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Bindings that REGISTER requests changed, by what became of them.",
 		}, []string{"action"}),
 	}
-	m.applied, m.updated = m.requests.WithLabelValues(resultApplied, "200"), m.changes.WithLabelValues(usrloc.Updated.String())
+	m.applied, m.fetched = m.requests.WithLabelValues("applied", "200"), m.requests.WithLabelValues("fetched", "200")
+	m.retransmitted = m.requests.WithLabelValues("retransmission", "200")
+	m.updated = m.changes.WithLabelValues(usrloc.Updated.String())
 	if r != nil {
 		r.MustRegister(m.requests, m.changes)
 	}
 	return m
 }
 
-const resultApplied = "applied"
-
 func (m *metrics) accepted(res *Result) {
-	result := resultApplied
 	switch {
 	case res.Fetch:
-		result = "fetched"
+		m.fetched.Inc()
 	case res.Retransmission:
-		result = "retransmission"
+		m.retransmitted.Inc()
+	default:
+		m.applied.Inc()
 	}
-	m.requests.WithLabelValues(result, "200").Inc()
 }
 
 // refreshed counts a REGISTER that a Refresh worked in.

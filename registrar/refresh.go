@@ -27,8 +27,8 @@ type Refresh struct {
 	// Input is what the request says, less Contacts, Star, Path and
 	// PushIndicated.
 	Input Input
-	// Contact is its contact.
-	Contact *sipmsg.NameAddr
+	// Contact is the value of its Contact header field, whatever that is.
+	Contact string
 	// Admit is asked last, when all that is left to do is to write, and may
 	// still prevent it; nil lets everything pass. It is called under a lock of
 	// the store and must be quick.
@@ -83,12 +83,15 @@ func (w *Refresh) Try(store Toucher, dst []byte, wait usrloc.Waiter) ([]byte, us
 
 // work decides about the AOR's binding, and renews it.
 func (w *Refresh) work(b *usrloc.Binding) bool {
-	p, in, c := w.rules, &w.Input, w.Contact
+	p, in := w.rules, &w.Input
+	timing, same := sipmsg.SameContact(w.Contact, b.Contact, b.Params)
 	switch {
+	case !same:
+		return false
 	case b.Updated.UnixMilli() < p.since.Load():
 		// Another policy accepted it.
 		return false
-	case b.Contact != c.URI.String() || !c.Params.EqualWithout(b.Params, "q", "expires") || b.Q != p.preference(readQ(c.Params)):
+	case b.Q != p.preference(readQ(timing)):
 		return false
 	case b.Expired(in.Now) || b.CallID == in.CallID && in.CSeq <= b.CSeq:
 		return false
@@ -98,11 +101,11 @@ func (w *Refresh) work(b *usrloc.Binding) bool {
 	}
 	pl := pushPlan{store: b.Push, refresh: !b.RefreshAt.IsZero()}
 	wakes := pl.wakes()
-	if !wakes && asksForPush(c.URI) {
+	if !wakes && asksForPush(b.Contact) {
 		// It lost its token since, or asked with one that is of no use.
 		return false
 	}
-	asked := p.requested(readExpires(c.Params), in.Expires, wakes)
+	asked := p.requested(readExpires(timing), in.Expires, wakes)
 	granted, err := p.grant(asked, &pl, in.Random)
 	if err != nil || granted == 0 || pl.wakes() != wakes {
 		return false
@@ -141,7 +144,11 @@ func (w *Refresh) keep(b *usrloc.Binding) {
 }
 
 // asksForPush reports whether a contact has anything to do with RFC 8599.
-func asksForPush(u sipmsg.URI) bool {
+func asksForPush(contact string) bool {
+	u, err := sipmsg.ParseURI(contact)
+	if err != nil {
+		return true
+	}
 	for _, name := range [...]string{pnProvider, pnPRID} {
 		if _, ok := u.Param(name); ok {
 			return true

@@ -84,8 +84,7 @@ func (x *refreshing) apply(in Input, contact string) string {
 
 func (x *refreshing) try(in Input, contact string) (string, bool) {
 	x.t.Helper()
-	na := x.contact(contact)
-	x.w.Input, x.w.Contact = in, &na
+	x.w.Input, x.w.Contact = in, contact
 	out, touched := x.w.Try(x.store, nil, nil)
 	return string(out), touched == usrloc.TouchDone
 }
@@ -286,8 +285,7 @@ func TestRefresh_AllocatesNothing(t *testing.T) {
 	for _, contact := range []string{pushContact + ";expires=3600", plainContact} {
 		x := newRefreshing(t, nil)
 		x.apply(x.input("c", 1), contact)
-		na := x.contact(contact)
-		x.w.Input, x.w.Contact = x.input("c", 1), &na
+		x.w.Input, x.w.Contact = x.input("c", 1), contact
 		dst := make([]byte, 0, 2048)
 		if n := testing.AllocsPerRun(100, func() {
 			x.w.Input.CSeq++

@@ -19,7 +19,7 @@ func tables() []string {
 		"internal/auth.algorithmNames", "internal/auth.reasonNames", "internal/auth.roleNames",
 		"internal/phone.kindNames",
 		"internal/proxy.pushParams",
-		"internal/sipmsg.charClass", "internal/sipmsg.compactForms", "internal/sipmsg.headerNames", "internal/sipmsg.headersByLength",
+		"internal/sipmsg.charClass", "internal/sipmsg.compactForms", "internal/sipmsg.headerNames", "internal/sipmsg.headersByHash",
 		"internal/sipmsg.plainHeaders", "internal/sipmsg.reasonPhrases",
 		"internal/transaction.kindNames",
 		"purr.pool",

@@ -132,6 +132,9 @@ func lowerString(s string) string {
 // scanner has made sure that they occur in folds only.
 func isLWS(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
+// isBlank reports whether c is white space within a line.
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
 func trimLeft(s string) string {
 	for s != "" && isLWS(s[0]) {
 		s = s[1:]

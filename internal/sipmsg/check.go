@@ -1,9 +1,6 @@
 package sipmsg
 
-import (
-	"errors"
-	"strings"
-)
+import "errors"
 
 // What Parse demands of a message, for every sender alike. A request that fails
 // is answered with 400 unless said otherwise, a response is dropped.
@@ -75,9 +72,9 @@ func (b *builder) cseq(s *Scan) {
 }
 
 func parseCSeq(v string) (CSeq, bool) {
-	end := strings.IndexAny(v, " \t")
-	if end < 0 {
-		return CSeq{}, false
+	end := 0
+	for end < len(v) && !isBlank(v[end]) {
+		end++
 	}
 	// RFC 4475 §3.1.2.4: a number beyond 32 bits is an error. RFC 3261 §8.1.1.5
 	// forbids the upper half of the range, but nothing is gained by refusing it.

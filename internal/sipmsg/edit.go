@@ -279,33 +279,35 @@ func appendStamped(dst []byte, value string, src netip.AddrPort) []byte {
 // as via, from a valid source.
 func (via *Via) appendStamped(dst []byte, value string, src netip.AddrPort) []byte {
 	addr := src.Addr().Unmap().WithZone("")
-	_, wantsPort := via.RPort()
-	had := via.Params.Has("received")
-	host, isAddr := hostAddr(via.Host)
-	// RFC 3581 §4: with rport, received goes in even if it equals sent-by. A
-	// received that the sender wrote himself is replaced: it may be a lie.
-	needed := wantsPort || had || !isAddr || host.Unmap() != addr
-	if !needed {
-		return append(dst, value...)
-	}
+	start := len(dst)
 	params := strings.IndexByte(value, ';')
 	if params < 0 {
 		params = len(value)
 	}
 	dst = append(dst, value[:params]...)
+	// RFC 3581 §4: with rport, received goes in even if it equals sent-by. A
+	// received that the sender wrote himself is replaced: it may be a lie.
+	needed := false
 	for p := value[params:]; p != ""; {
 		one, n := nextParam(p)
 		name := p[one.name.start:one.name.end]
 		switch {
 		case equalFold(name, "received"):
 			// Written anew below.
+			needed = true
 		case equalFold(name, "rport"):
 			dst = append(append(dst, p[:one.name.end]...), '=')
 			dst = strconv.AppendUint(dst, uint64(src.Port()), 10)
+			needed = true
 		default:
 			dst = append(dst, p[:n]...)
 		}
 		p = p[n:]
+	}
+	if !needed {
+		if host, ok := hostAddr(via.Host); ok && host.Unmap() == addr {
+			return append(dst[:start], value...)
+		}
 	}
 	dst = append(dst, ";received="...)
 	return addr.AppendTo(dst)

@@ -141,27 +141,21 @@ var compactForms = [26]HeaderID{
 	'y' - 'a': HdrIdentity,
 }
 
-// headersByLength lists the IDs whose long names have the index as their length,
-// frequent ones first, so that a lookup compares one to three names.
-var headersByLength = [...][]HeaderID{
-	2:  {HdrTo},
-	3:  {HdrVia},
-	4:  {HdrFrom, HdrCSeq, HdrPath, HdrDate},
-	5:  {HdrRoute, HdrAllow, HdrEvent},
-	6:  {HdrAccept, HdrServer, HdrReason},
-	7:  {HdrCallID, HdrContact, HdrExpires, HdrRequire, HdrSubject, HdrPrivacy},
-	8:  {HdrReplaces, HdrReferTo, HdrIdentity},
-	9:  {HdrSupported, HdrTimestamp},
-	10: {HdrUserAgent, HdrFlowTimer},
-	11: {HdrMinExpires, HdrUnsupported, HdrRetryAfter, HdrMaxBreadth, HdrReferredBy},
-	12: {HdrMaxForwards, HdrContentType, HdrRecordRoute, HdrFeatureCaps, HdrAllowEvents, HdrHistoryInfo},
-	13: {HdrAuthorization, HdrProxyRequire, HdrServiceRoute},
-	14: {HdrContentLength, HdrAcceptContact, HdrRejectContact},
-	15: {HdrSessionExpires},
-	16: {HdrWWWAuthenticate, HdrContentEncoding},
-	18: {HdrProxyAuthenticate, HdrSubscriptionState},
-	19: {HdrProxyAuthorization, HdrRequestDisposition, HdrPAssertedIdentity},
-	20: {HdrPPreferredIdentity},
+// headersByHash holds the ID of each long name at its headerHash. No two of them
+// have the same, so that a look-up compares one name.
+var headersByHash = func() (t [256]HeaderID) {
+	for id, name := range headerNames {
+		if name != "" {
+			t[headerHash(name)] = HeaderID(id)
+		}
+	}
+	return t
+}()
+
+// headerHash tells the long names apart, whatever their case; name must not be
+// empty. The factor was found by trial.
+func headerHash(name string) uint8 {
+	return uint8(len(name)) + 56*(name[0]|0x20) + (name[len(name)-1] | 0x20)
 }
 
 // HeaderIDOf returns the ID of a header field name in any case, long or compact;
@@ -173,13 +167,13 @@ func HeaderIDOf(name string) HeaderID {
 		}
 		return HdrOther
 	}
-	if len(name) >= len(headersByLength) {
+	if name == "" {
 		return HdrOther
 	}
-	for _, id := range headersByLength[len(name)] {
-		if equalFold(name, headerNames[id]) {
-			return id
-		}
+	id := headersByHash[headerHash(name)]
+	// Most write a name as we do.
+	if long := headerNames[id]; name == long || equalFold(name, long) {
+		return id
 	}
 	return HdrOther
 }

@@ -38,12 +38,14 @@ func (a NameAddr) Tag() string {
 func ParseNameAddr(s string) (NameAddr, error) {
 	s = trim(unfold(s))
 	var a NameAddr
-	err := parseNameAddr(&a, s)
-	return a, err
+	if err := parseNameAddr(&a, s); err != nil {
+		return NameAddr{}, err
+	}
+	return a, nil
 }
 
 // parseNameAddr reads a value without folds or surrounding white space into a.
-// On an error a is left as it was.
+// On an error a is of no use.
 func parseNameAddr(a *NameAddr, s string) error {
 	var display string
 	i := 0
@@ -66,16 +68,7 @@ func parseNameAddr(a *NameAddr, s string) error {
 	if gt < 0 {
 		return errNameAddr
 	}
-	uri, err := ParseURI(s[i+1 : i+gt])
-	if err != nil {
-		return err
-	}
-	params := trim(s[i+gt+1:])
-	if err := checkParams(params); err != nil {
-		return err
-	}
-	*a = NameAddr{Display: display, URI: uri, Params: Params(params), raw: s}
-	return nil
+	return a.finish(s, display, s[i+1:i+gt], s[i+gt+1:])
 }
 
 // parseAddrSpec reads a URI without brackets and the header parameters behind
@@ -89,14 +82,47 @@ func parseAddrSpec(a *NameAddr, s string) error {
 		}
 		end++
 	}
-	uri, err := ParseURI(s[:end])
-	if err != nil {
+	return a.finish(s, "", s[:end], s[end:])
+}
+
+// finish reads the parts of raw.
+func (a *NameAddr) finish(raw, display, uri, params string) error {
+	if err := parseURI(&a.URI, uri); err != nil {
 		return err
 	}
-	params := trim(s[end:])
+	params = trim(params)
 	if err := checkParams(params); err != nil {
 		return err
 	}
-	*a = NameAddr{URI: uri, Params: Params(params), raw: s}
+	a.Display, a.Params, a.raw = display, Params(params), raw
 	return nil
+}
+
+// SameContact compares s, the value of a Contact header field, with a contact
+// that was read before: its URI as written and its header parameters less q and
+// expires. same means that s is one value, well formed, and that contact once
+// more; q and expires are to be looked up in timing then.
+func SameContact(s, uri, params string) (timing Params, same bool) {
+	if rest, ok := cutContact(s, uri, params); ok {
+		// Nothing is judged again that was accepted then; only the number of
+		// parameters may have grown.
+		if checkParams(rest) == nil && Params(rest).EqualWithout("", "q", "expires") && strings.Count(s[len(uri):], ";") <= maxParams {
+			return Params(rest), true
+		}
+	}
+	var a NameAddr
+	if parseNameAddr(&a, s) != nil || a.URI.raw != uri || !a.Params.EqualWithout(params, "q", "expires") {
+		return "", false
+	}
+	return a.Params, true
+}
+
+// cutContact returns what follows the URI in brackets and the parameters in s.
+func cutContact(s, uri, params string) (rest string, ok bool) {
+	n := len("<>") + len(uri)
+	if uri == "" || len(s) < n+len(params) || s[0] != '<' || s[n-1] != '>' || s[1:n-1] != uri || s[n:n+len(params)] != params {
+		return "", false
+	}
+	rest = s[n+len(params):]
+	return rest, rest == "" || rest[0] == ';'
 }

@@ -148,12 +148,12 @@ func (b *builder) vias(s *Scan) {
 				b.fail("Too Many Via", errTooManyValues)
 				return
 			}
-			var via Via
-			if err := parseVia(&via, v); err != nil {
+			m.vias = append(m.vias, Via{})
+			if err := parseVia(&m.vias[len(m.vias)-1], v); err != nil {
+				m.vias = m.vias[:len(m.vias)-1]
 				b.fail("Bad Via", err)
 				return
 			}
-			m.vias = append(m.vias, via)
 		}
 	}
 	if len(m.vias) == 0 {
@@ -191,13 +191,23 @@ func (b *builder) address(s *Scan, id HeaderID) int8 {
 	if !ok {
 		return -1
 	}
-	var a NameAddr
-	if err := parseNameAddr(&a, v); err != nil {
+	if err := b.add(v); err != nil {
 		b.fail("Bad "+id.String(), err)
 		return -1
 	}
-	b.m.addrs = append(b.m.addrs, a)
 	return int8(len(b.m.addrs) - 1)
+}
+
+// add reads v, one address, to the end of the others.
+func (b *builder) add(v string) error {
+	m := b.m
+	n := len(m.addrs)
+	m.addrs = append(m.addrs, NameAddr{})
+	err := parseNameAddr(&m.addrs[n], v)
+	if err != nil {
+		m.addrs = m.addrs[:n]
+	}
+	return err
 }
 
 // list reads all values of a header field that is a list of addresses. In a
@@ -221,10 +231,9 @@ func (b *builder) list(s *Scan, id HeaderID) span {
 				m.star = true
 				continue
 			}
-			var a NameAddr
-			err := parseNameAddr(&a, v)
-			if len(m.addrs)-start == maxValues {
-				err = errTooManyValues
+			err := errTooManyValues
+			if len(m.addrs)-start < maxValues {
+				err = b.add(v)
 			}
 			if err != nil {
 				if s.request {
@@ -232,7 +241,6 @@ func (b *builder) list(s *Scan, id HeaderID) span {
 				}
 				break
 			}
-			m.addrs = append(m.addrs, a)
 		}
 	}
 	return span{uint16(start), uint16(len(m.addrs))}

@@ -2,6 +2,7 @@ package sipmsg
 
 import (
 	"net/netip"
+	"strings"
 	"unsafe"
 )
 
@@ -12,16 +13,17 @@ import (
 //
 // Plain applies the rules of Parse, by the same functions, and declines whatever
 // is not plain: for that, and for everything that is wrong in any way, there is
-// Parse. A plain request has one value of Via, From, To, Call-ID, CSeq and
-// Contact each, no folds, no body, and no header fields but those of
-// plainHeaders.
+// Parse. A plain request has one value of Via, From, To, Call-ID and CSeq each,
+// one Contact, no folds, no body, and no header fields but those of plainHeaders.
+// Contact alone is not read, only found: see SameContact.
 type Plain struct {
-	scan              Scan
-	via               Via
-	uri               URI
-	from, to, contact NameAddr
-	callID            string
-	cseq              CSeq
+	scan     Scan
+	via      Via
+	uri      URI
+	from, to NameAddr
+	contact  string
+	callID   string
+	cseq     CSeq
 }
 
 // How often a header field may stand in a plain request.
@@ -90,27 +92,35 @@ func (p *Plain) Read(raw []byte, method string) bool {
 	if p.callID, ok = s.Value(HdrCallID); !ok || !isCallID(p.callID) {
 		return false
 	}
-	var err error
-	if p.uri, err = ParseURI(s.uri.of(s.raw)); err != nil || p.uri.Headers != "" {
+	if parseURI(&p.uri, s.uri.of(s.raw)) != nil || p.uri.Headers != "" {
 		return false
 	}
-	return s.address(HdrFrom, &p.from) && s.address(HdrTo, &p.to) && s.address(HdrContact, &p.contact)
+	if v, ok = s.Value(HdrTo); !ok || parseNameAddr(&p.to, v) != nil {
+		return false
+	}
+	if v, ok = s.Value(HdrFrom); !ok || p.readFrom(v) != nil {
+		return false
+	}
+	p.contact, ok = s.Value(HdrContact)
+	return ok
+}
+
+// readFrom reads From. Who registers oneself writes the same address there as in
+// To (RFC 3261 §10.2): then only the parameters are left to read.
+func (p *Plain) readFrom(v string) error {
+	to := p.to.raw
+	if p.to.Params != "" || to[len(to)-1] != '>' || !strings.HasPrefix(v, to) {
+		return parseNameAddr(&p.from, v)
+	}
+	params := trim(v[len(to):])
+	p.from = NameAddr{Display: p.to.Display, URI: p.to.URI, Params: Params(params), raw: v}
+	return checkParams(params)
 }
 
 // single returns the value of a header field if it is no list.
 func (s *Scan) single(id HeaderID) (v string, ok bool) {
 	v, ok = s.Value(id)
 	return v, ok && valueEnd(v) == len(v)
-}
-
-// address reads a header field that holds one address. From and To are no lists
-// and may hold a comma.
-func (s *Scan) address(id HeaderID, a *NameAddr) bool {
-	v, ok := s.Value(id)
-	if id == HdrContact {
-		v, ok = s.single(id)
-	}
-	return ok && parseNameAddr(a, v) == nil
 }
 
 // RequestURI returns the Request-URI.
@@ -125,8 +135,8 @@ func (p *Plain) From() *NameAddr { return &p.from }
 // To returns the value of To.
 func (p *Plain) To() *NameAddr { return &p.to }
 
-// Contact returns the value of Contact.
-func (p *Plain) Contact() *NameAddr { return &p.contact }
+// Contact returns the value of Contact as written, whatever that is.
+func (p *Plain) Contact() string { return p.contact }
 
 // CallID returns the value of Call-ID.
 func (p *Plain) CallID() string { return p.callID }

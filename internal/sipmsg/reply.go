@@ -57,7 +57,10 @@ func (m *Message) AppendReply(dst []byte, r Reply) []byte {
 
 // appendStatusLine writes the first line; "" is the code's own phrase.
 func appendStatusLine(dst []byte, code int, reason string) []byte {
-	if reason = cleanValue(reason); reason == "" {
+	if reason != "" {
+		reason = cleanValue(reason)
+	}
+	if reason == "" {
 		reason = ReasonPhrase(code)
 	}
 	dst = append(dst, "SIP/2.0 "...)

@@ -121,7 +121,10 @@ func (s *Scan) startLine() int {
 
 // requestLine reads "Method SP Request-URI SP SIP-Version" (RFC 3261 §7.1).
 func (s *Scan) requestLine(line string) bool {
-	trimmed := strings.TrimRight(line, " \t")
+	trimmed := line
+	for trimmed != "" && isBlank(trimmed[len(trimmed)-1]) {
+		trimmed = trimmed[:len(trimmed)-1]
+	}
 	if len(trimmed) != len(line) {
 		s.fail(errStartLine)
 	}
@@ -134,7 +137,7 @@ func (s *Scan) requestLine(line string) bool {
 	s.uri = span{uint16(m + 1), uint16(v)}
 	s.version = span{uint16(v + 1), uint16(len(trimmed))}
 	// RFC 3261 §7.1: one SP between the elements, none inside the URI.
-	if m+1 == v || strings.ContainsAny(trimmed[m+1:v], " \t") {
+	if uri := trimmed[m+1 : v]; uri == "" || strings.IndexByte(uri, ' ') >= 0 || strings.IndexByte(uri, '\t') >= 0 {
 		s.fail(errStartLine)
 	}
 	s.checkVersion()
@@ -190,7 +193,7 @@ func (s *Scan) headerLines(i int) {
 		}
 		name := i + run(raw[i:], classToken)
 		colon := name
-		for colon < len(raw) && (raw[colon] == ' ' || raw[colon] == '\t') {
+		for colon < len(raw) && isBlank(raw[colon]) {
 			colon++
 		}
 		ok := name > i && colon < len(raw) && raw[colon] == ':'
@@ -236,7 +239,7 @@ func (s *Scan) lineEnd(i int) (end, lines int, folded bool) {
 			continue
 		}
 		lines++
-		if i+2 < len(s.raw) && (s.raw[i+2] == ' ' || s.raw[i+2] == '\t') {
+		if i+2 < len(s.raw) && isBlank(s.raw[i+2]) {
 			folded = true
 			i += 2
 			continue
@@ -254,13 +257,12 @@ func (s *Scan) add(start, nameEnd, value, end int, folded bool) {
 		end--
 	}
 	id := HeaderIDOf(raw[start:nameEnd])
-	s.headers[s.n] = headerSpan{
-		name:   span{uint16(start), uint16(nameEnd)},
-		value:  span{uint16(value), uint16(end)},
-		end:    uint16(lineEnd),
-		id:     id,
-		folded: folded,
-	}
+	// Field by field: a literal is built of small writes and copied by large
+	// reads, for which the processor waits.
+	h := &s.headers[s.n]
+	h.name.start, h.name.end = uint16(start), uint16(nameEnd)
+	h.value.start, h.value.end = uint16(value), uint16(end)
+	h.end, h.id, h.folded = uint16(lineEnd), id, folded
 	s.n++
 	s.count[id]++
 	if s.first[id] == 0 {

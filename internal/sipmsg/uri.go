@@ -44,26 +44,35 @@ type URI struct {
 // characters, quotes and angle brackets are errors everywhere; what else a part
 // holds is checked only where it decides the meaning.
 func ParseURI(s string) (URI, error) {
+	var u URI
+	if err := parseURI(&u, s); err != nil {
+		return URI{}, err
+	}
+	return u, nil
+}
+
+// parseURI reads s into u. On an error u is of no use.
+func parseURI(u *URI, s string) error {
 	colon := strings.IndexByte(s, ':')
 	if colon <= 0 || !isScheme(s[:colon]) {
-		return URI{}, errURIScheme
+		return errURIScheme
 	}
 	if !all(s, classURI) || colon+1 == len(s) {
-		return URI{}, errURI
+		return errURI
 	}
-	u := URI{Scheme: s[:colon], raw: s}
-	if !u.IsSIP() {
-		u.Opaque = s[colon+1:]
-		return u, nil
-	}
+	*u = URI{Scheme: s[:colon], raw: s}
 	rest := s[colon+1:]
+	if !u.IsSIP() {
+		u.Opaque = rest
+		return nil
+	}
 	// No part behind the user part may hold an "@" without escaping it, so the
 	// first one ends the user part even if a ";" or "?" precedes it (RFC 4475
 	// §3.1.1.9).
 	if at := strings.IndexByte(rest, '@'); at >= 0 {
 		u.User, u.Password, _ = strings.Cut(rest[:at], ":")
 		if u.User == "" {
-			return URI{}, errURIUser
+			return errURIUser
 		}
 		rest = rest[at+1:]
 	}
@@ -74,22 +83,21 @@ func ParseURI(s string) (URI, error) {
 		rest, u.Params = rest[:p], rest[p:]
 	}
 	if strings.Count(u.Params, ";") > maxParams || strings.Count(u.Headers, "&") >= maxParams {
-		return URI{}, errTooManyParams
+		return errTooManyParams
 	}
 	var err error
-	u.Host, u.Port, err = splitHostPort(rest)
-	if err != nil {
-		return URI{}, err
+	if u.Host, u.Port, err = splitHostPort(rest); err != nil {
+		return err
 	}
 	for p := u.Params; p != ""; {
 		var name string
 		var hasValue bool
 		name, _, hasValue, p = cutURIParam(p)
 		if name == "" && hasValue {
-			return URI{}, errParam
+			return errParam
 		}
 	}
-	return u, nil
+	return nil
 }
 
 func isScheme(s string) bool {
