@@ -162,11 +162,20 @@ var _ usrloc.Store = (*Store)(nil)
 // Open opens or creates the store in opts.Dir and reads its content into
 // memory. It fails with ErrLocked if another process has the store, and with a
 // *DamageError if any part of it cannot be trusted.
-func Open(opts Options) (*Store, error) {
+func Open(opts Options) (s *Store, err error) {
 	if err := opts.setDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Store{opts: opts}
+	if opts.Registerer != nil {
+		reg := &revocable{Registerer: opts.Registerer}
+		opts.Registerer = reg
+		defer func() {
+			if err != nil {
+				reg.revoke()
+			}
+		}()
+	}
+	s = &Store{opts: opts}
 	s.metrics = newMetrics(opts.Registerer)
 	db, err := openDatabase(databaseOptions{
 		dir: opts.Dir, fs: opts.FS, mode: opts.Mode, logger: opts.Logger, metrics: s.metrics,

@@ -113,12 +113,23 @@ func TestCommitFailure_OnFailureOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			fillStore(t, s, 50)
+			touched := 0
 			broken.Store(true)
 			results := make(chan error, 50)
 			for i := range 50 {
 				aor := usrloctest.AOR(1000 + i)
+				if i%2 == 0 && s.Touch(usrloctest.AOR(i), time.Now(), func(b *usrloc.Binding) bool {
+					b.CSeq++
+					return true
+				}, settled(results)) == usrloc.TouchPending {
+					touched++
+					continue
+				}
 				s.Update(t.Context(), aor, usrloctest.Put(usrloctest.Binding(aor, 1, clock())),
 					func(_ usrloc.Record, _ []usrloc.Change, err error) { results <- err })
+			}
+			if touched == 0 {
+				t.Error("no Touch was taken")
 			}
 			for range 50 {
 				if err := <-results; !errors.Is(err, usrloc.ErrUnavailable) {
@@ -131,6 +142,9 @@ func TestCommitFailure_OnFailureOnce(t *testing.T) {
 			broken.Store(false) // too late: what the log has is not known
 			if err := tryUpdate(s, usrloctest.AOR(2), usrloctest.Remove(usrloc.CauseRegister)); !errors.Is(err, usrloc.ErrUnavailable) {
 				t.Errorf("Update after a failed commit: %v, want ErrUnavailable", err)
+			}
+			if got := s.Touch(usrloctest.AOR(3), time.Now(), func(*usrloc.Binding) bool { return true }, settled(results)); got != usrloc.TouchDeclined {
+				t.Errorf("Touch after a failed commit = %v", got)
 			}
 			if n := failures.Load(); n != 1 {
 				t.Errorf("OnFailure was called %d times", n)
@@ -335,6 +349,9 @@ func TestNoSpace_RefusesAndRecovers(t *testing.T) {
 		if !errors.Is(err, ErrNoSpace) || !errors.Is(err, usrloc.ErrUnavailable) {
 			t.Errorf("%s without room: %v, want ErrNoSpace and ErrUnavailable", name, err)
 		}
+	}
+	if got := s.Touch(aor, time.Now(), func(*usrloc.Binding) bool { t.Error("fn was called"); return true }, make(settled, 1)); got != usrloc.TouchDeclined {
+		t.Errorf("Touch without room = %v, want TouchDeclined", got)
 	}
 	if rec := mustGet(t, s, aor); rec.Bindings[0].CSeq == b.CSeq {
 		t.Error("a refused refresh was applied")

@@ -81,9 +81,25 @@ func victim(dir, mode string, out io.Writer) int {
 	select {}
 }
 
-// victimStep makes the next change of AOR n and returns the line that says so.
+// victimStep makes the next change of AOR n, by a Touch if that takes it, and
+// returns the line that says so.
 func victimStep(s *Store, n int) string {
 	var k uint32
+	wait := make(settled, 1)
+	if s.Touch(usrloctest.AOR(n), time.Now(), func(b *usrloc.Binding) bool {
+		k = b.CSeq + 1
+		to := stateAt(n, k)
+		if len(to) != 1 || to[0].Contact != b.Contact {
+			return false
+		}
+		b.CSeq, b.Expires, b.RetainUntil, b.UserAgent = k, to[0].Expires, to[0].RetainUntil, to[0].UserAgent
+		return true
+	}, wait) == usrloc.TouchPending {
+		if err := <-wait; err != nil {
+			return err.Error()
+		}
+		return fmt.Sprintf("%d %d", n, k)
+	}
 	err := tryUpdate(s, usrloctest.AOR(n), func(rec usrloc.Record) (usrloc.Record, error) {
 		k = 1
 		if len(rec.Bindings) > 0 {
@@ -99,7 +115,7 @@ func victimStep(s *Store, n int) string {
 }
 
 // stateAt is what AOR n looks like after its change k: refreshes, now and then
-// a new Contact, and a second device that comes and goes.
+// a new Contact or User-Agent, and for even n a second device that comes and goes.
 func stateAt(n int, k uint32) []usrloc.Binding {
 	aor, base := usrloctest.AOR(n), time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	first, second := usrloctest.Binding(aor, 0, base), usrloctest.Binding(aor, 1, base.Add(time.Second))
@@ -111,7 +127,10 @@ func stateAt(n int, k uint32) []usrloc.Binding {
 		list[i].Expires = base.AddDate(70, 0, 0).Add(time.Duration(k) * time.Second)
 		list[i].RetainUntil = list[i].Expires
 	}
-	if k%4 == 0 {
+	if n%4 == 3 {
+		list[0].UserAgent = fmt.Sprintf("agent %d", k/3)
+	}
+	if k%4 == 0 || n%2 == 1 {
 		list = list[:1]
 	}
 	return list

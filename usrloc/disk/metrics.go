@@ -46,3 +46,22 @@ func (m *metrics) committed(d time.Duration) {
 	m.batches.Inc()
 	m.commitSeconds.Observe(d.Seconds())
 }
+
+// A revocable takes back what it has registered: a store that could not be
+// opened leaves nothing behind, and may be opened again.
+type revocable struct {
+	prometheus.Registerer
+	taken []prometheus.Collector
+}
+
+// MustRegister implements prometheus.Registerer.
+func (r *revocable) MustRegister(cs ...prometheus.Collector) {
+	r.Registerer.MustRegister(cs...)
+	r.taken = append(r.taken, cs...)
+}
+
+func (r *revocable) revoke() {
+	for _, c := range r.taken {
+		r.Unregister(c)
+	}
+}

@@ -1,11 +1,14 @@
 package disk
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"reveille/usrloc"
 )
 
 func TestMetrics_CountAndLint(t *testing.T) {
@@ -22,5 +25,27 @@ func TestMetrics_CountAndLint(t *testing.T) {
 	problems, err := testutil.GatherAndLint(reg)
 	if err != nil || len(problems) > 0 {
 		t.Errorf("metrics: %v, %v", problems, err)
+	}
+}
+
+// TestOpen_AgainWithTheSameRegisterer: whatever a failed Open had registered is
+// gone, early failure or late.
+func TestOpen_AgainWithTheSameRegisterer(t *testing.T) {
+	reg, fs := prometheus.NewPedanticRegistry(), vfs.NewMem()
+	o := Options{Dir: "store", FS: fs, Registerer: reg, OnFailure: failNow(t)}
+	first := mustOpen(t, Options{Dir: "store", FS: fs, OnFailure: failNow(t)})
+	fillStore(t, first, 3)
+	if _, err := Open(o); !errors.Is(err, ErrLocked) {
+		t.Fatalf("Open of a locked store: %v", err)
+	}
+	mustClose(t, first)
+	full := o
+	full.Memory.MaxBindings = 2
+	if _, err := Open(full); !errors.Is(err, usrloc.ErrFull) {
+		t.Fatalf("Open of a store that is too large: %v", err)
+	}
+	mustOpen(t, o)
+	if n, err := testutil.GatherAndCount(reg, "reveille_disk_batches_total", "reveille_usrloc_bindings"); n != 2 || err != nil {
+		t.Errorf("%d of 2 metrics, %v", n, err)
 	}
 }

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -171,4 +172,39 @@ func (x *turn) Settled(err error) {
 		x.problem = fmt.Sprintf("told of CSeq %d after %d, %v", x.cseq, x.last, err)
 	}
 	x.last = x.cseq
+}
+
+// TestTouch_AllocatesNothing: neither in Touch nor, on average, in the committer,
+// in Pebble and in telling.
+func TestTouch_AllocatesNothing(t *testing.T) {
+	s := mustOpen(t, Options{Dir: t.TempDir(), OnFailure: failNow(t)})
+	const n, rounds = 200, 200
+	fillStore(t, s, n)
+	var aors [n]usrloc.AOR
+	for i := range aors {
+		aors[i] = usrloctest.AOR(i)
+	}
+	wait := make(settled, n)
+	next := func(b *usrloc.Binding) bool { b.CSeq++; return true }
+	now := time.Now()
+	round := func() {
+		for _, aor := range aors {
+			for s.Touch(aor, now, next, wait) != usrloc.TouchPending {
+				runtime.Gosched() // the Updates that made the bindings are being told of
+			}
+		}
+		for range aors {
+			if err := <-wait; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for range 20 {
+		round() // the memory that is used again has its size
+	}
+	if got := testing.AllocsPerRun(rounds, round); got > n/4 {
+		t.Errorf("%v allocations for %d refreshes", got, n)
+	} else {
+		t.Logf("%v allocations for %d refreshes", got, n)
+	}
 }
