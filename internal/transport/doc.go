@@ -2,7 +2,8 @@
 // whole SIP messages on a flow.Flow, and a Flow back into the socket that
 // reaches the peer (RFC 3261 §18, RFC 5626).
 //
-// A UDP listener is a group of SO_REUSEPORT sockets with one reader each; a
+// A UDP listener is a group of SO_REUSEPORT sockets with one reader each, which
+// takes and answers datagrams in batches, and one writer for what is posted; a
 // stream listener has an accept loop, and each connection has one reader and,
 // while something waits to be written, one writer. Nothing that a client does
 // or leaves undone can block another: buffers grow only for a message under

@@ -92,7 +92,11 @@ func (l *listener) bindSockets(ctx context.Context, o ListenerOptions) error {
 		if err != nil {
 			return err
 		}
-		l.sockets = append(l.sockets, newUDPSocket(l, pc, o.ReadBuffer))
+		s, err := newUDPSocket(l, pc, o.ReadBuffer)
+		if err != nil {
+			return errors.Join(err, pc.Close())
+		}
+		l.sockets = append(l.sockets, s)
 		if len(l.sockets) == 1 {
 			// Port 0: the others join the port that the first one got.
 			l.Addr = addrPort(pc.LocalAddr())
@@ -102,6 +106,29 @@ func (l *listener) bindSockets(ctx context.Context, o ListenerOptions) error {
 	return nil
 }
 
+// start begins to read or to accept.
+func (l *listener) start() {
+	for _, s := range l.sockets {
+		s.start()
+	}
+	if l.accept != nil {
+		l.t.wg.Go(l.serve)
+	}
+}
+
+// finish ends what start began. UDP sockets are closed a little later, when
+// what is posted is sent.
+func (l *listener) finish() error {
+	for _, s := range l.sockets {
+		s.finish()
+	}
+	if l.accept != nil {
+		return l.accept.Close()
+	}
+	return nil
+}
+
+// close closes the sockets at once.
 func (l *listener) close() error {
 	var errs []error
 	for _, s := range l.sockets {

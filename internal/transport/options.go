@@ -120,6 +120,9 @@ type Options struct {
 	// WriteQueue bounds the bytes waiting for one connection; default 256 KiB,
 	// at least MaxMessage.
 	WriteQueue int
+	// PostQueue bounds what is posted and not yet sent on one UDP socket, in
+	// bytes, and 64 for each message; default 16 MiB.
+	PostQueue int
 
 	// IdleTimeout closes a connection on which the peer sent nothing; default 1 h.
 	IdleTimeout time.Duration
@@ -172,6 +175,7 @@ func (o Options) withDefaults() Options {
 	def(&o.MaxBuffered, 256<<20)
 	def(&o.MaxMessage, sipmsg.MaxMessage)
 	def(&o.WriteQueue, 256<<10)
+	def(&o.PostQueue, 16<<20)
 	def(&o.IdleTimeout, time.Hour)
 	def(&o.HandshakeTimeout, 30*time.Second)
 	def(&o.MessageTimeout, 30*time.Second)
@@ -233,6 +237,7 @@ func (o Options) validate() error {
 		{"max dials", int64(o.MaxDials)},
 		{"max buffered", o.MaxBuffered},
 		{"max message", int64(o.MaxMessage)},
+		{"post queue", int64(o.PostQueue)},
 		{"idle timeout", int64(o.IdleTimeout)},
 		{"handshake timeout", int64(o.HandshakeTimeout)},
 		{"message timeout", int64(o.MessageTimeout)},

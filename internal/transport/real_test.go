@@ -225,11 +225,11 @@ func BenchmarkUDP_ReceiveAndSend(b *testing.B) {
 // receive alone, without the system call.
 func BenchmarkUDP_Receive(b *testing.B) {
 	tr := onLoopback(b, ignore{})
-	s, remote := tr.byName["udp4"].sockets[0], netip.MustParseAddrPort("192.0.2.1:5060")
-	request := []byte(message(2, strings.Repeat("x", 600)))
+	r := newDatagramReader(tr.byName["udp4"].sockets[0])
+	batch := []datagram{{data: []byte(message(2, strings.Repeat("x", 600))), peer: netip.MustParseAddrPort("192.0.2.1:5060")}}
 	b.ReportAllocs()
 	for b.Loop() {
-		s.receive(request, remote)
+		r.receive(batch)
 	}
 }
 
@@ -268,8 +268,9 @@ func TestUDP_ReceiveAndSendAllocateNothing(t *testing.T) {
 	defer peer.Close()
 	l := tr.byName["udp4"]
 	f, request := l.flow(addrPort(peer.LocalAddr())), []byte(message(1, ""))
+	r, batch := newDatagramReader(l.sockets[0]), []datagram{{data: request, peer: f.Remote}}
 	if n := testing.AllocsPerRun(100, func() {
-		l.sockets[0].receive(request, f.Remote)
+		r.receive(batch)
 		if err := tr.Send(f, request); err != nil {
 			t.Error(err)
 		}

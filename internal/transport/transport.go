@@ -16,7 +16,8 @@ import (
 	"reveille/flow"
 )
 
-// flushTime is how long Stop lets connections write what is queued.
+// flushTime is how long Stop lets connections and UDP sockets write what is
+// queued.
 const flushTime = time.Second
 
 // interfacesEvery is how often the list of interface addresses is renewed.
@@ -92,7 +93,7 @@ func New(o Options) (*Transport, error) {
 		l, err := t.bind(lo, i)
 		if err != nil {
 			t.cancel()
-			t.closeListeners()
+			t.endListeners((*listener).close)
 			return nil, fmt.Errorf("listener %q: %w", lo.Name, err)
 		}
 		t.listeners = append(t.listeners, l)
@@ -112,27 +113,26 @@ func (t *Transport) Start() {
 	t.started = true
 	for _, l := range t.listeners {
 		t.log.Info("listening", slog.String("listener", l.Name), slog.String("transport", l.Transport.String()), slog.String("addr", l.Addr.String()))
-		for _, s := range l.sockets {
-			t.wg.Go(s.serve)
-		}
-		if l.accept != nil {
-			t.wg.Go(l.serve)
-		}
+		l.start()
 	}
 	t.wg.Go(t.watchInterfaces)
 }
 
-// Stop closes the listeners, gives connections a moment to write what is
-// queued, closes them, and waits until every reader has returned, but not
+// Stop closes the listeners, gives connections and UDP sockets a moment to write
+// what is queued, closes them, and waits until every reader has returned, but not
 // longer than ctx. Further calls only wait.
 func (t *Transport) Stop(ctx context.Context) error {
 	t.mu.Lock()
-	first := !t.stopped
+	first, started := !t.stopped, t.started
 	t.stopped = true
 	t.mu.Unlock()
 	if first {
 		t.cancel()
-		t.closeListeners()
+		if started {
+			t.endListeners((*listener).finish)
+		} else {
+			t.endListeners((*listener).close)
+		}
 		for _, c := range t.conns.all() {
 			c.finish(ErrStopped)
 		}
@@ -152,6 +152,7 @@ func (t *Transport) Stop(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
+	t.endListeners((*listener).close)
 	for _, c := range t.conns.all() {
 		c.close(ErrStopped)
 	}
@@ -218,9 +219,20 @@ func (t *Transport) Send(f flow.Flow, b []byte) error {
 
 // Post sends the message b on f like Send, but leaves the system call to the
 // writer of f's socket: it never blocks. b may be reused when it returns. What
-// is posted on one flow leaves in the order of the calls. The errors are those
-// of Send.
-func (t *Transport) Post(f flow.Flow, b []byte) error { return t.Send(f, b) }
+// is posted on one flow leaves in the order of the calls; what is sent may
+// overtake it. The errors are those of Send; ErrBusy also says that PostQueue is
+// full. That a datagram then cannot be sent is counted, and told to nobody.
+func (t *Transport) Post(f flow.Flow, b []byte) error {
+	l := t.byName[f.Listener]
+	if f.Stream() || !t.Open(f) {
+		return t.Send(f, b)
+	}
+	if err := l.socketFor(f.Remote).poster.post(f.Remote, b); err != nil {
+		l.metrics.sendError(err).Inc()
+		return fmt.Errorf("post on %s: %w", f, err)
+	}
+	return nil
+}
 
 func (t *Transport) send(l *listener, f flow.Flow, b []byte) error {
 	if !f.Stream() {
@@ -289,9 +301,10 @@ func (t *Transport) Listeners() []ListenerInfo {
 	return out
 }
 
-func (t *Transport) closeListeners() {
+// endListeners calls end, finish or close, for each listener.
+func (t *Transport) endListeners(end func(*listener) error) {
 	for _, l := range t.listeners {
-		if err := l.close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		if err := end(l); err != nil && !errors.Is(err, net.ErrClosed) {
 			t.log.Warn("close listener", slog.String("listener", l.Name), slog.Any("err", err))
 		}
 	}

@@ -23,12 +23,13 @@ type packetConn interface {
 // kernel keeps all datagrams of one peer on one socket, so that one reader
 // each keeps them in order.
 type udpSocket struct {
-	l    *listener
-	conn packetConn
-	out  []byte // where the Answerer writes; the reader's own
+	l      *listener
+	conn   packetConn
+	bulk   bulk // the reader's
+	poster *poster
 }
 
-func newUDPSocket(l *listener, pc net.PacketConn, readBuffer int) *udpSocket {
+func newUDPSocket(l *listener, pc net.PacketConn, readBuffer int) (*udpSocket, error) {
 	if c, ok := pc.(interface{ SetReadBuffer(int) error }); ok {
 		// The system's own limit may be lower; a small buffer loses datagrams
 		// under load but is no reason not to serve.
@@ -40,91 +41,167 @@ func newUDPSocket(l *listener, pc net.PacketConn, readBuffer int) *udpSocket {
 	if !ok {
 		c = valueConn{pc}
 	}
-	return &udpSocket{l: l, conn: c}
+	reading, err := newBulk(c)
+	if err != nil {
+		return nil, err
+	}
+	posting, err := newBulk(c)
+	if err != nil {
+		return nil, err
+	}
+	return &udpSocket{l: l, conn: c, bulk: reading, poster: newPoster(l, posting, l.t.opts.PostQueue)}, nil
 }
 
-// serve reads until the socket is closed by Stop.
-func (s *udpSocket) serve() {
-	// One byte more than the longest message shows a datagram that was cut.
-	buf := make([]byte, s.l.t.opts.MaxMessage+1)
+// start starts the reader and the poster.
+func (s *udpSocket) start() {
+	s.l.t.wg.Go(func() {
+		newDatagramReader(s).run()
+		s.poster.end()
+	})
+	s.l.t.wg.Go(func() {
+		s.poster.run()
+		s.close()
+	})
+}
+
+// finish makes the reader return. What is posted is sent before the socket is
+// closed.
+func (s *udpSocket) finish() {
+	if err := s.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		s.close()
+	}
+}
+
+// close closes the socket, if it is open.
+func (s *udpSocket) close() {
+	if err := s.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		s.l.t.log.Warn("close socket", slog.String("listener", s.l.Name), slog.Any("err", err))
+	}
+}
+
+// slotStagger is the gap between two slots of a reader. Slots of 64 KiB side by
+// side would begin in the same few sets of the processor's caches and push each
+// other out before they are read.
+const slotStagger = 17 * 64
+
+// A datagramReader reads one socket.
+type datagramReader struct {
+	*udpSocket
+	in  []datagram
+	out outbox
+	// received, keepAlives and dropped are counted once for each batch.
+	received, keepAlives, dropped int
+}
+
+func newDatagramReader(s *udpSocket) *datagramReader {
+	r := &datagramReader{udpSocket: s, in: make([]datagram, batchLen), out: newOutbox(s.l, s.bulk)}
+	// Each slot holds the longest message, for what does not fit is lost, and one
+	// byte that shows what was cut. Only the pages that are written to take
+	// memory.
+	slot := s.l.t.opts.MaxMessage + 1
+	stride := slot + slotStagger
+	slots := make([]byte, len(r.in)*stride)
+	for i := range r.in {
+		r.in[i].data = slots[i*stride:][:slot:slot]
+	}
+	return r
+}
+
+// run reads until Stop.
+func (r *datagramReader) run() {
 	failures := backoff{}
 	for {
-		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
+		n, err := r.bulk.receive(r.in)
 		switch {
 		case err == nil:
 			failures.reset()
-			s.receive(buf[:n], unmap(from))
-		case errors.Is(err, net.ErrClosed):
+			r.receive(r.in[:n])
+		case errors.Is(err, net.ErrClosed), r.l.t.ctx.Err() != nil:
 			return
 		default:
 			// Out of memory or buffers: a listener outlives it, but does not spin.
-			s.l.metrics.readErrors.Inc()
+			r.l.metrics.readErrors.Inc()
 			if failures.first() {
-				s.l.t.log.Warn("read datagram", slog.String("listener", s.l.Name), slog.Any("err", err))
+				r.l.t.log.Warn("read datagram", slog.String("listener", r.l.Name), slog.Any("err", err))
 			}
-			if !s.l.t.pause(failures.next()) {
+			if !r.l.t.pause(failures.next()) {
 				return
 			}
 		}
 	}
 }
 
-// receive handles one datagram. It allocates nothing.
-func (s *udpSocket) receive(b []byte, from netip.AddrPort) {
-	t := s.l.t
+// receive handles what was read at once, in its order. It allocates nothing.
+func (r *datagramReader) receive(batch []datagram) {
+	now := time.Now()
+	for i := range batch {
+		r.one(batch[i].data, batch[i].peer, now)
+	}
+	r.out.flush()
+	m := r.l.metrics
+	m.received.Add(float64(r.received))
+	m.keepAlives.Add(float64(r.keepAlives))
+	m.dropped.Add(float64(r.dropped))
+	r.received, r.keepAlives, r.dropped = 0, 0, 0
+}
+
+// one handles one datagram, which arrived at the time now.
+func (r *datagramReader) one(b []byte, from netip.AddrPort, now time.Time) {
+	t := r.l.t
 	if from.Port() == 0 {
 		// Nothing can be answered to port 0.
-		s.l.metrics.dropped.Inc()
+		r.dropped++
 		return
 	}
-	t.seen.mark(s.l.index, from, time.Now())
+	t.seen.mark(r.l.index, from, now)
 	switch {
 	case blank(b):
 		// RFC 5626 §4.4.1 answers CRLF on streams only; over UDP it keeps the
 		// NAT's mapping open, which needs no answer.
-		s.l.metrics.keepAlives.Inc()
+		r.keepAlives++
 	case b[0] <= 1:
 		// RFC 5626 §8: a first octet of 0 or 1 is STUN. Like a CRLF it shows
 		// that the peer is there.
-		s.l.metrics.keepAlives.Inc()
+		r.keepAlives++
 	case len(b) > t.opts.MaxMessage:
-		s.l.metrics.dropped.Inc()
+		r.dropped++
 	default:
-		s.l.metrics.received.Inc()
-		f := s.l.flow(from)
-		if !s.answer(f, b) {
+		r.received++
+		f := r.l.flow(from)
+		if !r.answer(f, b) {
+			// What the Handler sends must not overtake the answers to what came before.
+			r.out.flush()
 			t.opts.Handler.Receive(f, b)
 		}
 	}
 }
 
 // answer lets the Answerer answer b and reports whether it took it.
-func (s *udpSocket) answer(f flow.Flow, b []byte) bool {
-	a := s.l.t.opts.Answerer
+func (r *datagramReader) answer(f flow.Flow, b []byte) bool {
+	a := r.l.t.opts.Answerer
 	if a == nil {
 		return false
 	}
-	answer, taken := a.Answer(f, b, s.out[:0])
-	s.out = answer
+	answer, taken := a.Answer(f, b, r.out.room())
 	if taken && len(answer) > 0 {
-		// An answer that is lost is asked for again.
-		_ = s.l.count(s.l.sendDatagram(f.Remote, answer))
+		r.out.add(f.Remote, answer)
 	}
 	return taken
 }
 
-// sendDatagram sends b to remote from one of l's sockets: all have the address
-// that remote knows (RFC 3581 §4). The remote port spreads the load.
+// sendDatagram sends b to remote at once.
 func (l *listener) sendDatagram(remote netip.AddrPort, b []byte) error {
 	if len(b) > maxDatagram {
 		return ErrTooLong
 	}
-	s := l.sockets[int(remote.Port())%len(l.sockets)]
-	_, err := s.conn.WriteToUDPAddrPort(b, remote)
-	if errors.Is(err, net.ErrClosed) {
-		return ErrFlowDead
-	}
-	return err
+	_, err := l.socketFor(remote).conn.WriteToUDPAddrPort(b, remote)
+	return sendFault(err)
+}
+
+// socketFor returns the socket of l by which remote is sent to: all have the
+// address that remote knows (RFC 3581 §4). The remote port spreads the load.
+func (l *listener) socketFor(remote netip.AddrPort) *udpSocket {
+	return l.sockets[int(remote.Port())%len(l.sockets)]
 }
 
 // blank reports whether b holds nothing but line ends.

@@ -206,7 +206,10 @@ func TestUDP_AnyPacketConnServes(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := b.listeners[0]
-		s := newUDPSocket(l, struct{ net.PacketConn }{inner}, 1)
+		s, err := newUDPSocket(l, struct{ net.PacketConn }{inner}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
 		phone := b.phone("192.0.2.50")
 		sendTo(t, phone, "192.0.2.1:7000", "OPTIONS")
 		buf := make([]byte, 100)
@@ -266,7 +269,7 @@ func TestUDP_PhoneBehindNAT(t *testing.T) {
 
 func TestUDP_SourcePortZeroIsDropped(t *testing.T) {
 	inBubble(t, Options{}, func(t *testing.T, b *bench) {
-		b.listeners[0].sockets[0].receive([]byte("OPTIONS"), netip.MustParseAddrPort("192.0.2.50:0"))
+		newDatagramReader(b.listeners[0].sockets[0]).receive([]datagram{{data: []byte("OPTIONS"), peer: netip.MustParseAddrPort("192.0.2.50:0")}})
 		if got := b.take(); got != nil {
 			t.Errorf("handed on: %q", got)
 		}
