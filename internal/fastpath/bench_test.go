@@ -5,17 +5,14 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"reveille/internal/sipmsg"
 )
 
 // BenchmarkTry refreshes 20,000 phones in turn.
 func BenchmarkTry(b *testing.B) {
-	p := newPipeline(b, true, false, false)
-	// What is accepted in the millisecond in which a policy comes into force takes
-	// the long way.
-	time.Sleep(10 * time.Millisecond)
+	p := newPipeline(b, setup{with: true})
+	settlePolicy()
 	const n = 20_000
 	raws := make([][]byte, n)
 	for i := range raws {

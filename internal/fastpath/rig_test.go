@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,25 +24,50 @@ import (
 	"reveille/push"
 	"reveille/registrar"
 	"reveille/usrloc"
+	"reveille/usrloc/usrloctest"
 )
 
 // A pipeline is the way of a REGISTER from its bytes to the answer, with the
 // Path or without.
 type pipeline struct {
-	t     testing.TB
-	path  *Path // nil: without
-	layer *transaction.Layer
-	reg   *registrar.Registrar
-	store *usrloc.Memory
-	auth  *auth.Authenticator // nil: anybody may register
-	out   []byte
-	slow  bool
+	t        testing.TB
+	setup    setup
+	path     *Path // nil: without
+	layer    *transaction.Layer
+	reg      *registrar.Registrar
+	store    *usrloc.Memory
+	auth     *auth.Authenticator // nil: anybody may register
+	registry *prometheus.Registry
 
 	mu      sync.Mutex // guards answers
 	answers map[string][]string
 }
 
-// slowStore lets every Update wait, so that messages pile up behind it.
+// A setup is a kind of pipeline.
+type setup struct {
+	with     bool // with the Path
+	required bool // who registers must be a user
+	calls    bool // OPTIONS and INVITE are answered, too
+	loose    bool // time is real: two pipelines do not do the same at the same time
+	store    storeKind
+	// committer makes changes durable, nil if memory is enough.
+	committer usrloc.Committer
+	// touch is asked in place of the store, nil for none.
+	touch func(*usrloc.Memory) registrar.Toucher
+}
+
+// A storeKind says how long a change takes.
+type storeKind uint8
+
+const (
+	atOnce storeKind = iota
+	// slowly: every Update waits before it begins, so that messages pile up.
+	slowly
+	// late: what is changed is durable some time later.
+	late
+)
+
+// slowStore lets every Update wait.
 type slowStore struct{ *usrloc.Memory }
 
 const slowness = 10 * time.Millisecond
@@ -59,43 +85,67 @@ func (fcm) AppendMint(dst []byte, _ usrloc.BindingID) []byte { return append(dst
 
 var nonceKey = []byte("0123456789abcdef")
 
-func newPipeline(t testing.TB, with, slow, required bool) *pipeline {
+// newIdle makes a pipeline without a store, to be built.
+func newIdle(t testing.TB, o setup) *pipeline {
+	return &pipeline{t: t, setup: o, answers: map[string][]string{}, registry: prometheus.NewRegistry()}
+}
+
+// newPipeline makes a pipeline with a store in memory.
+func newPipeline(t testing.TB, o setup) *pipeline {
 	t.Helper()
-	p := &pipeline{t: t, slow: slow, store: usrloc.NewMemory(usrloc.MemoryOptions{}), answers: map[string][]string{}}
-	policy := registrar.DefaultPolicy("example.com")
-	policy.Push.Waking, policy.Push.PURR = fcm{}, fcm{}
+	p := newIdle(t, o)
+	if o.store == late && o.committer == nil {
+		o.committer = usrloctest.NewLateRefreshCommitter(1)
+	}
+	p.store = usrloc.NewMemory(usrloc.MemoryOptions{Committer: o.committer, Shards: 2, Registerer: p.registry})
 	var store usrloc.Store = p.store
-	if slow {
+	if o.store == slowly {
 		store = slowStore{p.store}
 	}
-	reg := prometheus.NewRegistry()
-	var err error
-	if p.reg, err = registrar.New(registrar.Options{Store: store, Policy: policy, Registerer: reg}); err != nil {
-		t.Fatal(err)
+	var touch registrar.Toucher = p.store
+	if o.touch != nil {
+		touch = o.touch(p.store)
 	}
-	if required {
+	p.build(store, touch)
+	return p
+}
+
+// build makes what stands before the stores, which are one: store is asked on
+// the long way, touch on the short one.
+func (p *pipeline) build(store usrloc.Store, touch registrar.Toucher) {
+	p.t.Helper()
+	policy := registrar.DefaultPolicy("example.com")
+	policy.Push.Waking, policy.Push.PURR = fcm{}, fcm{}
+	var err error
+	if p.reg, err = registrar.New(registrar.Options{Store: store, Policy: policy, Registerer: p.registry}); err != nil {
+		p.t.Fatal(err)
+	}
+	if p.setup.required {
 		users, err := auth.NewUsers("example.com", []auth.Account{{Name: "u0", Password: "secret"}, {Name: "u1", Password: "secret"}})
 		if err != nil {
-			t.Fatal(err)
+			p.t.Fatal(err)
 		}
 		p.auth, err = auth.New(auth.Options{
 			Source: users, Realm: "example.com", Domains: map[string]string{"example.com": ""}, NonceKey: nonceKey,
-			Failures: auth.LimitOptions{Rate: 1e6, Burst: 1e6}, Registerer: reg,
+			Failures: auth.LimitOptions{Rate: 1e6, Burst: 1e6}, Registerer: p.registry,
 		})
 		if err != nil {
-			t.Fatal(err)
+			p.t.Fatal(err)
 		}
 	}
-	p.layer = transaction.New(transaction.Options{Sender: p, User: p, Queues: 2})
+	p.layer = transaction.New(transaction.Options{Sender: p, User: p, Queues: 2, Registerer: p.registry})
 	p.layer.Start()
-	if with {
-		p.path, err = New(Options{Registrar: p.reg, Store: p.store, Layer: p.layer, Gate: p, Post: p.Send, Registerer: reg})
+	if p.setup.with {
+		p.path, err = New(Options{Registrar: p.reg, Store: touch, Layer: p.layer, Gate: p, Post: p.Send, Registerer: p.registry})
 		if err != nil {
-			t.Fatal(err)
+			p.t.Fatal(err)
 		}
 	}
-	return p
 }
+
+// settlePolicy waits: what is accepted in the millisecond in which a policy comes
+// into force counts as accepted before, and takes the long way.
+func settlePolicy() { <-time.After(10 * time.Millisecond) }
 
 func (p *pipeline) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -113,8 +163,9 @@ func (p *pipeline) Served(uri *sipmsg.URI) bool {
 // Doorman implements Gate.
 func (p *pipeline) Doorman(flow.Flow) (*auth.Authenticator, bool) { return p.auth, true }
 
-// receive is what the server's inlet does.
-func (p *pipeline) receive(f flow.Flow, raw string) {
+// receive is what the server's inlet does. It returns the message if that took
+// the long way.
+func (p *pipeline) receive(f flow.Flow, raw string) (long *sipmsg.Message) {
 	b := []byte(raw)
 	defer func() {
 		for i := range b { // The reader's buffer is used again.
@@ -122,20 +173,42 @@ func (p *pipeline) receive(f flow.Flow, raw string) {
 		}
 	}()
 	if p.path != nil {
-		answer, mine := p.path.Try(f, b, p.out[:0])
-		if p.out = answer; mine {
+		if answer, mine := p.path.Try(f, b, nil); mine {
 			if len(answer) > 0 {
 				p.Send(f, answer)
 			}
-			return
+			return nil
 		}
 	}
 	m, err := sipmsg.Parse(b, f.Remote)
 	switch {
 	case err == nil:
 		p.layer.Receive(f, m)
+		return m
 	case m != nil:
 		p.layer.Refuse(f, m, sipmsg.ErrorReply(err, ""))
+	}
+	return nil
+}
+
+// handle gives a message to p and waits until p is done with it.
+func (p *pipeline) handle(f flow.Flow, raw string) {
+	if m := p.receive(f, raw); m != nil {
+		p.awaitLong(m)
+	}
+	p.awaitStore()
+}
+
+func (p *pipeline) awaitLong(m *sipmsg.Message) {
+	to := m.To()
+	for p.layer.Busy(m.CallID(), &to.URI) {
+		runtime.Gosched()
+	}
+}
+
+func (p *pipeline) awaitStore() {
+	for p.store.Stats().Pending != 0 {
+		runtime.Gosched()
 	}
 }
 
@@ -143,6 +216,16 @@ func (p *pipeline) receive(f flow.Flow, raw string) {
 func (p *pipeline) Request(s *transaction.Server) {
 	m := s.Message()
 	uri := m.RequestURI()
+	switch {
+	case p.setup.calls && m.Method() == "OPTIONS":
+		s.Refuse(sipmsg.Reply{Code: 200})
+		return
+	case p.setup.calls && m.Method() == "INVITE":
+		// It waits for a phone, in vain.
+		resume := s.Suspend()
+		time.AfterFunc(slowness, func() { resume(func() { s.Reply(sipmsg.Reply{Code: 480}) }) })
+		return
+	}
 	if m.Method() != "REGISTER" || len(m.Routes()) > 0 || !p.Served(&uri) {
 		s.Refuse(sipmsg.Reply{Code: 403})
 		return
@@ -168,8 +251,25 @@ func (p *pipeline) Cancel(*transaction.Server, *sipmsg.Message) {}
 // Stray implements transaction.User.
 func (p *pipeline) Stray(flow.Flow, *sipmsg.Message) {}
 
-// varying is what differs between two servers: tags, and the nonce of a challenge.
-var varying = regexp.MustCompile(`(;tag=)[0-9a-f]{8,16}|nonce="[^"]*"`)
+// same takes out of an answer what differs between two servers: the tags that they
+// give, and the nonce of a challenge.
+func same(answer string) string {
+	for _, mark := range [...]string{";tag=", `nonce="`} {
+		before, rest, found := strings.Cut(answer, mark)
+		if !found {
+			continue
+		}
+		var b strings.Builder
+		for found {
+			b.WriteString(before)
+			b.WriteString(mark)
+			before, rest, found = strings.Cut(rest[strings.IndexAny(rest+";", ";\r\n\""):], mark)
+		}
+		b.WriteString(before)
+		answer = b.String()
+	}
+	return answer
+}
 
 // lifetimes are what else differs if the store is slow: what waits behind a
 // message that was answered in place waits less, and counts from another moment.
@@ -184,17 +284,26 @@ func (p *pipeline) Send(f flow.Flow, wire []byte) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	text := varying.ReplaceAllString(string(wire), "$1")
-	if p.slow {
+	text := same(string(wire))
+	if before, rest, dated := strings.Cut(text, "\r\nDate: "); dated && p.setup.loose {
+		text = before + rest[strings.Index(rest, "\r\n"):]
+	}
+	if p.setup.store != atOnce {
 		text = lifetimes.ReplaceAllString(text, "")
 	}
 	p.answers[callID] = append(p.answers[callID], f.String()+"\n"+text)
 	return nil
 }
 
+// A held is a binding in the store, and whose it is.
+type held struct {
+	AOR     usrloc.AOR
+	Binding usrloc.Binding
+}
+
 // bindings is the content of the store, less the identities.
-func (p *pipeline) bindings() string {
-	var all []string
+func (p *pipeline) bindings() []held {
+	var all []held
 	recs, _, err := p.store.List(context.Background(), usrloc.Cursor{}, 1000)
 	if err != nil {
 		p.t.Fatal(err)
@@ -202,24 +311,48 @@ func (p *pipeline) bindings() string {
 	for _, rec := range recs {
 		for _, b := range rec.Bindings {
 			b.ID = usrloc.BindingID{}
-			if p.slow {
-				for _, at := range [...]*time.Time{&b.Created, &b.Updated, &b.Expires, &b.RetainUntil, &b.RefreshAt} {
-					*at = at.Truncate(time.Second)
+			if p.setup.loose || p.setup.store != atOnce {
+				// When it came is not the same, how long it lasts is.
+				for _, at := range [...]*time.Time{&b.Expires, &b.RetainUntil, &b.RefreshAt} {
+					if !at.IsZero() {
+						*at = time.Time{}.Add(at.Sub(b.Updated))
+					}
 				}
+				b.Created, b.Updated = time.Time{}, time.Time{}
 			}
-			all = append(all, fmt.Sprintf("%s %+v", rec.AOR, b))
+			all = append(all, held{rec.AOR, b})
 		}
 	}
-	slices.Sort(all)
-	return strings.Join(all, "\n")
+	slices.SortStableFunc(all, func(a, b held) int { return strings.Compare(string(a.AOR), string(b.AOR)) })
+	return all
 }
 
-// counted are the metrics that both ways count alike.
-func (p *pipeline) counted() (answered float64) {
+// inPlace counts what the Path took.
+func (p *pipeline) inPlace() float64 {
 	if p.path == nil {
 		return 0
 	}
 	return testutil.ToFloat64(p.path.answered)
+}
+
+// counters are all that was counted, less what the Path counts for itself.
+func (p *pipeline) counters() map[string]float64 {
+	families, err := p.registry.Gather()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, family := range families {
+		if strings.HasPrefix(family.GetName(), "reveille_fastpath_") {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			if m.Counter != nil && m.Counter.GetValue() != 0 {
+				all[family.GetName()+fmt.Sprint(m.GetLabel())] = m.Counter.GetValue()
+			}
+		}
+	}
+	return all
 }
 
 // credentials answers a challenge with RFC 2617's MD5, for a nonce and its nc.
@@ -233,6 +366,13 @@ func credentials(user, password, nonce string, nc uint32) string {
 
 func flowOf(port uint16) flow.Flow {
 	return flow.Flow{Listener: "udp", Transport: flow.UDP, Remote: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.9"), port)}
+}
+
+// streamOf is a connection.
+func streamOf(port uint16) flow.Flow {
+	f := flowOf(port)
+	f.Listener, f.Transport, f.Incarnation, f.Conn = "tcp", flow.TCP, 1, uint64(port)
+	return f
 }
 
 // A register is a REGISTER to be written.
