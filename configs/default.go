@@ -39,6 +39,7 @@ func Default() *Config {
 			OverflowStatus: 403,
 			Match:          "contact",
 			RetryAfter:     30 * time.Second,
+			Fastpath:       true,
 		},
 		Limits: Limits{
 			UsernameLen:  64,
