@@ -123,19 +123,19 @@ func freeAddr(t *testing.T) string {
 	return c.LocalAddr().String()
 }
 
-// A load registers users over and over and knows what was acknowledged.
-type load struct {
+// A traffic registers users over and over and knows what was acknowledged.
+type traffic struct {
 	mu    sync.Mutex // guards acked
 	acked map[string]uint32
 	quit  chan struct{}
 	done  sync.WaitGroup
 }
 
-// startLoad registers users of so many phones, each of which sends the next
+// startTraffic registers users of so many phones, each of which sends the next
 // REGISTER when the last was answered: new users and refreshes of old ones.
-func startLoad(t *testing.T, addr string, phones, users int) *load {
+func startTraffic(t *testing.T, addr string, phones, users int) *traffic {
 	t.Helper()
-	l := &load{acked: map[string]uint32{}, quit: make(chan struct{})}
+	l := &traffic{acked: map[string]uint32{}, quit: make(chan struct{})}
 	for i := range phones {
 		conn, err := net.Dial("udp", addr)
 		if err != nil {
@@ -164,19 +164,19 @@ func startLoad(t *testing.T, addr string, phones, users int) *load {
 }
 
 // soFar returns what was acknowledged up to now: the last CSeq of each user.
-func (l *load) soFar() map[string]uint32 {
+func (l *traffic) soFar() map[string]uint32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.acked)
 }
 
-func (l *load) stop() {
+func (l *traffic) stop() {
 	close(l.quit)
 	l.done.Wait()
 }
 
 // wait blocks until so many users are registered.
-func (l *load) wait(t *testing.T, users int) {
+func (l *traffic) wait(t *testing.T, users int) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -235,7 +235,7 @@ func compareBackup(t *testing.T, dir string, acked map[string]uint32) {
 // the same store when the server was killed.
 func TestBackup_OfARunningServer(t *testing.T) {
 	p := startProcess(t)
-	l := startLoad(t, p.addr, 8, 500)
+	l := startTraffic(t, p.addr, 8, 500)
 	l.wait(t, 500)
 	for i, args := range [][]string{{"--config", p.config()}, {"--store", p.store()}, {"--store", p.store()}} {
 		before, dir := l.soFar(), filepath.Join(p.dir, fmt.Sprint("backup", i))

@@ -7,6 +7,8 @@
 //	                                 look after the registrations on disk
 //	reveille bindings backup {--config FILE | --store DIR} DESTINATION
 //	                                 copy them, also while the server runs
+//	reveille load register|refresh|calls|storm|due
+//	                                 measure a server with simulated phones
 //	reveille demo                    show a sleeping phone being woken
 //	reveille version                 say which build this is
 //
