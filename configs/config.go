@@ -156,6 +156,8 @@ type Limits struct {
 	// AOR for a phone to return.
 	Bindings int `yaml:"bindings" range:"1..100000000" restart:"yes"`
 	Watches  int `yaml:"watches" range:"1..10000000" restart:"yes"`
+	// Nonces bounds the digest nonces that are remembered as used.
+	Nonces int `yaml:"nonces" range:"1000..100000000" restart:"yes"`
 	// Transactions bounds the SIP transactions alive at once.
 	Transactions int `yaml:"transactions" range:"100..10000000" restart:"yes"`
 	// Parked bounds the requests that wait for a phone; ParkedPerAOR those of

@@ -48,6 +48,7 @@ func Default() *Config {
 			ContactLen:   2048,
 			Bindings:     1_000_000,
 			Watches:      100_000,
+			Nonces:       65536,
 			Transactions: 200_000,
 			Parked:       50_000,
 			ParkedPerAOR: 32,

@@ -77,6 +77,16 @@ func readFile(path string) ([]byte, error) {
 	return data, err
 }
 
+// readStart reads at most as much of a file as readFile does.
+func readStart(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // Nothing was written.
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
 // cause returns the reason of a file error without the path, which the
 // Problem names already.
 func cause(err error) string {

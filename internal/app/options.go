@@ -174,7 +174,7 @@ func proxyRoute(r configs.Route, own []string) ([]proxy.Route, error) {
 func authOptions(cfg *configs.Config) (auth.Options, error) {
 	a := cfg.Auth
 	o := auth.Options{
-		Realm: cfg.Realm(), Domains: map[string]string{}, NonceTTL: a.NonceTTL,
+		Realm: cfg.Realm(), Domains: map[string]string{}, NonceTTL: a.NonceTTL, NonceTable: cfg.Limits.Nonces,
 		Failures: auth.LimitOptions{Rate: float64(a.Limit.PerSource) / 60, Burst: a.Limit.Burst},
 	}
 	for _, d := range cfg.Domains {
