@@ -6,7 +6,7 @@ BENCH    ?= .
 # Tests that talk to real phones carry the build tag e2e.
 E2E      = $(shell $(GO) list -tags e2e ./... 2>/dev/null | grep '/test\(/\|$$\)')
 
-.PHONY: test build vet lint test-race e2e fuzz durability bench generate check-generated install demo clean
+.PHONY: test build vet lint test-race e2e fuzz durability bench bench-flat bench-churn bench-go bench-users bench-clean generate check-generated install demo clean
 
 test:
 	@.ci/stage install $(MAKE) --no-print-directory install
@@ -52,8 +52,33 @@ fuzz:
 		done; \
 	done
 
-bench:
+# The server against Kamailio, where that is installed, on one core each; in some
+# ten minutes. The table goes into docs/performance.md. BENCHFLAGS=-quick shows in
+# one that all works, and writes nothing.
+BENCHFLAGS ?= -write docs/performance.md
+bench: build
+	$(GO) run ./test/bench/compare $(BENCHFLAGS)
+
+# A million bindings: what one costs, and the start after kill -9. Five minutes.
+bench-flat: build
+	$(GO) run ./test/bench/compare flat $(BENCHFLAGS)
+
+# Memory under phones that come and go. A quarter of an hour.
+bench-churn: build
+	$(GO) run ./test/bench/compare churn $(BENCHFLAGS)
+
+# The benchmarks of single parts.
+bench-go:
 	nice $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+# What configs/bench-digest.yaml and bench-fsync.yaml name and the repository does
+# not hold: the users, and a store with nothing in it.
+bench-users:
+	$(GO) run ./test/bench/compare users 200000 >configs/bench.users
+	chmod 600 configs/bench.users
+
+bench-clean:
+	rm -rf configs/bench.store
 
 generate:
 	$(GO) generate ./...

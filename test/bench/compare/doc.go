@@ -1,0 +1,17 @@
+// Command compare measures the server from outside, against Kamailio in the same
+// run where that is installed, and writes the tables of docs/performance.md.
+//
+// The server under test has one core for itself, this program another. It speaks
+// UDP over loopback as many phones do (message.go, generator.go), takes the CPU
+// time and the memory of the server from /proc (proc.go), and repeats everything
+// in rounds, of which the median counts.
+//
+//	compare            first registrations and refreshes: in memory, on disk, with
+//	                   digest, and Kamailio
+//	compare flat       10,000 bindings against 1,000,000; memory and start with so many
+//	compare churn      memory under phones that come and go
+//	compare users N    writes the users file of configs/bench-digest.yaml
+//
+// It needs Linux and two cores. `make bench`, `make bench-flat` and `make
+// bench-churn` run it.
+package main

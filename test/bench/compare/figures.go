@@ -1,0 +1,61 @@
+package main
+
+import "slices"
+
+// A measure is one of the figures that a round gives.
+type measure uint8
+
+const (
+	firstCPU   measure = iota // CPU time of a first registration, µs
+	refreshCPU                // CPU time of a refresh, µs
+	refreshes                 // refreshes a second, as many as go
+	median                    // latency meanwhile, µs
+	slowest                   // its 99th percentile, µs
+	pacedMedian
+	pacedSlowest // the same at a fixed rate, µs
+	perBinding   // memory of a binding, bytes
+	measures
+)
+
+// figures are what one server came to in one round.
+type figures [measures]float64
+
+// A series is what one server came to in all rounds.
+type series []figures
+
+// median returns the median of each measure; zero without rounds.
+func (s series) median() (m figures) {
+	for i := range m {
+		var values []float64
+		for _, f := range s {
+			values = append(values, f[i])
+		}
+		m[i] = middle(values)
+	}
+	return m
+}
+
+// against returns the ratios of s to the peer, round by round, in order of size.
+func (s series) against(peer series, m measure) []float64 {
+	var ratios []float64
+	for i := range min(len(s), len(peer)) {
+		if peer[i][m] > 0 {
+			ratios = append(ratios, s[i][m]/peer[i][m])
+		}
+	}
+	slices.Sort(ratios)
+	return ratios
+}
+
+// middle returns the median of values, 0 of none.
+func middle(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	values = slices.Sorted(slices.Values(values))
+	half := len(values) / 2
+	if len(values)%2 == 1 {
+		return values[half]
+	}
+	return (values[half-1] + values[half]) / 2
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run runs one command line and returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	err := command(args, stdout, stderr)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, flag.ErrHelp):
+		return 2
+	}
+	fmt.Fprintln(stderr, "compare:", err)
+	return 1
+}
+
+// settings are the flags of all commands.
+type settings struct {
+	binary, configs, dir, write, only string
+	users, rounds                     int
+	seconds, settle, lasts            time.Duration
+	quick                             bool
+}
+
+func command(args []string, stdout, stderr io.Writer) error {
+	name := "compare"
+	if len(args) > 0 && (args[0] == "flat" || args[0] == "churn" || args[0] == "users") {
+		name, args = args[0], args[1:]
+	}
+	if name == "users" {
+		return printUsers(args, stdout)
+	}
+	var s settings
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&s.binary, "server", "bin/reveille", "the server's binary")
+	flags.StringVar(&s.configs, "configs", "configs", "the folder of bench.yaml")
+	flags.StringVar(&s.dir, "dir", "bin", "a folder on a disk, in which one is made for stores")
+	flags.StringVar(&s.write, "write", "", "the document to write the table to, besides standard output")
+	flags.BoolVar(&s.quick, "quick", false, "measure little: to see that all works")
+	flags.IntVar(&s.users, "users", 0, "how many users there are; 0 for what suits")
+	flags.IntVar(&s.rounds, "rounds", 3, "how often to repeat a comparison")
+	flags.DurationVar(&s.seconds, "seconds", 0, "how long to refresh; 0 for what suits")
+	flags.DurationVar(&s.settle, "settle", 0, "how long to wait before memory is read; 0 for what suits")
+	flags.StringVar(&s.only, "only", "", "compare only those in whose names this is")
+	flags.DurationVar(&s.lasts, "lasts", 0, "how long the churn lasts; 0 for ten minutes")
+	if err := flags.Parse(args); err != nil {
+		return errors.Join(flag.ErrHelp, err)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unknown command %q", flags.Arg(0))
+	}
+	core, err := takeCores()
+	if err != nil {
+		return err
+	}
+	return s.inLab(core, func(l *lab) error {
+		body, err := s.measure(name, l, stderr)
+		if err != nil {
+			return err
+		}
+		fmt.Fprint(stdout, body)
+		if s.write == "" {
+			return nil
+		}
+		return write(s.write, name, body)
+	})
+}
+
+// inLab makes a folder for do, and removes it afterwards.
+func (s *settings) inLab(core int, do func(*lab) error) (err error) {
+	binary, err := filepath.Abs(s.binary)
+	if err != nil {
+		return err
+	}
+	parent, err := filepath.Abs(s.dir)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(parent, "bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	return do(&lab{core: core, binary: binary, dir: dir})
+}
+
+// measure does what the command says and returns its table.
+func (s *settings) measure(name string, l *lab, progress io.Writer) (string, error) {
+	where := machine(l.dir)
+	switch name {
+	case "flat":
+		o := flatOptions{few: 10_000, many: or(s.users, 1_000_000), seconds: or(s.seconds, 30*time.Second), settle: or(s.settle, 30*time.Second), configs: s.configs}
+		if s.quick {
+			o.few, o.many, o.seconds, o.settle = 1000, 20_000, 2*time.Second, time.Second
+		}
+		few, many, again, err := flat(l, o, progress)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%s. Memory was read %.0f s after the last registration.\n\n%s", where, o.settle.Seconds(), flatTable(few, many, again)), nil
+	case "churn":
+		o := churnOptions{users: or(s.users, 100_000), rate: 1000, lasts: or(s.lasts, 10*time.Minute), settle: or(s.settle, 150*time.Second), configs: s.configs}
+		if s.quick {
+			o.users, o.lasts, o.settle = 10_000, 20*time.Second, time.Second
+		}
+		samples, err := churn(l, o, progress)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%s. For %.0f minutes, turn about: %.0f new users a second that stay for a minute, and as many of the others again with new Call-IDs, "+
+			"every phone on another port after at most %.0f s.\n\n%s", where, o.lasts.Minutes(), o.rate, 2*churnStep.Seconds(), churnTable(samples)), nil
+	}
+	o := roundOptions{users: or(s.users, 200_000), rounds: s.rounds, seconds: or(s.seconds, 6*time.Second), settle: or(s.settle, 2*time.Second), configs: s.configs, only: s.only}
+	if s.quick {
+		o.users, o.rounds, o.seconds, o.settle = 20_000, 1, 2*time.Second, time.Second
+	}
+	outcomes, err := compare(l, o, progress)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s; %s. %s users, median of %d rounds.\n\n%s", where, kamailioVersion(), thousands(float64(o.users)), o.rounds, comparison(outcomes)), nil
+}
+
+// or returns v, or what suits if that is zero.
+func or[T int | time.Duration](v, suits T) T {
+	if v == 0 {
+		return suits
+	}
+	return v
+}
+
+// printUsers writes the users file of so many phones.
+func printUsers(args []string, to io.Writer) error {
+	if len(args) != 1 {
+		return errors.New("users takes one number")
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is no number of users", args[0])
+	}
+	return writeUsers(to, n)
+}
