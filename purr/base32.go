@@ -1,5 +1,7 @@
 package purr
 
+import "encoding/binary"
+
 // The alphabet of RFC 4648 §7 (base32hex) in lower case: the densest whole
 // number of bits per letter in an alphabet of one case.
 const alphabet = "0123456789abcdefghijklmnopqrstuv"
@@ -13,6 +15,13 @@ func decodedLen(n int) int { return n * 5 / 8 }
 // appendEncoded appends the letters of src to dst. Bits left over in the last
 // letter are zero.
 func appendEncoded(dst, src []byte) []byte {
+	// Five bytes are eight letters.
+	for ; len(src) >= 5; src = src[5:] {
+		v := uint64(binary.BigEndian.Uint32(src))<<8 | uint64(src[4])
+		dst = append(dst,
+			alphabet[v>>35&31], alphabet[v>>30&31], alphabet[v>>25&31], alphabet[v>>20&31],
+			alphabet[v>>15&31], alphabet[v>>10&31], alphabet[v>>5&31], alphabet[v&31])
+	}
 	var acc uint32
 	bits := 0
 	for _, b := range src {

@@ -1,6 +1,8 @@
 package registrar
 
 import (
+	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +128,16 @@ func TestAppendOK_AllocatesNothing(t *testing.T) {
 	buf := make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(100, func() { buf = AppendOK(buf[:0], &w.p, &w.rec, &res, w.now) }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
+	}
+}
+
+func TestAppendDate_RFC3261_20_17(t *testing.T) {
+	zone := time.FixedZone("", 5400)
+	for range 10_000 {
+		at := time.Unix(rand.Int64N(1<<34), rand.Int64N(1e9)).In(zone)
+		if got, want := string(appendDate(nil, at)), at.UTC().Format(http.TimeFormat); got != want {
+			t.Fatalf("%d: %q, want %q", at.Unix(), got, want)
+		}
 	}
 }
 
