@@ -33,7 +33,8 @@ type result struct {
 	failed     int // other answers
 	lost       int // no answer
 	took       time.Duration
-	latencies  latencies // from sending to 200
+	own        time.Duration // CPU time of the phones themselves
+	latencies  latencies     // from sending to 200
 }
 
 // rate is how many 200s a second there were.
@@ -100,14 +101,14 @@ func (g *generator) close() error {
 
 // load runs a phase to its end.
 func (g *generator) load(p phase) (*result, error) {
-	began := time.Now()
+	began, own := time.Now(), ownCPU()
 	var wg sync.WaitGroup
 	errs := make([]error, len(g.all))
 	for i, s := range g.all {
 		wg.Go(func() { errs[i] = s.load(p, began) })
 	}
 	wg.Wait()
-	r := &result{took: time.Since(began)}
+	r := &result{took: time.Since(began), own: ownCPU() - own}
 	for _, s := range g.all {
 		r.ok, r.challenged, r.failed, r.lost = r.ok+s.r.ok, r.challenged+s.r.challenged, r.failed+s.r.failed, r.lost+s.r.lost
 		r.latencies.merge(&s.r.latencies)

@@ -123,6 +123,7 @@ func (m *message) set(f field, v uint64) {
 		case fieldToken:
 			putHex(m.bytes[at:at+16], mix(v))
 			putHex(m.bytes[at+16:at+32], mix(v+1<<32))
+		default: // The others are texts.
 		}
 	}
 }

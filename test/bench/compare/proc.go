@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // clockTick is the unit of the times in /proc: Linux says 100 a second to every
@@ -34,7 +36,7 @@ func familyOf(pid int) family {
 			if err != nil {
 				continue // It has ended.
 			}
-			for _, f := range strings.Fields(string(text)) {
+			for f := range strings.FieldsSeq(string(text)) {
 				if child, err := strconv.Atoi(f); err == nil {
 					all = append(all, child)
 				}
@@ -42,6 +44,15 @@ func familyOf(pid int) family {
 		}
 	}
 	return all
+}
+
+// ownCPU is the CPU time that this process has had; 0 if the system does not say.
+func ownCPU() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // cpu is the CPU time that the family has had, user and system.

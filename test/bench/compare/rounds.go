@@ -94,66 +94,68 @@ func compare(l *lab, o roundOptions, progress io.Writer) ([]outcome, error) {
 	}
 	for round := range o.rounds {
 		for i := range outcomes {
-			f, err := measureOne(l, outcomes[i].contender, o)
+			f, own, err := measureOne(l, outcomes[i].contender, o)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", outcomes[i].name, err)
 			}
 			outcomes[i].series = append(outcomes[i].series, f)
-			fmt.Fprintf(progress, "round %d, %-24s first %5.1f µs, refresh %5.1f µs, %7.0f/s, p99 %5.0f µs, at %d/s p99 %5.0f µs, %5.0f B\n",
-				round+1, outcomes[i].name+":", f[firstCPU], f[refreshCPU], f[refreshes], f[slowest], pacedRate, f[pacedSlowest], f[perBinding])
+			fmt.Fprintf(progress, "round %d, %-24s first %5.1f µs, refresh %5.1f µs, %7.0f/s, p99 %5.0f µs, at %d/s p99 %5.0f µs, %5.0f B; the phones %.1f µs a refresh\n",
+				round+1, outcomes[i].name+":", f[firstCPU], f[refreshCPU], f[refreshes], f[slowest], pacedRate, f[pacedSlowest], f[perBinding], own)
 		}
 	}
 	return outcomes, nil
 }
 
-// measureOne starts a contender on nothing, measures it, and stops it.
-func measureOne(l *lab, c contender, o roundOptions) (f figures, err error) {
+// measureOne starts a contender on nothing, measures it, and stops it. own is the
+// CPU time of the phones for a refresh, in microseconds.
+func measureOne(l *lab, c contender, o roundOptions) (f figures, own float64, err error) {
 	if err := os.RemoveAll(filepath.Join(l.dir, storeDir)); err != nil {
-		return f, err
+		return f, own, err
 	}
 	s, err := c.start(l)
 	if err != nil {
-		return f, err
+		return f, own, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	g, err := newGenerator(generatorOptions{target: s.target, users: o.users, sockets: sockets, digest: c.digest})
 	if err != nil {
-		return f, err
+		return f, own, err
 	}
 	defer func() { err = errors.Join(err, g.close()) }()
 	p := phase{users: o.users, push: true, expires: lifetime}
 	empty, err := s.family.pss()
 	if err != nil {
-		return f, err
+		return f, own, err
 	}
 	p.once, p.window = true, fillWindow
 	fill, cost, err := s.under(g, p)
 	if err != nil {
-		return f, fmt.Errorf("first registrations: %w", err)
+		return f, own, fmt.Errorf("first registrations: %w", err)
 	}
 	f[firstCPU] = cost
 	time.Sleep(o.settle)
 	full, err := s.family.pss()
 	if err != nil {
-		return f, err
+		return f, own, err
 	}
 	f[perBinding] = float64(full-empty) / float64(fill.ok)
 	p.once, p.window, p.lasts = false, refreshWindow, o.seconds
 	r, cost, err := s.under(g, p)
 	if err != nil {
-		return f, fmt.Errorf("refreshes: %w", err)
+		return f, own, fmt.Errorf("refreshes: %w", err)
 	}
 	f[refreshCPU], f[refreshes] = cost, r.rate()
+	own = microseconds(r.own) / float64(r.ok)
 	f[median], f[slowest] = microseconds(r.latencies.quantile(.5)), microseconds(r.latencies.quantile(.99))
 	p.rate = pacedRate
 	if r, err = g.load(p); err != nil {
-		return f, fmt.Errorf("refreshes at %d/s: %w", pacedRate, err)
+		return f, own, fmt.Errorf("refreshes at %d/s: %w", pacedRate, err)
 	}
 	// What got no answer, because a server that came late was sent more than its
 	// socket holds, waited for as long as anyone did.
 	r.latencies[bucket(uint64(patience/time.Microsecond))] += uint64(r.lost)
 	f[pacedMedian], f[pacedSlowest] = microseconds(r.latencies.quantile(.5)), microseconds(r.latencies.quantile(.99))
-	return f, nil
+	return f, own, nil
 }
 
 // under loads the server with a phase and returns the CPU time that it spent on

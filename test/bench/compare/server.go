@@ -129,7 +129,7 @@ func (l *lab) start(s *server, ready func() bool) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer log.Close() //nolint:errcheck // The server has its own.
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.started = time.Now()
 	if err := startOn(l.core, s.cmd); err != nil {
@@ -164,7 +164,7 @@ func (s *server) tail() string {
 	if err != nil {
 		return err.Error()
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	text, err := io.ReadAll(f)
 	if err != nil {
 		return err.Error()
@@ -180,7 +180,7 @@ func (s *server) stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop %s: %w", s.name, err)
 	}
-	defer time.AfterFunc(stopTime, func() { s.cmd.Process.Kill() }).Stop()
+	defer time.AfterFunc(stopTime, func() { s.cmd.Process.Kill() }).Stop() //nolint:errcheck // It may have ended.
 	if err := s.cmd.Wait(); err != nil {
 		return fmt.Errorf("end of %s: %w: %s", s.name, err, s.tail())
 	}
@@ -192,6 +192,6 @@ func (s *server) kill() error {
 	if err := s.cmd.Process.Kill(); err != nil {
 		return err
 	}
-	s.cmd.Wait()
+	s.cmd.Wait() //nolint:errcheck // It was killed.
 	return nil
 }
