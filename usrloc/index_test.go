@@ -1,7 +1,6 @@
 package usrloc
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -50,66 +49,6 @@ func TestIndex_StaysAQuarterEmpty(t *testing.T) {
 		x.add(slot*0x9e3779b9, slot+1)
 		if free := len(x.places) - x.used; free*4 < len(x.places) {
 			t.Fatalf("%d of %d places used", x.used, len(x.places))
-		}
-	}
-}
-
-func TestSlab_AgainstMap(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 0))
-	var s slab
-	type stored struct {
-		ref  uint32
-		data []byte
-	}
-	model := make(map[int]stored)
-	most := uint32(0)
-	for range 5_000 {
-		key := r.IntN(100)
-		data := bytes.Repeat([]byte{byte(r.Uint32())}, r.IntN(400))
-		if r.IntN(3) == 0 {
-			data = nil
-		}
-		ref := s.set(model[key].ref, data)
-		if (ref == 0) != (len(data) == 0) {
-			t.Fatalf("set of %d bytes = %d", len(data), ref)
-		}
-		model[key] = stored{ref, data}
-		for k, want := range model {
-			if k%10 != key%10 {
-				continue
-			}
-			if got := s.get(nil, want.ref, len(want.data)); !bytes.Equal(got, want.data) {
-				t.Fatalf("get(%d) = %q, want %q", k, got, want.data)
-			}
-			if !s.equal(want.ref, len(want.data), string(want.data)) || s.equal(want.ref, len(want.data), string(want.data)+"x") {
-				t.Fatalf("equal(%d) does not agree with get", k)
-			}
-		}
-		most = max(most, s.used)
-	}
-	// 100 strings of at most 7 blocks: free blocks are used again.
-	if most > 100*7+1 {
-		t.Errorf("%d blocks used for 100 strings", most)
-	}
-	for key := range model {
-		s.release(model[key].ref)
-	}
-	used := s.used
-	s.set(0, bytes.Repeat([]byte{1}, int(used-1)*(blockSize-blockLink)))
-	if s.used != used {
-		t.Errorf("%d blocks used by a string as long as all that were released, want %d", s.used, used)
-	}
-}
-
-func TestSlab_EqualComparesAllBlocks(t *testing.T) {
-	var s slab
-	data := bytes.Repeat([]byte("abc"), 100)
-	ref := s.set(0, data)
-	for i := range data {
-		other := bytes.Clone(data)
-		other[i] ^= 1
-		if s.equal(ref, len(data), string(other)) {
-			t.Errorf("equal although byte %d differs", i)
 		}
 	}
 }

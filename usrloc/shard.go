@@ -97,8 +97,7 @@ func (sh *shard) hashID(id BindingID) uint32 { return uint32(maphash.Bytes(sh.se
 
 // name returns the AOR in slot u.
 func (sh *shard) name(u *aorSlot) AOR {
-	sh.scratch = sh.strings.get(sh.scratch[:0], u.name, int(u.nameLen))
-	return AOR(sh.scratch)
+	return AOR(sh.strings.text(u.name, int(u.nameLen)))
 }
 
 // record returns the Record of aor at now, and apart from it the bindings that
@@ -119,8 +118,7 @@ func (sh *shard) record(aor AOR, now time.Time) (rec Record, lapsed []Binding, e
 	for at := u.first; at != 0; at = sh.bindings.at(at).sibling {
 		s := sh.bindings.at(at)
 		var b Binding
-		sh.scratch = sh.strings.get(sh.scratch[:0], s.body, int(s.bodyLen))
-		if err := parseBody(&b, &s.head, string(sh.scratch), &sh.words); err != nil {
+		if err := parseBody(&b, &s.head, sh.strings.text(s.body, int(s.bodyLen)), &sh.words); err != nil {
 			return Record{AOR: aor}, nil, fmt.Errorf("read binding %s: %w", s.id, errDamaged)
 		}
 		if s.lapsed(now) {

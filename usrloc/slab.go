@@ -2,115 +2,207 @@ package usrloc
 
 import "encoding/binary"
 
-// A slab keeps byte strings of any length in chains of equal blocks, inside a
-// few large chunks without pointers, so that the garbage collector has nothing
-// to look at however many there are. Because all blocks are equal, any free
-// block serves any string: nothing is lost to fragmentation when the mix of
-// lengths changes. The price is the link and half a block for each string, 34
-// bytes on average and 4 more for each further block.
+// A slab keeps byte strings of any length inside pages without pointers, so that
+// the garbage collector has nothing to look at however many there are. A page
+// holds slots of one size, a multiple of 16 bytes; a string lies in one slot, in
+// one piece. A page whose strings are all gone serves any other size again, so
+// not much is lost when all devices change to longer strings.
 //
-// A slab grows and never shrinks. It is not safe for concurrent use.
+// The price is half a unit for each string, 8 bytes on average, and what is left
+// at the end of a page, 2 % for strings of 400 bytes. A chain of blocks of 64
+// bytes, which knows only one size, took 60.
+//
+// The few strings that are longer than a slot may be lie in the heap, each by
+// itself. A slab grows and never shrinks. It is not safe for concurrent use.
 type slab struct {
-	chunks [][]byte
-	used   uint32 // blocks handed out so far, plus the reserved block 0
-	free   uint32 // first free block, chained like a string; 0 if there is none
+	pages []slabPage // the first is not used: reference 0 means "none"
+	// room begins the list of the pages with room for each size, in units.
+	room  [slabUnits + 1]uint32
+	empty uint32 // the first page without strings, 0 if there is none
+
+	large     [][]byte
+	freeLarge []uint32
+	largeSize int
 }
 
-// A block is one cache line: the number of the next block of the chain (0 ends
-// it), then the bytes.
 const (
-	blockSize   = 64
-	blockLink   = 4
-	chunkBlocks = 1024 // 64 KiB
+	slabUnit  = 16
+	slabUnits = 128      // the largest slot: 2 KiB
+	slabPages = 16 << 10 // the size of a page, one that the allocator has
+	slotBits  = 10       // slabPages / slabUnit slots at most
+	// slabLarge marks a reference to large. The others are the number of the page
+	// and that of the slot.
+	slabLarge = 1 << 31
 )
 
-// set stores data and returns where. It overwrites the chain that begins at ref
-// (0 for none), which is longer or shorter afterwards. Empty data frees it.
+type slabPage struct {
+	data       *[slabPages]byte
+	prev, next uint32 // in the list where it stands
+	units      uint16 // the size of its slots
+	used       uint16 // slots that hold a string
+	fresh      uint16 // slots from this one on never held one
+	free       uint16 // 1 + a free slot before that, which names the next; 0 for none
+}
+
+// slots is how many slots the page has.
+func (p *slabPage) slots() int { return slabPages / (int(p.units) * slabUnit) }
+
+// slot returns the bytes of a slot.
+func (p *slabPage) slot(i uint32) []byte {
+	size := uint32(p.units) * slabUnit
+	return p.data[i*size : (i+1)*size : (i+1)*size]
+}
+
+// set stores data and returns where. It replaces the string at ref, 0 for none,
+// which is not valid afterwards. Empty data frees it and has the reference 0.
 func (s *slab) set(ref uint32, data []byte) uint32 {
-	if len(data) == 0 {
-		s.release(ref)
+	units := uint16(min((len(data)+slabUnit-1)/slabUnit, slabUnits+1))
+	if ref != 0 && ref&slabLarge == 0 && s.pages[ref>>slotBits].units == units {
+		copy(s.at(ref), data)
+		return ref
+	}
+	s.release(ref)
+	switch {
+	case units == 0:
 		return 0
+	case units > slabUnits:
+		return s.setLarge(data)
 	}
-	if ref == 0 {
-		ref = s.alloc()
+	ref = s.alloc(units)
+	copy(s.at(ref), data)
+	return ref
+}
+
+// at returns the slot at ref, which is as long as the string or a little longer.
+func (s *slab) at(ref uint32) []byte {
+	if ref&slabLarge != 0 {
+		return s.large[ref&^slabLarge]
 	}
-	for at := ref; ; {
-		b := s.block(at)
-		data = data[copy(b[blockLink:], data):]
-		next := binary.NativeEndian.Uint32(b)
-		if len(data) == 0 {
-			binary.NativeEndian.PutUint32(b, 0)
-			s.release(next)
-			return ref
-		}
-		if next == 0 {
-			next = s.alloc()
-			binary.NativeEndian.PutUint32(b, next)
-		}
-		at = next
-	}
+	return s.pages[ref>>slotBits].slot(ref & (1<<slotBits - 1))
 }
 
 // get appends the first n bytes of the string at ref to dst.
 func (s *slab) get(dst []byte, ref uint32, n int) []byte {
-	for n > 0 {
-		b := s.block(ref)
-		part := b[blockLink:min(blockLink+n, blockSize)]
-		dst = append(dst, part...)
-		n -= len(part)
-		ref = binary.NativeEndian.Uint32(b)
+	if n == 0 {
+		return dst
 	}
-	return dst
+	return append(dst, s.at(ref)[:n]...)
+}
+
+// text returns the string of n bytes at ref.
+func (s *slab) text(ref uint32, n int) string {
+	if n == 0 {
+		return ""
+	}
+	return string(s.at(ref)[:n])
 }
 
 // equal reports whether the string of n bytes at ref is want.
 func (s *slab) equal(ref uint32, n int, want string) bool {
-	if n != len(want) {
-		return false
+	return n == len(want) && (n == 0 || string(s.at(ref)[:n]) == want)
+}
+
+// alloc returns an unused slot of this size.
+func (s *slab) alloc(units uint16) uint32 {
+	at := s.room[units]
+	if at == 0 {
+		at = s.newPage(units)
 	}
-	for want != "" {
-		b := s.block(ref)
-		part := b[blockLink:min(blockLink+len(want), blockSize)]
-		if string(part) != want[:len(part)] {
-			return false
+	p := &s.pages[at]
+	slot := uint32(p.fresh)
+	if p.free != 0 {
+		slot = uint32(p.free - 1)
+		p.free = binary.NativeEndian.Uint16(p.slot(slot))
+	} else {
+		p.fresh++
+	}
+	if p.used++; int(p.used) == p.slots() {
+		s.unlink(&s.room[units], at)
+	}
+	return at<<slotBits | slot
+}
+
+// newPage makes a page for slots of this size.
+func (s *slab) newPage(units uint16) uint32 {
+	at := s.empty
+	if at != 0 {
+		s.unlink(&s.empty, at)
+	} else {
+		if len(s.pages) == 0 {
+			s.pages = append(s.pages, slabPage{})
 		}
-		want = want[len(part):]
-		ref = binary.NativeEndian.Uint32(b)
+		at = uint32(len(s.pages))
+		s.pages = append(s.pages, slabPage{data: new([slabPages]byte)})
 	}
-	return true
+	s.pages[at].units = units
+	s.link(&s.room[units], at)
+	return at
 }
 
-// release gives the chain at ref back; 0 is none.
+// release frees the string at ref; 0 is none.
 func (s *slab) release(ref uint32) {
-	for ref != 0 {
-		b := s.block(ref)
-		next := binary.NativeEndian.Uint32(b)
-		binary.NativeEndian.PutUint32(b, s.free)
-		s.free, ref = ref, next
+	if ref == 0 {
+		return
+	}
+	if ref&slabLarge != 0 {
+		s.releaseLarge(ref &^ slabLarge)
+		return
+	}
+	at, slot := ref>>slotBits, ref&(1<<slotBits-1)
+	p := &s.pages[at]
+	room := &s.room[p.units]
+	if int(p.used) == p.slots() {
+		s.link(room, at)
+	}
+	binary.NativeEndian.PutUint16(p.slot(slot), p.free)
+	p.free = uint16(slot + 1)
+	if p.used--; p.used == 0 {
+		s.unlink(room, at)
+		p.units, p.fresh, p.free = 0, 0, 0
+		s.link(&s.empty, at)
 	}
 }
 
-// alloc returns a block whose link is 0.
-func (s *slab) alloc() uint32 {
-	if ref := s.free; ref != 0 {
-		b := s.block(ref)
-		s.free = binary.NativeEndian.Uint32(b)
-		binary.NativeEndian.PutUint32(b, 0)
-		return ref
+// link puts a page at the front of a list.
+func (s *slab) link(first *uint32, at uint32) {
+	p := &s.pages[at]
+	p.prev, p.next = 0, *first
+	if p.next != 0 {
+		s.pages[p.next].prev = at
 	}
-	s.used = max(s.used, 1) // block 0 stays unused: it means "none"
-	ref := s.used
-	if int(ref/chunkBlocks) == len(s.chunks) {
-		s.chunks = append(s.chunks, make([]byte, chunkBlocks*blockSize))
-	}
-	s.used++
-	return ref
+	*first = at
 }
 
-func (s *slab) block(ref uint32) []byte {
-	at := ref % chunkBlocks * blockSize
-	return s.chunks[ref/chunkBlocks][at : at+blockSize : at+blockSize]
+// unlink takes a page out of the list that begins with first.
+func (s *slab) unlink(first *uint32, at uint32) {
+	p := &s.pages[at]
+	if p.prev != 0 {
+		s.pages[p.prev].next = p.next
+	} else {
+		*first = p.next
+	}
+	if p.next != 0 {
+		s.pages[p.next].prev = p.prev
+	}
+}
+
+func (s *slab) setLarge(data []byte) uint32 {
+	s.largeSize += len(data)
+	data = append([]byte(nil), data...)
+	if n := len(s.freeLarge); n > 0 {
+		i := s.freeLarge[n-1]
+		s.freeLarge, s.large[i] = s.freeLarge[:n-1], data
+		return i | slabLarge
+	}
+	s.large = append(s.large, data)
+	return uint32(len(s.large)-1) | slabLarge
+}
+
+func (s *slab) releaseLarge(i uint32) {
+	s.largeSize -= len(s.large[i])
+	s.large[i] = nil
+	s.freeLarge = append(s.freeLarge, i)
 }
 
 // bytes is the memory that the slab holds.
-func (s *slab) bytes() int { return len(s.chunks) * chunkBlocks * blockSize }
+func (s *slab) bytes() int { return max(0, len(s.pages)-1)*slabPages + s.largeSize }
