@@ -81,7 +81,7 @@ func Backup(ctx context.Context, cfg *configs.Config, dir string) error {
 	if _, err := os.Stat(bindings); err != nil {
 		return fmt.Errorf("no registrations are kept there: %w", err)
 	}
-	store, err := disk.Open(disk.Options{Dir: bindings, MinFree: -1})
+	store, err := disk.Open(disk.Options{Dir: bindings, MinFree: -1}) //nolint:contextcheck // What is read at start is read whole.
 	if err != nil {
 		return err
 	}

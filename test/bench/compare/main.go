@@ -51,7 +51,7 @@ func command(args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&s.write, "write", "", "the document to write the table to, besides standard output")
 	flags.BoolVar(&s.quick, "quick", false, "measure little: to see that all works")
 	flags.IntVar(&s.users, "users", 0, "how many users there are; 0 for what suits")
-	flags.IntVar(&s.rounds, "rounds", 3, "how often to repeat a comparison")
+	flags.IntVar(&s.rounds, "rounds", 0, "how often to repeat a comparison; 0 for what suits")
 	flags.DurationVar(&s.seconds, "seconds", 0, "how long to refresh; 0 for what suits")
 	flags.DurationVar(&s.settle, "settle", 0, "how long to wait before memory is read; 0 for what suits")
 	flags.StringVar(&s.only, "only", "", "compare only those in whose names this is")
@@ -99,39 +99,51 @@ func (s *settings) inLab(core int, do func(*lab) error) (err error) {
 
 // measure does what the command says and returns its table.
 func (s *settings) measure(name string, l *lab, progress io.Writer) (string, error) {
-	where := machine(l.dir)
 	switch name {
 	case "flat":
-		o := flatOptions{few: 10_000, many: or(s.users, 1_000_000), seconds: or(s.seconds, 30*time.Second), settle: or(s.settle, 30*time.Second), configs: s.configs}
-		if s.quick {
-			o.few, o.many, o.seconds, o.settle = 1000, 20_000, 2*time.Second, time.Second
-		}
-		few, many, again, err := flat(l, o, progress)
-		if err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("%s. Memory was read %.0f s after the last registration.\n\n%s", where, o.settle.Seconds(), flatTable(few, many, again)), nil
+		return s.flat(l, progress)
 	case "churn":
-		o := churnOptions{users: or(s.users, 100_000), rate: 1000, lasts: or(s.lasts, 10*time.Minute), settle: or(s.settle, 150*time.Second), configs: s.configs}
-		if s.quick {
-			o.users, o.lasts, o.settle = 10_000, 20*time.Second, time.Second
-		}
-		samples, err := churn(l, o, progress)
-		if err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("%s. For %.0f minutes, turn about: %.0f new users a second that stay for a minute, and as many of the others again with new Call-IDs, "+
-			"every phone on another port after at most %.0f s.\n\n%s", where, o.lasts.Minutes(), o.rate, 2*churnStep.Seconds(), churnTable(samples)), nil
+		return s.churn(l, progress)
 	}
-	o := roundOptions{users: or(s.users, 200_000), rounds: s.rounds, seconds: or(s.seconds, 6*time.Second), settle: or(s.settle, 2*time.Second), configs: s.configs, only: s.only}
+	o := roundOptions{users: 200_000, rounds: 3, seconds: 6 * time.Second, settle: 2 * time.Second, configs: s.configs, only: s.only}
 	if s.quick {
 		o.users, o.rounds, o.seconds, o.settle = 20_000, 1, 2*time.Second, time.Second
 	}
+	o.users, o.rounds, o.seconds, o.settle = or(s.users, o.users), or(s.rounds, o.rounds), or(s.seconds, o.seconds), or(s.settle, o.settle)
 	outcomes, err := compare(l, o, progress)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s; %s. %s users, median of %d rounds.\n\n%s", where, kamailioVersion(), thousands(float64(o.users)), o.rounds, comparison(outcomes)), nil
+	return fmt.Sprintf("%s; %s. %s users, rounds: %d.\n\n%s", machine(l.dir), kamailioVersion(), thousands(float64(o.users)), o.rounds, comparison(outcomes)), nil
+}
+
+func (s *settings) flat(l *lab, progress io.Writer) (string, error) {
+	o := flatOptions{few: 10_000, many: 1_000_000, seconds: 30 * time.Second, settle: 30 * time.Second, configs: s.configs}
+	if s.quick {
+		o.few, o.many, o.seconds, o.settle = 1000, 20_000, 2*time.Second, time.Second
+	}
+	o.many, o.seconds, o.settle = or(s.users, o.many), or(s.seconds, o.seconds), or(s.settle, o.settle)
+	few, many, again, err := flat(l, o, progress)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s. Refreshes for %.0f s; memory was read %.0f s after the last registration.\n\n%s",
+		machine(l.dir), o.seconds.Seconds(), o.settle.Seconds(), flatTable(few, many, again)), nil
+}
+
+func (s *settings) churn(l *lab, progress io.Writer) (string, error) {
+	o := churnOptions{users: 100_000, rate: 1000, lasts: 10 * time.Minute, settle: 150 * time.Second, configs: s.configs}
+	if s.quick {
+		o.users, o.lasts, o.settle = 10_000, 20*time.Second, time.Second
+	}
+	o.users, o.lasts, o.settle = or(s.users, o.users), or(s.lasts, o.lasts), or(s.settle, o.settle)
+	samples, err := churn(l, o, progress)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s. For %.0f minutes, %s new users that stay for a minute and %s of the others with new Call-IDs come in turn, %.0f a second, "+
+		"every phone from another port each time.\n\n%s", machine(l.dir), o.lasts.Minutes(), thousands(churnStep.Seconds()*o.rate),
+		thousands(churnStep.Seconds()*o.rate), o.rate, churnTable(samples)), nil
 }
 
 // or returns v, or what suits if that is zero.
