@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -270,10 +269,25 @@ func (l *loadFlags) measure(ctx context.Context, o load.Options) (*load.Summary,
 	return s, err
 }
 
-// progressLine is a row for people.
+// progressLine is a row for people: only what there is.
 func progressLine(phase string, r load.Row) string {
-	return fmt.Sprintf("%-8s %6.1f s | REGISTER %6d  p50 %8.2f p99 %8.2f ms | calls %5d answered %5d open %5d held, added p50 %8.2f p99 %8.2f ms | %5d pushes | %d failed",
-		phase, r.Seconds, r.Registers, r.Register.P50, r.Register.P99, r.Answered, r.Open, r.Held, r.Added.P50, r.Added.P99, r.Pushes, r.Failed)
+	parts := []string{fmt.Sprintf("%-8s %6.1f s", phase, r.Seconds)}
+	if r.Registers > 0 {
+		parts = append(parts, fmt.Sprintf("REGISTER %6d, p50 %.2f p99 %.2f ms", r.Registers, r.Register.P50, r.Register.P99))
+	}
+	if r.Answered > 0 {
+		parts = append(parts, fmt.Sprintf("%5d answered, added p50 %.2f p99 %.2f ms", r.Answered, r.Added.P50, r.Added.P99))
+	}
+	if r.Open > 0 {
+		parts = append(parts, fmt.Sprintf("%d calls, %d held", r.Open, r.Held))
+	}
+	if r.Pushes > 0 {
+		parts = append(parts, fmt.Sprintf("%d pushes", r.Pushes))
+	}
+	if r.Failed > 0 {
+		parts = append(parts, fmt.Sprintf("%d failed", r.Failed))
+	}
+	return strings.Join(parts, "  ")
 }
 
 // report writes the summary wherever the flags say. What failed in the run makes
@@ -314,5 +328,5 @@ func (l *loadFlags) draw(s *load.Summary) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	return s.WriteChart(io.Writer(file), format)
+	return s.WriteChart(file, format)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"math"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -65,7 +66,8 @@ func (s *Summary) WriteChart(w io.Writer, format string) error {
 		// A logarithmic axis needs numbers.
 		p.X.Max, p.Y.Min, p.Y.Max = 1, 0.1, 10
 	}
-	p.Y.Max *= 2 // Room for the legend.
+	// Whole decades, so that there are numbers at the axis, and room for the legend.
+	p.Y.Min, p.Y.Max = decade(p.Y.Min, math.Floor), decade(2*p.Y.Max, math.Ceil)
 	out, err := p.WriterTo(11*vg.Inch, 5*vg.Inch, format)
 	if err != nil {
 		return fmt.Errorf("draw the chart: %w", err)
@@ -75,6 +77,9 @@ func (s *Summary) WriteChart(w io.Writer, format string) error {
 	}
 	return nil
 }
+
+// decade returns the power of ten beside v.
+func decade(v float64, round func(float64) float64) float64 { return math.Pow(10, round(math.Log10(v))) }
 
 // segments returns the curve's points, parted where rows have no value.
 func (c curve) segments(rows []Row) (parts []plotter.XYs) {

@@ -140,11 +140,15 @@ func latencyOf(h *hdrhistogram.Histogram) Latency {
 	}
 }
 
-// Failed counts what failed in the whole run.
+// Failed counts what failed in the whole run: all Failures, and the bindings that
+// expired.
 func (s *Summary) Failed() (n int) {
 	for i := range s.Phases {
 		p := &s.Phases[i]
-		n += p.Registers.Failed + p.Registers.Expired + p.Calls.Failed
+		n += p.Registers.Expired
+		for _, count := range p.Failures {
+			n += count
+		}
 	}
 	return n
 }
