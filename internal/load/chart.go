@@ -79,7 +79,9 @@ func (s *Summary) WriteChart(w io.Writer, format string) error {
 }
 
 // decade returns the power of ten beside v.
-func decade(v float64, round func(float64) float64) float64 { return math.Pow(10, round(math.Log10(v))) }
+func decade(v float64, round func(float64) float64) float64 {
+	return math.Pow(10, round(math.Log10(v)))
+}
 
 // segments returns the curve's points, parted where rows have no value.
 func (c curve) segments(rows []Row) (parts []plotter.XYs) {
