@@ -209,8 +209,8 @@ func (c *core) appendCallHead(b []byte, k *call, method, uri string, branch tag,
 	return append(b, "\r\n"...)
 }
 
-// appendContact writes the Contact of user on line, and what ends a message with
-// a description of the session.
+// appendOffer writes the Contact of user on line, and what ends a message with a
+// description of the session.
 func (c *core) appendOffer(b []byte, user string, line uint16) []byte {
 	b = append(b, "Contact: <sip:"...)
 	b = append(b, user...)
