@@ -41,7 +41,7 @@ func (p program) backupCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := backup(cmd.Context(), cfg, dir); err != nil {
+			if err := p.interruptible(cmd.Context(), func(ctx context.Context) error { return backup(ctx, cfg, dir) }); err != nil {
 				return err
 			}
 			fmt.Fprintln(p.stdout, dir)

@@ -45,7 +45,7 @@ func (p program) storeCommand(name, short string, do func(ctx context.Context, d
 			if info, err := os.Stat(args[0]); err != nil || !info.IsDir() {
 				return fmt.Errorf("%s is no folder", args[0])
 			}
-			return do(cmd.Context(), app.BindingsDir(args[0]))
+			return p.interruptible(cmd.Context(), func(ctx context.Context) error { return do(ctx, app.BindingsDir(args[0])) })
 		},
 	}
 }
