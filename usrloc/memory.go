@@ -121,8 +121,10 @@ func (m *Memory) Close() error {
 	return nil
 }
 
+// shard returns the shard of a partition. Neighbouring partitions share one, so
+// that what is loaded in their order stays in the processor's caches.
 func (m *Memory) shard(partition uint16) *shard {
-	return m.shards[int(partition)&(len(m.shards)-1)]
+	return m.shards[int(partition)*len(m.shards)>>16]
 }
 
 // usable returns why nothing can be asked of the store, or nil.

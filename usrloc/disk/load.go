@@ -10,8 +10,9 @@ import (
 	"reveille/usrloc"
 )
 
-// loadRanges is into how many parts the content is cut for loading.
-const loadRanges = 256
+// loadRanges is into how many parts the content is cut for loading: as many as
+// the Memory has shards by default, so that two parts do not meet in one.
+const loadRanges = 64
 
 // A loaded says what was found.
 type loaded struct {

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -73,7 +74,12 @@ func readFile(fs vfs.FS, name string) (data []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err = io.ReadAll(io.LimitReader(f, maxCheckedSize))
+	var b bytes.Buffer
+	if st, err := f.Stat(); err == nil {
+		b.Grow(int(min(st.Size(), maxCheckedSize)) + bytes.MinRead)
+	}
+	_, err = b.ReadFrom(io.LimitReader(f, maxCheckedSize))
+	data = b.Bytes()
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
