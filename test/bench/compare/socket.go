@@ -41,8 +41,8 @@ type socket struct {
 	seq           uint64 // of the next message; it goes on from phase to phase
 
 	p phase
-	// next is the phone that is next, last+1 the end; again are those that were
-	// challenged.
+	// next is the phone whose turn it is, end the first behind those of the phase;
+	// again are those that were challenged.
 	next, end   int
 	again       []int
 	sent        int // in the phase
