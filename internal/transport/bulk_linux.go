@@ -23,6 +23,10 @@ func newBulk(conn packetConn) (bulk, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newMmsg(raw)
+}
+
+func newMmsg(raw syscall.RawConn) (*mmsg, error) {
 	m := &mmsg{raw: raw}
 	if err := control(raw, func(fd uintptr) error {
 		family, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)

@@ -121,7 +121,8 @@ type Options struct {
 	// at least MaxMessage.
 	WriteQueue int
 	// PostQueue bounds what is posted and not yet sent on one UDP socket, in
-	// bytes, and 64 for each message; default 16 MiB.
+	// bytes, and 64 for each message; default 64 MiB, for one commit may answer
+	// tens of thousands of registrations.
 	PostQueue int
 
 	// IdleTimeout closes a connection on which the peer sent nothing; default 1 h.
@@ -175,7 +176,7 @@ func (o Options) withDefaults() Options {
 	def(&o.MaxBuffered, 256<<20)
 	def(&o.MaxMessage, sipmsg.MaxMessage)
 	def(&o.WriteQueue, 256<<10)
-	def(&o.PostQueue, 16<<20)
+	def(&o.PostQueue, 64<<20)
 	def(&o.IdleTimeout, time.Hour)
 	def(&o.HandshakeTimeout, 30*time.Second)
 	def(&o.MessageTimeout, 30*time.Second)
