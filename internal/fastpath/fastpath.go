@@ -23,6 +23,7 @@ import (
 	"reveille/flow"
 	"reveille/internal/auth"
 	"reveille/internal/sipmsg"
+	"reveille/internal/transaction"
 	"reveille/registrar"
 	"reveille/usrloc"
 )
@@ -128,7 +129,7 @@ const method = "REGISTER"
 
 func (a *attempt) try(p *Path, f flow.Flow, b, out []byte) ([]byte, bool) {
 	m := &a.message
-	if !m.Read(b, method) || !goesBack(m.Via(), f) {
+	if !m.Read(b, method) || transaction.ResponseFlow(f, m.Via()) != f {
 		return out, false
 	}
 	aor, ok := m.AOR()
@@ -174,16 +175,6 @@ func (a *attempt) try(p *Path, f flow.Flow, b, out []byte) ([]byte, bool) {
 	}
 	p.o.Layer.End()
 	return out[:n], false
-}
-
-// goesBack reports whether the answer goes to where the request came from:
-// always on a connection (RFC 3261 §18.2.2), over UDP with rport (RFC 3581 §4).
-func goesBack(via *sipmsg.Via, f flow.Flow) bool {
-	if f.Stream() {
-		return true
-	}
-	_, ok := via.RPort()
-	return ok
 }
 
 // recognise reports whether the sender may register aor (RFC 3261 §10.3 steps 3

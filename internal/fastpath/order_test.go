@@ -82,3 +82,40 @@ func TestPath_KeepsOrder_Invariant1(t *testing.T) {
 		}
 	})
 }
+
+// What is answered in place is answered where it came from (RFC 3261 §18.2.2, RFC
+// 3581 §4); what goes elsewhere takes the long way.
+func TestPath_AnswersWhereItCameFrom_RFC3261_18_2_2(t *testing.T) {
+	for _, tt := range []struct {
+		name, via string
+		f         flow.Flow
+		inPlace   bool
+	}{
+		{"rport", "192.0.2.9:5060;rport", flowOf(6000), true},
+		{"rport filled in", "192.0.2.9:5060;rport=1", flowOf(6000), true},
+		{"sent-by is where it came from", "phone.invalid:6000", flowOf(6000), true},
+		{"sent-by is another port", "192.0.2.9:6001", flowOf(6000), false},
+		{"the default port", "192.0.2.9", flowOf(5060), true},
+		{"not the default port", "192.0.2.9", flowOf(6000), false},
+		{"maddr", "192.0.2.9:6000;maddr=192.0.2.77", flowOf(6000), true},
+		{"connection", "192.0.2.9", streamOf(6000), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newPersistent(t, setup{loose: true})
+			m := register{user: "u0", callID: "c", contact: phoneOf("u0")}
+			for range 2 {
+				m.cseq++
+				raw := strings.Replace(m.String(), "192.0.2.9:5060;branch=z9hG4bKc.1;rport", tt.via+";branch=z9hG4bKc.1", 1)
+				raw = strings.Replace(raw, "192.0.2.9:5060;branch=z9hG4bKc.2;rport", tt.via+";branch=z9hG4bKc.2", 1)
+				b.with.handle(tt.f, raw)
+				b.without.handle(tt.f, raw)
+			}
+			if d := b.differ(); d != "" {
+				t.Error(d)
+			}
+			if got := b.with.inPlace() == 1; got != tt.inPlace {
+				t.Errorf("answered in place: %v, want %v", got, tt.inPlace)
+			}
+		})
+	}
+}

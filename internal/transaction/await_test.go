@@ -126,7 +126,8 @@ func TestOnEnd_AllFunctionsRunInOrder(t *testing.T) {
 
 func TestResponseFlow_RFC3261_18_2_2(t *testing.T) {
 	m := rq{via: "SIP/2.0/UDP host:7000;branch=z9hG4bKa"}.on(t, udpCaller)
-	if got := responseFlow(udpCaller, m.TopVia()).Remote.String(); got != "192.0.2.1:7000" {
-		t.Errorf("responseFlow() = %s, want 192.0.2.1:7000", got)
+	via := m.TopVia()
+	if got := ResponseFlow(udpCaller, &via).Remote.String(); got != "192.0.2.1:7000" {
+		t.Errorf("ResponseFlow() = %s, want 192.0.2.1:7000", got)
 	}
 }

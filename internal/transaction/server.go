@@ -271,7 +271,8 @@ func (s *Server) send(wire []byte) {
 
 // respond sends a response to the request m, which arrived on f.
 func (l *Layer) respond(f flow.Flow, m *sipmsg.Message, wire []byte) {
-	if err := l.o.Sender.Send(responseFlow(f, m.TopVia()), wire); err != nil {
+	via := m.TopVia()
+	if err := l.o.Sender.Send(ResponseFlow(f, &via), wire); err != nil {
 		l.metrics.sendErrors.Inc()
 		l.debug("response not sent", slog.String("call_id", m.CallID()),
 			slog.String("method", m.Method()), slog.Any("err", err))
@@ -292,9 +293,9 @@ func (s *Server) toTag() string {
 	return s.q.layer.tag(s.m)
 }
 
-// responseFlow returns where the response to a request goes that arrived on f
+// ResponseFlow returns where the response to a request goes that arrived on f
 // with the top Via.
-func responseFlow(f flow.Flow, via sipmsg.Via) flow.Flow {
+func ResponseFlow(f flow.Flow, via *sipmsg.Via) flow.Flow {
 	// RFC 3261 §18.2.2: streams answer on their connection.
 	if f.Stream() {
 		return f
