@@ -332,7 +332,7 @@ func TestAuthenticate_FailuresCostNoMemory(t *testing.T) {
 		m := register(t, login{user: "alice", password: "guess", count: i + 1}.answer(t, first))
 		wantDecision(t, a.Check(t.Context(), m, phone, Registrar, noon), Challenged, ReasonPassword, 401)
 	}
-	if n := len(a.replays.uses); n != 0 {
+	if n := len(a.replays.places); n != 0 {
 		t.Errorf("%d nonces are remembered, want 0", n)
 	}
 	m := register(t, login{user: "alice", password: "secret"}.answer(t, first))

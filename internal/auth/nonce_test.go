@@ -130,8 +130,8 @@ func TestReplays_NeverTwice(t *testing.T) {
 			taken[u] = true
 			accepted++
 		}
-		if len(r.uses) > size || len(r.ring) > size {
-			t.Fatalf("%d uses, %d in the ring, want at most %d", len(r.uses), len(r.ring), size)
+		if len(r.places) > size || len(r.ring) > size {
+			t.Fatalf("%d places, %d in the ring, want at most %d", len(r.places), len(r.ring), size)
 		}
 	}
 	if accepted < size {

@@ -122,3 +122,31 @@ func TestRecognise_AllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// BenchmarkRecognise has a phone register again and again with one nonce.
+func BenchmarkRecognise(b *testing.B) {
+	a, _ := newAuth(b, nil)
+	first := a.Check(b.Context(), register(b), phone, Registrar, noon)
+	l := login{user: "alice", password: "secret", alg: SHA256}
+	questions := make([]Question, 1000)
+	for i := range questions {
+		l.count = i + 1
+		m := register(b, l.answer(b, first))
+		uri := m.RequestURI()
+		questions[i] = Question{URI: &uri, Host: m.To().URI.Host}
+		questions[i].Authorization, _ = m.Header(sipmsg.HdrAuthorization)
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if i == len(questions) {
+			a.replays = newReplays(DefaultNonceTable)
+			i = 0
+		}
+		p, ok := a.Recognise(&questions[i], phone, noon)
+		if !ok || !p.MayUse("sip:alice@example.com") || !p.Spend() {
+			b.Fatal("not recognised")
+		}
+		i++
+	}
+}

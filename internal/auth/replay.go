@@ -38,10 +38,11 @@ func (w *window) take(nc uint32) bool {
 // that costs their owners a challenge and no security. It is safe for concurrent
 // use.
 type replays struct {
-	mu   sync.Mutex // guards all fields
-	uses map[nonceID]window
-	// ring holds the keys of uses in the order in which they came in; next is
-	// the oldest once it is full.
+	mu sync.Mutex // guards all fields
+	// places holds where in ring a nonce stands.
+	places map[nonceID]int32
+	// ring holds the nonces in the order in which they came in; next is the
+	// oldest once it is full.
 	ring []usedNonce
 	next int
 	size int
@@ -52,39 +53,39 @@ type replays struct {
 type usedNonce struct {
 	id     nonceID
 	issued int64
+	uses   window
 }
 
 func newReplays(size int) *replays {
-	return &replays{uses: make(map[nonceID]window), size: size}
+	return &replays{places: make(map[nonceID]int32), size: size}
 }
 
 // take reports whether this is the first request with the nonce and nc.
 func (r *replays) take(id nonceID, issued int64, nc uint32) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w, known := r.uses[id]
-	if !known && issued <= r.floor {
+	if at, known := r.places[id]; known {
+		return r.ring[at].uses.take(nc)
+	}
+	u := usedNonce{id: id, issued: issued}
+	if issued <= r.floor || !u.uses.take(nc) {
 		return false
 	}
-	if !w.take(nc) {
-		return false
-	}
-	if !known {
-		r.remember(usedNonce{id, issued})
-	}
-	r.uses[id] = w
+	r.remember(u)
 	return true
 }
 
 // remember makes room for one nonce. The caller holds mu.
 func (r *replays) remember(u usedNonce) {
 	if len(r.ring) < r.size {
+		r.places[u.id] = int32(len(r.ring))
 		r.ring = append(r.ring, u)
 		return
 	}
-	oldest := r.ring[r.next]
-	delete(r.uses, oldest.id)
+	oldest := &r.ring[r.next]
+	delete(r.places, oldest.id)
 	r.floor = max(r.floor, oldest.issued)
-	r.ring[r.next] = u
+	*oldest = u
+	r.places[u.id] = int32(r.next)
 	r.next = (r.next + 1) % r.size
 }

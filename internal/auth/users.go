@@ -77,6 +77,16 @@ type Users struct {
 
 type userKey struct{ realm, name string }
 
+// beside returns the key with a name that lies in memory beside the hashes of c:
+// whoever looks one up reads the others, and of a million users most lie in no
+// cache.
+func (k userKey) beside(c *Credentials) userKey {
+	all := k.name + c.SHA256 + c.MD5
+	name, hashes := all[:len(k.name)], all[len(k.name):]
+	c.SHA256, c.MD5 = hashes[:len(c.SHA256)], hashes[len(c.SHA256):]
+	return userKey{k.realm, name}
+}
+
 var _ Source = (*Users)(nil)
 
 // NewUsers returns a Source with these accounts. Its error joins all problems.
@@ -102,6 +112,7 @@ func NewUsers(realm string, accounts []Account) (*Users, error) {
 			problems = append(problems, err)
 			continue
 		}
+		key = key.beside(&c)
 		u.byName[key] = c
 		u.narrow(a.Realm, &c)
 	}
