@@ -273,7 +273,7 @@ func (c *committer) flush() error {
 	if c.broken == nil && c.batch.Empty() {
 		return nil
 	}
-	if c.high > c.written {
+	if c.broken == nil && c.high > c.written { // a batch that failed takes nothing
 		c.check(c.batch.Set([]byte(keyVersion), binary.BigEndian.AppendUint64(nil, c.high), nil))
 	}
 	began := time.Now()

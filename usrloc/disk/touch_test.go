@@ -1,14 +1,18 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/go-cmp/cmp"
 
 	"reveille/usrloc"
@@ -206,5 +210,105 @@ func TestTouch_AllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for %d refreshes", got, n)
 	} else {
 		t.Logf("%v allocations for %d refreshes", got, n)
+	}
+}
+
+// TestTouch_MoreThanABatch has so many Touches wait for a slow disk that they
+// make several batches, some of them of the same bindings.
+func TestTouch_MoreThanABatch(t *testing.T) {
+	var slow atomic.Bool
+	release := make(chan struct{})
+	mem := vfs.NewMem()
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if slow.Load() && strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
+			<-release
+		}
+		return nil
+	}))
+	s := mustOpen(t, Options{Dir: "store", FS: fs, OnFailure: failNow(t)})
+	const n = maxKept + 1000
+	fillStore(t, s, n)
+	mustTouch(t, s, usrloctest.AOR(n-1), func(b *usrloc.Binding) bool { b.CSeq = 9; return true })
+	slow.Store(true)
+	wait := make(settled, 2*n)
+	touches := 0
+	touch := func(n int, change func(b *usrloc.Binding)) {
+		if s.Touch(usrloctest.AOR(n), time.Now(), func(b *usrloc.Binding) bool { change(b); return true }, wait) == usrloc.TouchPending {
+			touches++
+		}
+	}
+	for i := range n {
+		touch(i, func(b *usrloc.Binding) { b.CSeq = 5 })
+		if i%50 == 0 {
+			touch(i, func(b *usrloc.Binding) { b.CSeq, b.UserAgent = 6, "other" })
+			touch(i, func(b *usrloc.Binding) { b.CSeq = 7 })
+		}
+	}
+	if touches <= n {
+		t.Errorf("%d Touches were taken of %d", touches, n+2*n/50)
+	}
+	slow.Store(false)
+	close(release)
+	for range touches {
+		if err := <-wait; err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want []usrloc.Record
+	for i := range n {
+		want = append(want, mustGet(t, s, usrloctest.AOR(i)))
+	}
+	mustClose(t, s)
+	s = mustOpen(t, Options{Dir: "store", FS: mem, OnFailure: failNow(t)})
+	for i := range n {
+		if d := cmp.Diff(want[i].Bindings, mustGet(t, s, want[i].AOR).Bindings, equal); d != "" {
+			t.Fatalf("%s (-before +after):\n%s", want[i].AOR, d)
+		}
+	}
+}
+
+// TestCommitFailure_OfWhatGatheredMeanwhile: changes that came while a commit
+// was failing fail as well, each exactly once.
+func TestCommitFailure_OfWhatGatheredMeanwhile(t *testing.T) {
+	var broken atomic.Bool
+	failing, release := make(chan struct{}, 100), make(chan struct{})
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
+			failing <- struct{}{}
+			<-release
+			return syscall.EIO
+		}
+		return nil
+	}))
+	s, err := Open(Options{Dir: "store", FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 30
+	fillStore(t, s, n)
+	mustTouch(t, s, usrloctest.AOR(n-1), func(b *usrloc.Binding) bool { b.CSeq++; return true })
+	broken.Store(true)
+	results := make(chan error, 2*n)
+	change := func(i int) {
+		aor := usrloctest.AOR(i)
+		if i%3 != 0 && s.Touch(aor, time.Now(), func(b *usrloc.Binding) bool { b.CSeq++; return true }, settled(results)) == usrloc.TouchPending {
+			return
+		}
+		s.Update(t.Context(), aor, usrloctest.Put(usrloctest.Binding(aor, 2, clock())), func(_ usrloc.Record, _ []usrloc.Change, err error) { results <- err })
+	}
+	change(0)
+	<-failing
+	for i := 1; i < n; i++ {
+		change(i)
+	}
+	close(release)
+	for range n {
+		if err := <-results; !errors.Is(err, usrloc.ErrUnavailable) || !errors.Is(err, syscall.EIO) && !strings.Contains(err.Error(), syscall.EIO.Error()) {
+			t.Errorf("told %v, want ErrUnavailable and the cause", err)
+		}
+	}
+	s.Close() //nolint:errcheck // of a broken store
+	if len(results) != 0 {
+		t.Errorf("%d more were told", len(results))
 	}
 }
