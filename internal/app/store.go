@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"reveille/configs"
@@ -30,9 +29,6 @@ func (a *App) buildStore(onFailure func(error)) error {
 		a.store = m
 		a.onStop("store", func(context.Context) error { return m.Close() })
 		return nil
-	}
-	if err := os.MkdirAll(string(cfg.Store.Dir), 0o700); err != nil {
-		return fmt.Errorf("store.dir: %w", err)
 	}
 	o := disk.Options{
 		Dir: BindingsDir(string(cfg.Store.Dir)), MinFree: int64(cfg.Store.MinFreeMB) << 20,
