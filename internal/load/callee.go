@@ -11,6 +11,9 @@ func (c *core) request(line uint16, b []byte, now int64) {
 	if t, ok := readTag(id); ok && t.run == c.run && t.kind == branchInvite {
 		k = c.calls[t.id]
 	}
+	if k != nil && line != c.phones[k.phone].line {
+		return // The phone has moved: its old socket is closed, but for others.
+	}
 	method := c.scan.Method()
 	if method == "ACK" {
 		if k != nil {
@@ -25,7 +28,7 @@ func (c *core) request(line uint16, b []byte, now int64) {
 	}
 	switch {
 	case method == "INVITE" && k != nil:
-		c.invited(k, m, line, now)
+		c.invited(k, m, now)
 	case method == "INVITE":
 		// Of a call that its caller has given up.
 		c.reply(line, m, sipmsg.Reply{Code: 486, ToTag: userAgent})
@@ -40,26 +43,30 @@ func (c *core) request(line uint16, b []byte, now int64) {
 }
 
 // invited is an INVITE at a phone.
-func (c *core) invited(k *call, m *sipmsg.Message, line uint16, now int64) {
+func (c *core) invited(k *call, m *sipmsg.Message, now int64) {
 	switch {
 	case k.invite != nil && k.invite.TopVia().Branch() == m.TopVia().Branch():
 		if k.answer != nil { // RFC 3261 §17.2.1: a retransmission.
-			c.send(k.phoneLine, append(c.reset(), k.answer...))
+			c.sendAnswer(k)
 		}
 		return
-	case k.invite != nil:
+	case k.answer != nil:
 		// RFC 3261 §8.2.2.2: a second way to the same phone. The server must not
 		// let a device ring twice.
 		c.rec.failed("invite", "twice at a phone")
-		c.reply(line, m, sipmsg.Reply{Code: 482, ToTag: userAgent})
+		c.reply(c.phones[k.phone].line, m, sipmsg.Reply{Code: 482, ToTag: userAgent})
+		return
+	case k.invite != nil:
+		// The phone moved before it had said anything, and the INVITE follows it.
+		k.invite = m
 		return
 	}
 	if i, ok := userOf(m.RequestURI().User); !ok || i != k.phone {
 		c.rec.failed("invite", "at the wrong phone")
-		c.reply(line, m, sipmsg.Reply{Code: 404, ToTag: userAgent})
+		c.reply(c.phones[k.phone].line, m, sipmsg.Reply{Code: 404, ToTag: userAgent})
 		return
 	}
-	k.invite, k.phoneLine, k.reached = m, line, now
+	k.invite, k.reached = m, now
 	if k.asleep {
 		c.held--
 	}
@@ -84,7 +91,7 @@ func (c *core) pickUp(k *call, now int64) {
 		return // Cancelled before.
 	}
 	k.picked = now
-	contact := "<sip:" + string(appendUser(nil, k.phone)) + "@" + c.wire.addr(k.phoneLine) + ">"
+	contact := "<sip:" + string(appendUser(nil, k.phone)) + "@" + c.wire.addr(c.phones[k.phone].line) + ">"
 	c.answerInvite(k, sipmsg.Reply{
 		Code: 200, ContentType: "application/sdp", Body: sdp,
 		Headers: []sipmsg.HeaderField{{Name: "Contact", Value: contact}},
@@ -116,14 +123,19 @@ func (c *core) answerAgain(k *call, now int64) {
 		return
 	}
 	c.rec.present.Calls.Retransmitted++
-	c.send(k.phoneLine, append(c.reset(), k.answer...))
+	c.sendAnswer(k)
 	c.answered(k, now)
 }
 
 func (c *core) answerInvite(k *call, r sipmsg.Reply) {
 	r.ToTag = userAgent
 	k.answer = k.invite.AppendReply(k.answer[:0], r)
-	c.send(k.phoneLine, append(c.reset(), k.answer...))
+	c.sendAnswer(k)
+}
+
+// sendAnswer sends the last answer to the INVITE, from where the phone is now.
+func (c *core) sendAnswer(k *call) {
+	c.send(c.phones[k.phone].line, append(c.reset(), k.answer...))
 }
 
 // reply answers a request for which nothing is kept.

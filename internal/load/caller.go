@@ -26,10 +26,9 @@ type call struct {
 	target string
 	route  []string
 
-	// Of the phone: the INVITE, and where it came; the last answer; when the final
-	// one was first sent, and how often; whether the ACK came.
+	// Of the phone: the INVITE; the last answer; when the final one was first sent,
+	// and how often; whether the ACK came.
 	invite     *sipmsg.Message
-	phoneLine  uint16
 	answer     []byte
 	ended      int64
 	answerSent uint8
@@ -150,8 +149,15 @@ func (c *core) callExpire(k *call, d deadline, now int64) {
 	case answerAgain:
 		c.answerAgain(k, now)
 	case hangUp:
-		if k.state == talking {
+		switch {
+		case k.state != talking:
+		case k.acked:
 			c.hangUp(k, now)
+		case now-k.ended >= lifetime:
+			c.lost(k, "ack", "not seen at the phone")
+		default:
+			// It may have been lost; the phone sends its 200 again.
+			c.timers.add(deadline{at: now + t1/5, id: k.number, kind: hangUp})
 		}
 	case byeAgain: // Timer E, and Timer F in the end.
 		if now-k.hung >= lifetime {
@@ -308,8 +314,9 @@ func (c *core) byeAnswer(k *call, status int, now int64) {
 	switch {
 	case status >= 300:
 		c.lost(k, "bye", strconv.Itoa(status))
-	case !k.acked:
-		c.lost(k, "ack", "not seen at the phone")
+	case !k.acked: // The run ends, and did not wait for the ACK.
+		c.rec.present.Calls.Cancelled++
+		c.finish(k)
 	default:
 		c.rec.saw(Bye, now-k.hung)
 		c.rec.present.Calls.Completed++
