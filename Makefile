@@ -63,7 +63,7 @@ bench: build
 bench-flat: build
 	$(GO) run ./test/bench/compare flat $(BENCHFLAGS)
 
-# Memory under phones that come and go. A quarter of an hour.
+# Memory under phones that come and go. Twenty minutes.
 bench-churn: build
 	$(GO) run ./test/bench/compare churn $(BENCHFLAGS)
 

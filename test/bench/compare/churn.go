@@ -13,7 +13,8 @@ import (
 type churnOptions struct {
 	users   int           // that stay
 	rate    float64       // of new users a second, and of old ones that come back
-	lasts   time.Duration // of the churn
+	warm    time.Duration // of the churn before the first reading
+	lasts   time.Duration // of the churn after it
 	settle  time.Duration // before memory is read, at the beginning and in the end
 	configs string
 }
@@ -30,11 +31,14 @@ type sample struct {
 	what     string
 	bindings int
 	pss      int64 // bytes
+	heap     int   // bytes of these that Go's objects take
 }
 
-// churn fills the server with users that stay. Then, for a while, they come back
-// with new Call-IDs from new ports, and others come who do not stay. In the end
-// memory should be what it was before.
+// churn fills the server with users that stay. Then they come back with new
+// Call-IDs from new ports, and others come who do not stay. Memory is read when
+// that has been so for a while, so that the buffers of the store have the size
+// that they keep, and all is quiet again; and once more after much longer. Both
+// should be the same.
 func churn(l *lab, o churnOptions, progress io.Writer) (samples []sample, err error) {
 	text, err := os.ReadFile(filepath.Join(o.configs, "bench-fsync.yaml"))
 	if err != nil {
@@ -54,52 +58,88 @@ func churn(l *lab, o churnOptions, progress io.Writer) (samples []sample, err er
 	}
 	defer func() { err = errors.Join(err, g.close()) }()
 	take := func(what string) error {
-		x := sample{what: what}
-		if x.pss, err = s.family.pss(); err != nil {
-			return err
-		}
-		if x.bindings, err = s.bindings(); err != nil {
-			return err
-		}
+		x, err := s.sample(what)
 		samples = append(samples, x)
-		fmt.Fprintf(progress, "%s: %d bindings, %.1f MB\n", x.what, x.bindings, float64(x.pss)/1e6)
-		return nil
+		fmt.Fprintf(progress, "%s: %d bindings, %.1f MB, %.1f MB in use\n", x.what, x.bindings, float64(x.pss)/1e6, float64(x.heap)/1e6)
+		return err
 	}
-	stay := phase{users: o.users, push: true, expires: lifetime, once: true, window: fillWindow}
-	if err := g.need(stay); err != nil {
+	if err := g.need(phase{users: o.users, push: true, expires: lifetime, once: true, window: fillWindow}); err != nil {
 		return samples, fmt.Errorf("first registrations: %w", err)
 	}
-	time.Sleep(o.settle)
+	c := newCrowd(g, o)
+	if err := c.come(o.warm, nil); err != nil {
+		return samples, err
+	}
+	rest := guestTime + o.settle
+	time.Sleep(rest)
 	if err := take("before"); err != nil {
 		return samples, err
 	}
+	if err := c.come(o.lasts, func(minute int) error { return take(fmt.Sprintf("%d min", minute)) }); err != nil {
+		return samples, err
+	}
+	time.Sleep(rest)
+	return samples, take("after")
+}
+
+// sample looks at the server.
+func (s *server) sample(what string) (x sample, err error) {
+	x.what = what
+	if x.pss, err = s.family.pss(); err != nil {
+		return x, err
+	}
+	if x.bindings, err = s.gauge("reveille_usrloc_bindings"); err != nil {
+		return x, err
+	}
+	x.heap, err = s.gauge("go_memstats_heap_inuse_bytes")
+	return x, err
+}
+
+// A crowd is who comes and goes.
+type crowd struct {
+	g            *generator
+	users        int
+	stay, guests phase
+}
+
+func newCrowd(g *generator, o churnOptions) *crowd {
+	n := int(churnStep.Seconds() * o.rate)
+	return &crowd{
+		g: g, users: o.users,
+		stay:   phase{users: n, push: true, expires: lifetime, once: true, rate: o.rate},
+		guests: phase{first: o.users, users: n, expires: guestTime, once: true, rate: o.rate},
+	}
+}
+
+// come lets them come for a while, and calls each at the end of each minute if
+// that is not nil.
+func (c *crowd) come(lasts time.Duration, each func(minute int) error) error {
 	began, minutes := time.Now(), 0
-	step := churnStep.Seconds() * o.rate
-	stay.rate, stay.users = o.rate, int(step)
-	guests := phase{first: o.users, users: int(step), expires: guestTime, once: true, rate: o.rate}
-	for time.Since(began) < o.lasts {
-		if err := g.move(); err != nil {
-			return samples, err
+	for time.Since(began) < lasts {
+		if err := c.step(); err != nil {
+			return fmt.Errorf("churn: %w", err)
 		}
-		stay.call++
-		if stay.first += stay.users; stay.first+stay.users > o.users {
-			stay.first = 0
-		}
-		guests.first += guests.users
-		for _, p := range []phase{stay, guests} {
-			if err := g.need(p); err != nil {
-				return samples, fmt.Errorf("churn: %w", err)
-			}
-		}
-		if now := int(time.Since(began) / time.Minute); now > minutes {
+		if now := int(time.Since(began) / time.Minute); now > minutes && each != nil {
 			minutes = now
-			if err := take(fmt.Sprintf("%d min", now)); err != nil {
-				return samples, err
+			if err := each(now); err != nil {
+				return err
 			}
 		}
 	}
-	time.Sleep(guestTime + o.settle)
-	return samples, take("after")
+	return nil
+}
+
+// step has some that stay come back, and some come for the first time.
+func (c *crowd) step() error {
+	if err := c.g.move(); err != nil {
+		return err
+	}
+	c.stay.call++
+	if c.stay.first += c.stay.users; c.stay.first+c.stay.users > c.users {
+		c.stay.first = 0
+	}
+	c.guests.first += c.guests.users
+	return errors.Join(c.g.need(c.stay), c.g.need(c.guests))
 }
 
 // need runs a phase that must succeed.
@@ -113,9 +153,9 @@ func (g *generator) need(p phase) error {
 
 // churnTable shows what churn measured.
 func churnTable(samples []sample) string {
-	t := newTable("", "bindings", "memory")
+	t := newTable("", "bindings", "memory", "Go's objects")
 	for _, x := range samples {
-		t.row(x.what, thousands(float64(x.bindings)), fmt.Sprintf("%.0f MB", float64(x.pss)/1e6))
+		t.row(x.what, thousands(float64(x.bindings)), fmt.Sprintf("%.0f MB", float64(x.pss)/1e6), fmt.Sprintf("%.0f MB", float64(x.heap)/1e6))
 	}
 	first, last := samples[0], samples[len(samples)-1]
 	return t.b.String() + fmt.Sprintf("\nAfterwards memory is %.2f times what it was before.\n", float64(last.pss)/float64(first.pss))

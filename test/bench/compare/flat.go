@@ -102,19 +102,19 @@ func flatOne(l *lab, config string, o flatOptions, n int, progress io.Writer, ag
 	}
 	*s = *next // It is what is to be stopped.
 	again.took = s.ready
-	again.bindings, err = s.bindings()
+	again.bindings, err = s.gauge("reveille_usrloc_bindings")
 	fmt.Fprintf(progress, "%d bindings again %.2f s after the start\n", again.bindings, again.took.Seconds())
 	return f, err
 }
 
-// bindings asks the server how many it has.
-func (s *server) bindings() (int, error) {
+// gauge asks the server for a metric without labels.
+func (s *server) gauge(name string) (int, error) {
 	resp, err := http.Get("http://" + s.http + "/metrics")
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	return readGauge(resp.Body, "reveille_usrloc_bindings")
+	return readGauge(resp.Body, name)
 }
 
 // readGauge finds a value without labels in the text that Prometheus reads.

@@ -132,9 +132,9 @@ func (s *settings) flat(l *lab, progress io.Writer) (string, error) {
 }
 
 func (s *settings) churn(l *lab, progress io.Writer) (string, error) {
-	o := churnOptions{users: 100_000, rate: 1000, lasts: 10 * time.Minute, settle: 150 * time.Second, configs: s.configs}
+	o := churnOptions{users: 100_000, rate: 1000, warm: 2 * time.Minute, lasts: 10 * time.Minute, settle: 150 * time.Second, configs: s.configs}
 	if s.quick {
-		o.users, o.lasts, o.settle = 10_000, 20*time.Second, time.Second
+		o.users, o.warm, o.lasts, o.settle = 10_000, 10*time.Second, 20*time.Second, time.Second
 	}
 	o.users, o.lasts, o.settle = or(s.users, o.users), or(s.lasts, o.lasts), or(s.settle, o.settle)
 	samples, err := churn(l, o, progress)
@@ -142,8 +142,9 @@ func (s *settings) churn(l *lab, progress io.Writer) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%s. For %.0f minutes, %s new users that stay for a minute and %s of the others with new Call-IDs come in turn, %.0f a second, "+
-		"every phone from another port each time.\n\n%s", machine(l.dir), o.lasts.Minutes(), thousands(churnStep.Seconds()*o.rate),
-		thousands(churnStep.Seconds()*o.rate), o.rate, churnTable(samples)), nil
+		"every phone from another port each time. The same went on for %.1f minutes before; memory before and after was read %.0f s after the last guest had gone.\n\n%s",
+		machine(l.dir), o.lasts.Minutes(), thousands(churnStep.Seconds()*o.rate),
+		thousands(churnStep.Seconds()*o.rate), o.rate, o.warm.Minutes(), o.settle.Seconds(), churnTable(samples)), nil
 }
 
 // or returns v, or what suits if that is zero.

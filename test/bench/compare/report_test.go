@@ -109,8 +109,8 @@ func TestFlatTable(t *testing.T) {
 }
 
 func TestChurnTable(t *testing.T) {
-	got := churnTable([]sample{{"before", 1000, 100e6}, {"1 min", 61000, 150e6}, {"after", 1000, 104e6}})
-	for _, want := range []string{"| 1 min | 61,000 | 150 MB |", "1.04 times"} {
+	got := churnTable([]sample{{"before", 1000, 100e6, 60e6}, {"1 min", 61000, 150e6, 90e6}, {"after", 1000, 104e6, 61e6}})
+	for _, want := range []string{"| 1 min | 61,000 | 150 MB | 90 MB |", "1.04 times"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("there is no %q in\n%s", want, got)
 		}
