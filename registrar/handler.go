@@ -25,7 +25,8 @@ type Exchange interface {
 	// at home. resume is nil if too many are suspended.
 	Suspend() (resume func(fn func()))
 	// Refuse gives the final answer, positive or not, without keeping it: a
-	// REGISTER that comes again is worked out again, to the same answer.
+	// REGISTER that comes again is worked out again, to the same answer. The
+	// Lines of r are used for another one when it returns.
 	Refuse(r sipmsg.Reply)
 }
 
@@ -60,21 +61,18 @@ func (r *Registrar) Serve(x Exchange, may func(usrloc.AOR) bool) {
 				r.refuse(x, in, p.storeRefusal(err))
 				return
 			}
-			x.Refuse(p.accept(rec, &res, in.Now))
+			r.accept(x, &p.Policy, &rec, &res, in.Now)
 			r.accepted(in, &res, changes)
 		})
 	})
 }
 
-// accept makes the 200.
-func (p *rules) accept(rec usrloc.Record, res *Result, now time.Time) sipmsg.Reply {
-	lines := string(AppendOK(make([]byte, 0, 1024), &p.Policy, &rec, res, now))
-	reply := sipmsg.Reply{Code: 200}
-	for line := range strings.Lines(lines) {
-		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\r\n"), ": ")
-		reply.Headers = append(reply.Headers, sipmsg.HeaderField{Name: name, Value: value})
-	}
-	return reply
+// accept sends the 200. checkLimits saw to it that no line of it can be broken.
+func (r *Registrar) accept(x Exchange, p *Policy, rec *usrloc.Record, res *Result, now time.Time) {
+	lines := r.lines.Get().(*[]byte)
+	*lines = AppendOK((*lines)[:0], p, rec, res, now)
+	x.Refuse(sipmsg.Reply{Code: 200, Lines: *lines})
+	r.lines.Put(lines)
 }
 
 // storeRefusal is what a Store's error means to the phone. It never means "not

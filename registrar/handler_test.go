@@ -404,3 +404,32 @@ func TestServe_WholeLifetimeIsShown(t *testing.T) {
 		}
 	})
 }
+
+// At the level of Info all is logged but plain refreshes.
+func TestAccepted_Heard(t *testing.T) {
+	var b bytes.Buffer
+	r, err := New(Options{
+		Store: usrloc.NewMemory(usrloc.MemoryOptions{}), Policy: pushPolicy(),
+		Sink: event.NewLog(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelInfo}))),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := usrloc.Binding{Contact: "sip:a@b"}
+	moved := usrloc.Binding{Contact: "sip:a@c"}
+	for _, tt := range []struct {
+		change usrloc.Change
+		want   string
+	}{
+		{usrloc.Change{Kind: usrloc.Created, New: &was}, "registration created"},
+		{usrloc.Change{Kind: usrloc.Updated, Old: &was, New: &was}, ""},
+		{usrloc.Change{Kind: usrloc.Updated, Old: &was, New: &moved}, "registration updated"},
+		{usrloc.Change{Kind: usrloc.Removed, Old: &was}, "registration removed"},
+	} {
+		b.Reset()
+		r.accepted(&Input{}, &Result{}, []usrloc.Change{tt.change})
+		if got := b.String(); tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+			t.Errorf("%v: logged %q, want %q", tt.change.Kind, got, tt.want)
+		}
+	}
+}

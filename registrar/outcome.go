@@ -16,7 +16,7 @@ func (r *Registrar) accepted(in *Input, res *Result, changes []usrloc.Change) {
 	for i := range changes {
 		c := &changes[i]
 		r.metrics.changed(c)
-		r.sink.Emit(registrationEvent(c))
+		r.tell(c)
 		if c.New != nil && slices.Contains(res.VoIPOnly, c.New.ID) && (c.Old == nil || c.Old.Push != c.New.Push) {
 			// Nothing of ours keeps this binding alive: the phone has to open
 			// the app, or give a token for other pushes, too.
@@ -24,6 +24,18 @@ func (r *Registrar) accepted(in *Input, res *Result, changes []usrloc.Change) {
 				slog.String("aor", string(in.AOR)), slog.String("binding", c.New.ID.String()),
 				slog.String("provider", c.New.Push.Provider))
 		}
+	}
+}
+
+// tell emits the event of c, if anybody hears it: to make it takes as long as to
+// answer.
+func (r *Registrar) tell(c *usrloc.Change) {
+	sample := r.updated
+	if actionOf(c) == actionRefreshed {
+		sample = r.refreshed
+	}
+	if event.Heard(r.sink, sample) {
+		r.sink.Emit(registrationEvent(c))
 	}
 }
 
@@ -47,15 +59,19 @@ func registrationEvent(c *usrloc.Change) event.Registration {
 	if b == nil {
 		b = c.Old
 	}
-	action := c.Kind.String()
-	if c.Kind == usrloc.Updated && sameButTime(c.Old, c.New) {
-		action = actionRefreshed
-	}
 	return event.Registration{
-		Action: action, Cause: c.Cause.String(), AOR: string(c.AOR), Binding: b.ID.String(),
+		Action: actionOf(c), Cause: c.Cause.String(), AOR: string(c.AOR), Binding: b.ID.String(),
 		Contact: withoutPush(b.Contact), Instance: b.Instance, Provider: b.Push.Provider,
 		CallID: b.CallID, Flow: b.Flow, Expires: b.Expires,
 	}
+}
+
+// actionOf is the name of what happened to a binding.
+func actionOf(c *usrloc.Change) string {
+	if c.Kind == usrloc.Updated && sameButTime(c.Old, c.New) {
+		return actionRefreshed
+	}
+	return c.Kind.String()
 }
 
 // actionRefreshed is an update that changed nothing but times.

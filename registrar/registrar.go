@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,7 +42,9 @@ type Registrar struct {
 	log     *slog.Logger
 	metrics *metrics
 	random  io.Reader
-	// Samples of the events that a refresh makes; see event.Heard.
+	lines   sync.Pool // of *[]byte, for AppendOK
+	// Samples of the events of accepted REGISTERs; see event.Heard. All but that
+	// of a refresh are as loud as updated.
 	refreshed, updated event.Event
 }
 
@@ -67,6 +70,7 @@ func New(o Options) (*Registrar, error) {
 		metrics: newMetrics(o.Registerer), random: rand.Reader,
 		refreshed: event.Registration{Action: actionRefreshed}, updated: event.Registration{Action: usrloc.Updated.String()},
 	}
+	r.lines.New = func() any { return new([]byte) }
 	if r.timeout <= 0 {
 		r.timeout = 5 * time.Second
 	}

@@ -3,6 +3,7 @@ package registrar
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -87,6 +88,10 @@ func (x *sipgoExchange) Refuse(reply sipmsg.Reply) {
 	res := sip.NewResponseFromRequest(x.req, reply.Code, reason, nil)
 	for _, h := range reply.Headers {
 		res.AppendHeader(sip.NewHeader(h.Name, h.Value))
+	}
+	for line := range strings.Lines(string(reply.Lines)) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\r\n"), ": ")
+		res.AppendHeader(sip.NewHeader(name, value))
 	}
 	if err := x.tx.Respond(res); err != nil {
 		x.registrar.log.LogAttrs(context.Background(), slog.LevelWarn, "answer REGISTER",

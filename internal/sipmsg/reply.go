@@ -12,6 +12,10 @@ type Reply struct {
 	ToTag string
 	// Headers follow the copied header fields in order.
 	Headers []HeaderField
+	// Lines follow Headers as they are: whole header field lines, each with its
+	// line end, of whoever made sure that nothing in them can end a line. They
+	// need to be valid only until the response is written.
+	Lines []byte
 	// ContentType is written if there is a Body.
 	ContentType string
 	Body        string
@@ -49,6 +53,7 @@ func (m *Message) AppendReply(dst []byte, r Reply) []byte {
 			dst = appendHeader(dst, name, cleanValue(h.Value))
 		}
 	}
+	dst = append(dst, r.Lines...)
 	if r.Body != "" && r.ContentType != "" {
 		dst = appendHeader(dst, "Content-Type", cleanValue(r.ContentType))
 	}

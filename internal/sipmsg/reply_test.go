@@ -181,6 +181,16 @@ func TestReasonPhrase(t *testing.T) {
 	}
 }
 
+// Lines stand behind Headers, as they are.
+func TestAppendReply_Lines(t *testing.T) {
+	m := mustParse(t, benchRegister)
+	lines := "Contact: <sip:a@b>;expires=60\r\nDate: Sat, 21 Nov 2026 23:01:40 GMT\r\n"
+	got := string(m.AppendReply(nil, Reply{Code: 200, Headers: []HeaderField{{"X", "y"}}, Lines: []byte(lines)}))
+	if want := "\r\nX: y\r\n" + lines + "Content-Length: 0\r\n\r\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("the answer\n%s\ndoes not end with\n%s", got, want)
+	}
+}
+
 func TestHeaderIDOf(t *testing.T) {
 	for id := HdrOther + 1; id < numHeaderIDs; id++ {
 		if got := HeaderIDOf(id.String()); id.String() == "" || got != id {
