@@ -63,17 +63,6 @@ func refresh(s toucher, aor usrloc.AOR, fn func(*usrloc.Binding), done func(erro
 	return touched
 }
 
-// mustRefresh is refresh for one that has to succeed.
-func mustRefresh(t testing.TB, s toucher, aor usrloc.AOR, fn func(*usrloc.Binding)) usrloc.Touched {
-	t.Helper()
-	ended := make(chan error, 2)
-	touched := refresh(s, aor, fn, func(err error) { ended <- err })
-	if err := <-ended; err != nil {
-		t.Fatalf("refresh of %s: %v", aor, err)
-	}
-	return touched
-}
-
 // plain returns a binding that a Touch may change.
 func plain(aor usrloc.AOR, now time.Time) usrloc.Binding {
 	b := Binding(aor, 1, now)
@@ -280,14 +269,16 @@ func testTouchReenters(t *testing.T, s toucher) {
 }
 
 // testTouchOrder has many goroutines change one AOR by Touch and by Update, some
-// of which change nothing, and none of which waits for another.
+// of which change nothing, and none of which waits for another. Who learns from
+// the result that a Touch is durable may be overtaken before it says so: with
+// such a store only the number of ends is compared.
 func testTouchOrder(t *testing.T, s toucher) {
 	const writers, each = 8, 60
 	aor := AOR(1)
 	mustUpdate(t, s, aor, Put(plain(aor, clock())))
 	var mu sync.Mutex // guards what follows
 	var last uint32
-	calls, problem := 0, ""
+	calls, problem, inline := 0, "", false
 	told := func(cseq uint32, changed bool, err error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -296,8 +287,11 @@ func testTouchOrder(t *testing.T, s toucher) {
 		if changed {
 			want++
 		}
-		if cseq != want || err != nil {
-			problem = fmt.Sprintf("told of CSeq %d after %d, %v", cseq, last, err)
+		if err != nil {
+			t.Errorf("told: %v", err)
+		}
+		if cseq != want {
+			problem = fmt.Sprintf("told of CSeq %d after %d", cseq, last)
 		}
 		last = cseq
 	}
@@ -319,10 +313,14 @@ func testTouchOrder(t *testing.T, s toucher) {
 						told(rec.Bindings[0].CSeq, true, err)
 					})
 				default:
-					refresh(s, aor, func(b *usrloc.Binding) { b.CSeq++; cseq = b.CSeq }, func(err error) {
+					if refresh(s, aor, func(b *usrloc.Binding) { b.CSeq++; cseq = b.CSeq }, func(err error) {
 						defer ends.Done()
 						told(cseq, true, err)
-					})
+					}) == usrloc.TouchDone {
+						mu.Lock()
+						inline = true
+						mu.Unlock()
+					}
 				}
 				if i%7 == 0 {
 					pause(5 * time.Millisecond)
@@ -335,7 +333,7 @@ func testTouchOrder(t *testing.T, s toucher) {
 	pause(50 * time.Millisecond)
 	mu.Lock()
 	defer mu.Unlock()
-	if problem != "" || calls != writers*each {
+	if problem != "" && !inline || calls != writers*each {
 		t.Errorf("%d ends of %d changes; %s", calls, writers*each, problem)
 	}
 }
