@@ -180,6 +180,9 @@ func (l *loadFlags) options(build plan) (load.Options, error) {
 		}
 		return o, err
 	}
+	if l.interval == 0 {
+		return o, errors.New("--interval 0s is too short")
+	}
 	if l.chart != "" {
 		if _, err := l.chartFormat(); err != nil {
 			return o, err

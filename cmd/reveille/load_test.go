@@ -215,6 +215,8 @@ func TestLoad_RefusesBadFlags(t *testing.T) {
 		{"no host", []string{"register", "--target", ":5060"}, "--target :5060 is no address with a port"},
 		{"phones", []string{"register", "--phones", "0"}, "0 phones, want 1 to 9999999"},
 		{"chart", []string{"register", "--chart", "x.pdf"}, "--chart x.pdf: the name ends in none of svg, png"},
+		{"interval", []string{"register", "--interval", "0s"}, "--interval 0s is too short"},
+		{"domain", []string{"register", "--domain", "a b"}, `domain "a b" is no host name`},
 		{"span", []string{"calls", "--wake-delay", "soon"}, `"soon" is no duration and no range such as 50ms..2s`},
 		{"more calls than phones", []string{"calls", "--phones", "10", "--calls", "11"}, "11 phones are to sleep, of 10"},
 		{"storm of more than are awake", []string{"storm", "--phones", "100", "--storm-phones", "100"}, "phones 50 to 150, of 100"},

@@ -29,6 +29,7 @@ func TestOptions_Check(t *testing.T) {
 		{"remote and allowed", func(o *Options) {
 			o.Target, o.AllowRemote = netip.MustParseAddrPort("192.0.2.1:5060"), true
 		}, ""},
+		{"domain", func(o *Options) { o.Domain = "example.com\r\nVia: x" }, "no host name"},
 		{"no phones", func(o *Options) { o.Phones = 0 }, "0 phones"},
 		{"too many phones", func(o *Options) { o.Phones = MaxPhones + 1 }, "want 1 to 9999999"},
 		{"too many sockets", func(o *Options) { o.Sockets = 1000 }, "1000 sockets"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -160,6 +161,8 @@ func (o Options) Check() error {
 		return errors.New("no target")
 	case !o.AllowRemote && !o.Target.Addr().Unmap().IsLoopback():
 		return fmt.Errorf("%s: %w", o.Target, ErrRemote)
+	case strings.ContainsAny(o.Domain, " \t\r\n<>\"@;,?"):
+		return fmt.Errorf("domain %q is no host name", o.Domain)
 	case o.Phones < 1 || o.Phones > MaxPhones:
 		return fmt.Errorf("%d phones, want 1 to %d", o.Phones, MaxPhones)
 	case o.Sockets < 1 || o.Sockets > MaxSockets:
