@@ -157,7 +157,7 @@ func (b *branch) become(n *usrloc.Binding) {
 // live flow, so the phone may be asleep behind it.
 func (b *branch) overtake() {
 	if b.state == calling && !b.fork.over {
-		b.wait.until = time.Now().Add(b.fork.waitFor(&b.target.binding))
+		b.waitUntil(time.Now().Add(b.fork.waitFor(&b.target.binding)))
 		b.push()
 	}
 }

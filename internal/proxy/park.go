@@ -16,8 +16,9 @@ import (
 type wait struct {
 	// until is when the request is of no more use to the caller.
 	until time.Time
-	// bucket is the Bucket Timer (RFC 8599 §5.2); recheck looks for signs of
-	// life of a phone that answers a push with a keep-alive instead of REGISTER.
+	// bucket is the Bucket Timer (RFC 8599 §5.2), which also bounds the wait of the
+	// race policy; recheck looks for signs of life of a phone that answers a push
+	// with a keep-alive instead of REGISTER.
 	bucket, recheck *transaction.Timer
 	// delay runs between a forward and the push of the race policy.
 	delay *transaction.Timer
@@ -185,9 +186,14 @@ func (b *branch) countWake() time.Duration {
 	return since
 }
 
-// timedOut is the Bucket Timer.
+// timedOut is the Bucket Timer. What is out on a flow that never showed life is
+// given up with it: only an answer that says the call was taken still counts.
 func (b *branch) timedOut() {
 	f := b.fork
+	if b.state == calling {
+		b.client.Abandon()
+		f.p.metrics.wakes.WithLabelValues("timed_out").Inc()
+	}
 	b.unpark("timed_out")
 	f.p.emit(f.s.Message(), event.Call{Step: "timed_out", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Elapsed: time.Since(f.began)})
 	b.finish(f.unavailable("Device Did Not Wake"))

@@ -362,6 +362,22 @@ func TestInvite_PolicyRace(t *testing.T) {
 			w.expect("200 203.0.113.9:5060")
 		})
 	})
+	t.Run("a phone that neither answers nor wakes ends the wait in time", func(t *testing.T) {
+		inWorld(t, race, func(w *world) {
+			p := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")
+			w.register(p)
+			w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+			time.Sleep(25*time.Second + 299*time.Millisecond)
+			w.pushCount(1)
+			for _, s := range w.take() {
+				if s.m.Status() > 100 {
+					t.Errorf("a %d before the wait is over", s.m.Status())
+				}
+			}
+			time.Sleep(time.Millisecond)
+			w.expect("480 203.0.113.9:5060")
+		})
+	})
 	t.Run("a failed push leaves the live flow its chance", func(t *testing.T) {
 		inWorld(t, race, func(w *world) {
 			p := w.newPhone("alice", tcp("198.51.100.1:5060", 1), "fcm")
