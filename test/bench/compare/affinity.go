@@ -86,6 +86,8 @@ func startOn(core int, cmd *exec.Cmd) error {
 	if err := pin(core); err != nil {
 		return err
 	}
+	// It ends with this program, however that ends.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	err := cmd.Start()
 	return errors.Join(err, unix.SchedSetaffinity(0, &own))
 }

@@ -93,6 +93,9 @@ func (l *lab) kamailio() (*server, error) {
 		args = append(args, "-L", modules[0])
 	}
 	s := &server{name: "kamailio", target: netip.MustParseAddrPort("127.0.0.1:5977"), cmd: exec.Command(binary, args...)}
+	if answersOptions(s.target) {
+		return nil, fmt.Errorf("another process answers on %s", s.target)
+	}
 	return s, l.start(s, func() bool { return answersOptions(s.target) })
 }
 
