@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -47,26 +46,9 @@ func (p program) serveCommand() *cobra.Command {
 	return cmd
 }
 
-// gcPercent is how much the heap may grow, in percent of what lives, before
-// garbage is collected. The registrations, nearly all of what lives, lie in pages
-// without pointers that cost a collection nothing, so a small value saves memory
-// and takes no measurable time: a million registrations fit into 800 MB instead
-// of 1.4 GB with Go's 100.
-const gcPercent = 20
-
-// setGCPercent sets gcPercent unless the operator has set GOGC, and returns what
-// undoes it.
-func (p program) setGCPercent() (undo func()) {
-	if _, set := p.lookupEnv("GOGC"); set {
-		return func() {}
-	}
-	before := debug.SetGCPercent(gcPercent)
-	return func() { debug.SetGCPercent(before) }
-}
-
 // serve runs the server until a signal ends it.
 func (p program) serve(file string) error {
-	defer p.setGCPercent()()
+	defer p.keepHeapSmall()()
 	cfg, err := p.load(file)
 	if err != nil {
 		fmt.Fprintln(p.stderr, err)

@@ -10,8 +10,21 @@ import (
 	"reveille/configs"
 )
 
-// TestServe_GCPercent: it is small while the server runs, unless the operator
-// has set GOGC.
+func TestGCPercent(t *testing.T) {
+	for _, tt := range []struct {
+		live uint64
+		want int
+	}{
+		{0, 400}, {1 << 20, 400}, {8 << 20, 400}, {16 << 20, 200}, {32 << 20, 100}, {64 << 20, 50}, {160 << 20, 20}, {1 << 30, 20}, {1 << 62, 20},
+	} {
+		if got := gcPercent(tt.live); got != tt.want {
+			t.Errorf("gcPercent(%d) = %d, want %d", tt.live, got, tt.want)
+		}
+	}
+}
+
+// TestServe_GCPercent: it is ours while the server runs, unless the operator has
+// set GOGC.
 func TestServe_GCPercent(t *testing.T) {
 	percent := func() uint64 {
 		s := []metrics.Sample{{Name: "/gc/gogc:percent"}}
@@ -22,10 +35,9 @@ func TestServe_GCPercent(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		set  bool
-		want uint64
 	}{
-		{"Unset", false, gcPercent},
-		{"SetByOperator", true, before},
+		{"Unset", false},
+		{"SetByOperator", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got uint64
@@ -37,8 +49,9 @@ func TestServe_GCPercent(t *testing.T) {
 					return nil, errors.New("enough")
 				},
 			})
-			if got != tt.want {
-				t.Errorf("GC percent %d while serving, want %d", got, tt.want)
+			// A test's heap is so small that it may grow by far more than usual.
+			if ours := got > 2*before; ours == tt.set {
+				t.Errorf("GC percent %d while serving, %d before", got, before)
 			}
 			if now := percent(); now != before {
 				t.Errorf("GC percent %d afterwards, want %d", now, before)
