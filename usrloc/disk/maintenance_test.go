@@ -2,6 +2,8 @@ package disk
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"net/netip"
@@ -226,6 +228,12 @@ func TestImport_Malformed(t *testing.T) {
 		"NoJSON": "hello", "NoID": `{"aor":"sip:a@b","contact":"sip:c"}`, "Truncated": `{"aor":"sip:a@b"`,
 		"NoAOR":   `{"id":"00112233445566778899aabbccddeeff","contact":"sip:c"}`,
 		"Foreign": `{"aor":"sip:a@b","id":"00112233445566778899aabbccddeeff","contact":"sip:c","retain_until":"2100-01-01T00:00:00Z"}`,
+		"Contact":   importLine(t, "contact", "<sip:c>\r\nX: y"),
+		"Params":    importLine(t, "params", "x=\x00"),
+		"CallID":    importLine(t, "call_id", "\n"),
+		"AOR":       importLine(t, "aor", "sip:a\r@b"),
+		"UserAgent": importLine(t, "user_agent", "\x7f"),
+		"Path":      importLine(t, "path", []string{"<sip:p>\n"}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if n, err := Import(t.Context(), usrloc.NewMemory(usrloc.MemoryOptions{}), strings.NewReader(text)); err == nil || n != 0 {
@@ -233,4 +241,21 @@ func TestImport_Malformed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// importLine is a line that Import would take, if it were not for the field name.
+func importLine(t *testing.T, name string, value any) string {
+	t.Helper()
+	fields := map[string]any{"aor": "sip:a@b", "contact": "<sip:c>", "retain_until": "2100-01-01T00:00:00Z"}
+	fields[name] = value
+	id, err := usrloc.NewBindingID(usrloc.AOR(fields["aor"].(string)), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields["id"] = id.String()
+	text, err := json.Marshal(fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

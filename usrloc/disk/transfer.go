@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strings"
 	"time"
+	"unicode"
 
 	"reveille/flow"
 	"reveille/usrloc"
@@ -170,6 +172,12 @@ func (l *line) binding() (usrloc.Binding, error) {
 	}
 	if l.AOR == "" || l.Contact == "" {
 		return usrloc.Binding{}, errors.New("no aor or no contact")
+	}
+	for _, s := range append([]string{string(l.AOR), l.Contact, l.Params, l.CallID, l.UserAgent, l.Instance}, l.Path...) {
+		// They go into header fields, which a line end would break.
+		if strings.ContainsFunc(s, unicode.IsControl) {
+			return usrloc.Binding{}, fmt.Errorf("control character in %q", s)
+		}
 	}
 	b := usrloc.Binding{
 		ID: id, Contact: l.Contact, Params: l.Params, Q: l.Q, CallID: l.CallID, CSeq: l.CSeq,
