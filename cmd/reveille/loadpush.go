@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -98,18 +97,12 @@ func (f *prepareFlags) write(dir string) error {
 }
 
 // writeUsers writes a user for each phone.
-func (f *prepareFlags) writeUsers(name string) (err error) {
+func (f *prepareFlags) writeUsers(name string) error {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write users: %w", err)
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	w := bufio.NewWriter(file)
-	fmt.Fprintln(w, "users:")
-	for i := range f.phones {
-		fmt.Fprintf(w, "  - {name: %s, password: %q}\n", load.UserName(i), f.password)
-	}
-	return w.Flush()
+	return errors.Join(load.WriteUsers(file, f.phones, f.password), file.Close())
 }
 
 func readPushCredentials(dir string) (*pushsim.Credentials, error) {

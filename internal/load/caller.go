@@ -69,7 +69,7 @@ func (c *core) startCalls(now int64) {
 // nextCallee returns the phone to call next. ok is false if a number of them are
 // in calls.
 func (c *core) nextCallee() (i uint32, ok bool) {
-	part, sleepers := c.o.Phases[c.phase].Asleep, uint32(c.o.Sleepers)
+	part, sleepers := c.phase.Asleep, uint32(c.o.Sleepers)
 	n := float64(c.ringing.started)
 	if int((n+1)*part) > int(n*part) {
 		for c.nextSleeper < sleepers {

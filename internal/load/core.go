@@ -59,12 +59,14 @@ type core struct {
 	nextSleeper uint32
 
 	timers    deadlines
-	phase     int
+	phase     Phase
 	until     int64 // when the phase's Lasts has passed
 	registers pump
 	ringing   pump
 	// cursor is the next phone, in turn, of the phase's.
 	cursor uint32
+	// starts counts the phases that began with Restart; Call-IDs tell them apart.
+	starts uint32
 	// stopped: nothing is started any more, and at drained the run ends whatever
 	// is under way.
 	stopped, interrupted bool
@@ -82,7 +84,7 @@ func newCore(o *Options, w wire) *core {
 	c := &core{
 		o: o, wire: w, rec: newRecorder(), rng: rand.New(rand.NewPCG(seed, 0)), run: uint32(mix(1, seed)), seed: seed,
 		phones: make([]phone, o.Phones), pushedAt: map[uint32]int64{},
-		calls: map[uint32]*call{}, busy: map[uint32]*call{}, phase: -1, drained: never,
+		calls: map[uint32]*call{}, busy: map[uint32]*call{}, drained: never,
 	}
 	for i := range c.phones {
 		p := &c.phones[i]
@@ -97,8 +99,12 @@ func newCore(o *Options, w wire) *core {
 	return c
 }
 
+// neighbours is how many phones in turn have the same line, so that a system call
+// sends several of what they send.
+const neighbours = 8
+
 // awakeLine is where phone i is reached unless it is to fall asleep.
-func (c *core) awakeLine(i uint32) uint16 { return uint16(i % uint32(c.o.Sockets)) }
+func (c *core) awakeLine(i uint32) uint16 { return uint16(i / neighbours % uint32(c.o.Sockets)) }
 
 // callerLines is how many sockets callers have.
 const callerLines = 4
@@ -114,7 +120,7 @@ func (o *Options) firstCaller() uint16 {
 // lines is how many sockets a run has.
 func (o *Options) lines() int { return int(o.firstCaller()) + callerLines }
 
-// step does what is due at now, and reports whether the run goes on.
+// step does what is due at now, and reports whether the phase goes on.
 func (c *core) step(now int64) bool {
 	for range stepLimit {
 		d, ok := c.timers.take(now)
@@ -125,7 +131,7 @@ func (c *core) step(now int64) bool {
 	}
 	c.startRegisters(now)
 	c.startCalls(now)
-	return !c.phaseOver(now) || c.nextPhase(now)
+	return !c.phaseOver(now)
 }
 
 // next returns when step is to be called again at the latest.
@@ -143,7 +149,7 @@ func (c *core) idle() bool {
 }
 
 func (c *core) phaseOver(now int64) bool {
-	if c.phase < 0 || now >= c.drained {
+	if now >= c.drained {
 		return true
 	}
 	// Asked both, for they note it.
@@ -151,43 +157,40 @@ func (c *core) phaseOver(now int64) bool {
 	return over && quiet && c.idle() && now >= c.until
 }
 
-// nextPhase begins the next phase; false if there is none.
-func (c *core) nextPhase(now int64) bool {
-	c.phase++
-	if c.stopped || c.phase >= len(c.o.Phases) {
-		c.leave(now)
-		return false
-	}
-	p := &c.o.Phases[c.phase]
+// beginPhase begins a phase. The one before has ended.
+func (c *core) beginPhase(p Phase, now int64) {
+	c.phase = p
 	c.rec.begin(p.Name, now)
+	if p.Restart {
+		c.starts++
+	}
 	if p.Sleep {
 		c.fallAsleep()
 	}
 	c.registers, c.ringing = newPump(p.Register, now), newPump(p.Calls, now)
 	c.until, c.cursor = now+int64(p.Lasts), uint32(p.First)
-	return true
 }
 
-// leave ends the last phase.
-func (c *core) leave(now int64) {
-	for range c.calls {
-		c.rec.present.Calls.Failed++
-		c.rec.failed("call", "not over when the run ended")
+// endPhase ends the phase, and what is still under way.
+func (c *core) endPhase(now int64) PhaseSummary {
+	for _, k := range c.calls {
+		c.lost(k, "call", "not over when the run ended")
 	}
 	if n := c.registers.underWay; n > 0 {
 		c.rec.present.Registers.Failed += n
 		c.rec.present.Failures["register: not over when the run ended"] += n
 	}
-	c.countExpired(now)
-	c.rec.end(now)
+	for i := range c.phones {
+		c.countExpired(&c.phones[i], now)
+	}
+	return c.rec.end(now)
 }
 
-// countExpired counts the bindings that ended before their phones came back.
-func (c *core) countExpired(now int64) {
-	for i := range c.phones {
-		if p := &c.phones[i]; p.ends != 0 && p.ends < now && !p.is(dead) {
-			c.rec.present.Registers.Expired++
-		}
+// countExpired counts a binding that has ended before its phone came back.
+func (c *core) countExpired(p *phone, now int64) {
+	if p.ends != 0 && p.ends < now && !p.is(dead) {
+		c.rec.present.Registers.Expired++
+		p.ends = 0
 	}
 }
 

@@ -25,6 +25,8 @@ var target = netip.MustParseAddrPort("127.0.0.1:5984")
 type world struct {
 	*core
 	t      *testing.T
+	left   []Phase // that have not begun
+	over   bool
 	sent   []message
 	sleeps int
 }
@@ -47,9 +49,34 @@ func newWorld(t *testing.T, o Options) *world {
 		t.Fatal(err)
 	}
 	o.setDefaults()
-	w := &world{t: t}
+	w := &world{t: t, left: o.Phases}
 	w.core = newCore(&o, w)
+	w.over = !w.nextPhase(0)
 	return w
+}
+
+// nextPhase begins the next phase, as Run does; false if there is none.
+func (w *world) nextPhase(now int64) bool {
+	if len(w.left) == 0 || w.stopped {
+		return false
+	}
+	w.beginPhase(w.left[0], now)
+	w.left = w.left[1:]
+	return true
+}
+
+// step does a step, and what follows the end of a phase.
+func (w *world) step(now int64) bool {
+	if w.over {
+		return false
+	}
+	for !w.core.step(now) {
+		w.endPhase(now)
+		if w.over = !w.nextPhase(now); w.over {
+			return false
+		}
+	}
+	return true
 }
 
 // take returns what was sent since the last take, and fails the test unless that
@@ -285,6 +312,96 @@ func TestAppendRegister_IsWhatTheServerReads(t *testing.T) {
 	}
 	if len(lifetimes) < 3 {
 		t.Errorf("lifetimes %v, want them spread", lifetimes)
+	}
+}
+
+// TestAppendRegister_IsAsLongAsThatOfAnApp: what a server is measured with must
+// cost it what phones do.
+func TestAppendRegister_IsAsLongAsThatOfAnApp(t *testing.T) {
+	w := newWorld(t, Options{Phones: 1, Push: Push{"fcm", "example-app-project"}, Phases: []Phase{closed(1, 1)}})
+	w.at(0)
+	if n := len(w.take(1)[0].text); n < 800 || n > 1000 {
+		t.Errorf("a REGISTER has %d bytes, want 800 to 1000", n)
+	}
+}
+
+func TestPhase_RestartPlainAndExpires(t *testing.T) {
+	again := Phase{Name: "again", Register: Pace{Count: 1, Window: 1}}
+	guests := again
+	guests.Restart, guests.Plain, guests.Expires = true, true, Span{time.Minute, time.Minute}
+	w := newWorld(t, Options{Phones: 1, Push: Push{"fcm", "project"}, Phases: []Phase{closed(1, 1), again, guests}})
+	var calls []string
+	for i := range 3 {
+		w.at(0)
+		m := w.take(1)[0]
+		req, err := sipmsg.Parse([]byte(m.text), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls = append(calls, req.CallID())
+		_, push := req.Contacts()[0].URI.Param("pn-prid")
+		if s, _ := req.Contacts()[0].Params.Get("expires"); push != (i < 2) || (s == "60") != (i == 2) {
+			t.Errorf("phase %d: %s", i, req.Contacts()[0])
+		}
+		w.answer(m, 0, sipmsg.Reply{Code: 200, ToTag: "s"})
+	}
+	if calls[0] != calls[1] || calls[1] == calls[2] {
+		t.Errorf("Call-IDs %v, want another in the third phase only", calls)
+	}
+}
+
+// TestExpired_IsCountedOnce: a binding that ended counts when its phone comes back
+// too late, or at the end of the phase in which it ended.
+func TestExpired_IsCountedOnce(t *testing.T) {
+	rest := Phase{Name: "rest", Lasts: 40 * time.Second}
+	w := newWorld(t, Options{Phones: 1, Expires: Span{30 * time.Second, 30 * time.Second}, Phases: []Phase{
+		closed(1, 1), {Name: "late", Register: Pace{Count: 2, Rate: 1.0 / 31}}, rest, rest,
+	}})
+	w.at(0)
+	for i := range int64(3) {
+		now := max(i-1, 0) * 31 * second
+		w.at(now)
+		w.answer(w.take(1)[0], now, sipmsg.Reply{Code: 200, ToTag: "s"})
+		w.at(now)
+	}
+	w.at(71 * second)
+	w.at(111 * second)
+	var expired []int
+	for _, p := range w.rec.done {
+		expired = append(expired, p.Registers.Expired)
+	}
+	if d := cmp.Diff([]int{0, 1, 1, 0}, expired); d != "" {
+		t.Errorf("expired in each phase (-want +got):\n%s", d)
+	}
+}
+
+func TestGranted(t *testing.T) {
+	tests := []struct {
+		name, contact string
+		want          int64
+		ok            bool
+	}{
+		{"a phone's", `<sip:u@a;expires=9>;+sip.instance="<urn:uuid:1>";expires=60`, 60, true},
+		{"more behind it", `<sip:u@a>;expires=3600;received="sip:b"`, 3600, true},
+		{"of two the first", `<sip:u@a>;expires=1, <sip:u@b>;expires=2`, 1, true},
+		{"none", `<sip:u@a>`, 0, false},
+		{"no number", `<sip:u@a>;expires=soon`, 0, false},
+		{"no Contact", "", 0, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, Options{Phones: 1})
+			text := "SIP/2.0 200 OK\r\nCSeq: 1 REGISTER\r\nContact: " + tt.contact + "\r\n\r\n"
+			if tt.contact == "" {
+				text = "SIP/2.0 200 OK\r\nCSeq: 1 REGISTER\r\n\r\n"
+			}
+			if err := w.scan.Parse(text); err != nil {
+				t.Fatal(err)
+			}
+			if got, ok := w.granted(); ok != tt.ok || ok && got != tt.want*second {
+				t.Errorf("granted = %d s, %t, want %d, %t", got/second, ok, tt.want, tt.ok)
+			}
+		})
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// A Load is one run. New opens its sockets, Run does it.
+// A Load is one run. New opens its sockets; then either Run does it all, or Do one
+// phase after the other, and Close ends it.
 type Load struct {
 	o       Options
 	sockets *sockets
@@ -26,13 +27,13 @@ type arrival struct {
 }
 
 // New opens the sockets. ErrRemote is met in its error if the target is not on
-// this machine. Run closes them.
+// this machine. Run and Close close them.
 func New(o Options) (*Load, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	o.setDefaults()
-	l := &Load{o: o, pushes: make(chan arrival), ended: make(chan struct{})}
+	l := &Load{o: o, pushes: make(chan arrival), ended: make(chan struct{}), began: time.Now()}
 	var err error
 	if l.sockets, err = openSockets(&l.o); err != nil {
 		return nil, err
@@ -55,18 +56,39 @@ func (l *Load) Pushed(token string, kind PushKind, at time.Time) {
 // order, when ctx does; the Summary then says what was done until then. It is
 // called once.
 func (l *Load) Run(ctx context.Context) (*Summary, error) {
-	l.began = time.Now()
-	l.sockets.start()
-	l.loop(ctx)
-	close(l.ended)
-	if err := l.sockets.close(); err != nil {
+	began := time.Now()
+	for _, p := range l.o.Phases {
+		if _, err := l.Do(ctx, p); err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+		if l.core.stopped {
+			break
+		}
+	}
+	if err := l.Close(); err != nil {
 		return nil, fmt.Errorf("end the load: %w", err)
 	}
 	return &Summary{
-		Target: l.o.Target.String(), Phones: l.o.Phones, Seconds: time.Since(l.began).Seconds(),
+		Target: l.o.Target.String(), Phones: l.o.Phones, Seconds: time.Since(began).Seconds(),
 		Interrupted: l.core.interrupted, Unsent: l.sockets.unsent,
 		Phases: l.core.rec.done, Series: l.core.rec.rows,
 	}, nil
+}
+
+// Do does one phase and returns what it saw. It ends early, but in order, when ctx
+// does; then it was the last.
+func (l *Load) Do(ctx context.Context, p Phase) (PhaseSummary, error) {
+	if err := l.o.checkPhase(&p); err != nil {
+		return PhaseSummary{}, err
+	}
+	if p.Restart {
+		if err := l.sockets.restart(); err != nil {
+			return PhaseSummary{}, fmt.Errorf("phase %s: %w", p.Name, err)
+		}
+	}
+	l.core.beginPhase(p, l.now())
+	l.loop(ctx)
+	return l.core.endPhase(l.now()), nil
 }
 
 // now is the core's time.
@@ -74,7 +96,7 @@ func (l *Load) now() int64 { return l.since(time.Now()) }
 
 func (l *Load) since(t time.Time) int64 { return int64(t.Sub(l.began)) }
 
-// loop runs the core until it has done all.
+// loop runs the core until the phase is over.
 func (l *Load) loop(ctx context.Context) {
 	rows := time.NewTicker(l.o.Interval)
 	defer rows.Stop()
@@ -88,6 +110,7 @@ func (l *Load) loop(ctx context.Context) {
 		select {
 		case b := <-l.sockets.read:
 			l.arrived(b)
+			l.arrivedToo()
 		case p := <-l.pushes:
 			l.core.pushed(p.token, p.kind, l.since(p.at), l.now())
 		case <-timer.C:
@@ -111,20 +134,32 @@ func (l *Load) arrived(b *batch) {
 	b.from.free <- b
 }
 
-// cut ends a row and shows it.
-func (l *Load) cut() {
-	name := l.o.Phases[min(max(l.core.phase, 0), len(l.o.Phases)-1)].Name
-	row := l.core.rec.cut(l.now(), len(l.core.calls), l.core.held)
-	if l.o.Progress != nil {
-		l.o.Progress(name, row)
+// arrivedToo hands on what else was read meanwhile, so that what the core sends
+// in return leaves in few system calls.
+func (l *Load) arrivedToo() {
+	for range l.sockets.all {
+		select {
+		case b := <-l.sockets.read:
+			l.arrived(b)
+		default:
+			return
+		}
 	}
 }
 
-// Close releases the sockets of a Load that is not run.
+// cut ends a row and shows it.
+func (l *Load) cut() {
+	row := l.core.rec.cut(l.now(), len(l.core.calls), l.core.held)
+	if l.o.Progress != nil {
+		l.o.Progress(l.core.phase.Name, row)
+	}
+}
+
+// Close releases the sockets. Run does it by itself.
 func (l *Load) Close() error {
 	select {
 	case <-l.ended:
-		return errors.New("close a load that was run")
+		return errors.New("close a load that has ended")
 	default:
 		close(l.ended)
 		return l.sockets.close()

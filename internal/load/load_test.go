@@ -38,7 +38,8 @@ func TestOptions_Check(t *testing.T) {
 		{"algorithm", func(o *Options) { o.Algorithm = "MD4" }, `"MD4"`},
 		{"span", func(o *Options) { o.Hold = Span{2, 1} }, "span"},
 		{"interval", func(o *Options) { o.Interval = 1 }, "interval"},
-		{"no phases", func(o *Options) { o.Phases = nil }, "no phases"},
+		{"no phases", func(o *Options) { o.Phases = nil }, ""},
+		{"span of a phase", func(o *Options) { o.Phases[0].Expires = Span{2, 1} }, "phase register: span"},
 		{"endless", func(o *Options) { o.Phases[0].Register = Pace{Window: 1} }, "phase register: neither a count nor a time"},
 		{"no pace", func(o *Options) { o.Phases[0].Register = Pace{Count: 1} }, "neither a rate nor a window"},
 		{"negative pace", func(o *Options) { o.Phases[0].Register = Pace{Count: -1} }, "negative"},
@@ -153,7 +154,7 @@ func TestTagAndNames_ReadWhatTheyWrite(t *testing.T) {
 			t.Errorf("userOf(%q) = %d", bad, got)
 		}
 	}
-	if got, ok := tokenOf("u0000001:other"); ok {
+	if got, ok := tokenOf("u0000001:APA91bother"); ok {
 		t.Errorf("tokenOf another program's token = %d", got)
 	}
 }
@@ -203,6 +204,32 @@ func TestLoad_RunOverSockets(t *testing.T) {
 	l.Pushed("nobody's", CallPush, time.Now()) // Nobody hears it, and nobody waits.
 	if l.Close() == nil {
 		t.Error("Close after Run says nothing")
+	}
+}
+
+func TestLoad_DoOnePhaseAfterTheOther(t *testing.T) {
+	l, err := New(Options{Target: answering(t), Phones: 50, Sockets: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := closed(50, 5)
+	again.Restart = true
+	var ports []string
+	for _, p := range []Phase{closed(50, 5), again} {
+		got, err := l.Do(t.Context(), p)
+		if err != nil || got.Name != "register" || got.Registers.OK != 50 || got.Registers.Failed != 0 {
+			t.Errorf("Do = %+v, %v", got, err)
+		}
+		ports = append(ports, l.sockets.addr(0), l.sockets.addr(4))
+	}
+	if ports[0] == ports[2] || ports[1] != ports[3] {
+		t.Errorf("ports %v, want another of the phones, and the same of the callers", ports)
+	}
+	if _, err := l.Do(t.Context(), Phase{Name: "endless", Register: Pace{Window: 1}}); err == nil || !strings.HasPrefix(err.Error(), "phase endless: ") {
+		t.Errorf("an endless phase: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Errorf("Close = %v", err)
 	}
 }
 

@@ -69,7 +69,7 @@ type Options struct {
 	Interval time.Duration
 	// Progress, if set, is called with each row by the goroutine of Run.
 	Progress func(phase string, r Row)
-	// Phases are what is done, one after the other. Required.
+	// Phases are what Run does, one after the other.
 	Phases []Phase
 	// Seed makes the choices of two runs equal; 0 is another each time.
 	Seed uint64
@@ -93,6 +93,13 @@ type Phase struct {
 	// Move gives a phone another address with each REGISTER, as after an outage of
 	// its network.
 	Move bool
+	// Restart has the phones that are awake begin anew, as after a start of their
+	// app: from new sockets, with new Call-IDs.
+	Restart bool
+	// Plain phones say nothing of Options.Push, and ask for the lifetime Expires,
+	// if that is not zero, in place of Options.Expires.
+	Plain   bool
+	Expires Span
 	// Calls starts calls, of which Asleep is the share to phones that sleep; each
 	// of these is called once.
 	Calls  Pace
@@ -175,24 +182,29 @@ func (o Options) Check() error {
 		return fmt.Errorf("digest algorithm %q, want %s or %s", o.Algorithm, md5Name, sha256Name)
 	case o.Interval < 10*time.Millisecond:
 		return fmt.Errorf("interval %s, want at least 10ms", o.Interval)
-	case len(o.Phases) == 0:
-		return errors.New("no phases")
 	}
 	for _, s := range []Span{o.Expires, o.WakeDelay, o.RingDelay, o.AnswerDelay, o.Hold} {
-		if s.Min < 0 || s.Max < s.Min {
-			return fmt.Errorf("span %s is empty or negative", s)
+		if err := s.validate(); err != nil {
+			return err
 		}
 	}
 	for i := range o.Phases {
 		if err := o.checkPhase(&o.Phases[i]); err != nil {
-			return fmt.Errorf("phase %s: %w", o.Phases[i].Name, err)
+			return err
 		}
 	}
 	return nil
 }
 
 func (o *Options) checkPhase(p *Phase) error {
-	if err := errors.Join(p.Register.validate(), p.Calls.validate()); err != nil {
+	if err := o.validatePhase(p); err != nil {
+		return fmt.Errorf("phase %s: %w", p.Name, err)
+	}
+	return nil
+}
+
+func (o *Options) validatePhase(p *Phase) error {
+	if err := errors.Join(p.Register.validate(), p.Calls.validate(), p.Expires.validate()); err != nil {
 		return err
 	}
 	switch {

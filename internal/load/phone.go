@@ -1,7 +1,5 @@
 package load
 
-import "strings"
-
 // A phone is all that is kept of one, so that a million fit into a small
 // process. Times are nanoseconds since the run began.
 type phone struct {
@@ -64,19 +62,45 @@ func userOf(s string) (i uint32, ok bool) {
 	return i, true
 }
 
-// tokenFill makes a push token as long as those of FCM are.
-const tokenFill = ":APA91bHPRgkF3JUikC4ENAHEeMrd41Zxv3hVZjC9KtT8OvPVGJ-hQMRKRrZuJAEcl7B338qju59zJMjw2DELjzEvxwYv7hH5Ynpc1ODQ0aT4U4OFEeco8ohsN5PjL1iC2dNtk2BAokeMCg2ZXKqpc8FXKmhX94kIxQ"
+// A push token is as long as those of FCM are: an instance of 22 characters, which
+// begins with the name of the user, and a secret.
+const (
+	tokenInstance = 22
+	tokenSecret   = 134
+	tokenPart     = ":APA91b"
+	// tokenAlphabet has 64 characters.
+	tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+)
 
-// appendToken writes the push token of phone i.
-func appendToken(b []byte, i uint32) []byte { return append(appendUser(b, i), tokenFill...) }
+// appendToken writes the push token of phone i. It looks random, for what is the
+// same in all tokens a disk would hold once.
+func appendToken(b []byte, i uint32) []byte {
+	b = appendUser(b, i)
+	b = appendRandom(b, uint64(i), tokenInstance-1-userDigits)
+	b = append(b, tokenPart...)
+	return appendRandom(b, uint64(i)|1<<32, tokenSecret)
+}
+
+// appendRandom writes n characters that look random, always the same for one seed.
+func appendRandom(b []byte, seed uint64, n int) []byte {
+	var bits uint64
+	for at := range n {
+		if at%10 == 0 { // A number has bits for ten.
+			bits = mix(uint64(at), seed*tokenSecret)
+		}
+		b = append(b, tokenAlphabet[bits&63])
+		bits >>= 6
+	}
+	return b
+}
 
 // tokenOf reads what appendToken wrote.
 func tokenOf(s string) (i uint32, ok bool) {
-	user, fill, _ := strings.Cut(s, ":")
-	if ":"+fill != tokenFill {
+	if len(s) < 1+userDigits {
 		return 0, false
 	}
-	return userOf(user)
+	i, ok = userOf(s[:1+userDigits])
+	return i, ok && s == string(appendToken(nil, i))
 }
 
 // appendDigits writes n with leading zeros.

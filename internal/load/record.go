@@ -80,7 +80,7 @@ func newHistogram(digits int) *hdrhistogram.Histogram {
 // A recorder counts. The core writes to it, and it is not safe for concurrent
 // use.
 type recorder struct {
-	// done are the phases that are over, present is the one under way.
+	// done are the phases that are over, present is the one under way or the last.
 	done    []PhaseSummary
 	present PhaseSummary
 	began   int64 // of the present phase
@@ -98,19 +98,15 @@ func newRecorder() *recorder {
 	return r
 }
 
-// begin ends the present phase, if there is one, and begins another.
+// begin begins a phase.
 func (r *recorder) begin(name string, now int64) {
-	r.end(now)
 	r.present = PhaseSummary{Name: name, Failures: map[string]int{}}
 	r.began = now
 }
 
-// end ends the present phase.
-func (r *recorder) end(now int64) {
-	p := &r.present
-	if p.Name == "" {
-		return
-	}
+// end ends the present phase and returns it.
+func (r *recorder) end(now int64) PhaseSummary {
+	p := r.present
 	p.Seconds = time.Duration(now - r.began).Seconds()
 	p.Registers.Rate = perSecond(p.Registers.OK, p.Seconds)
 	p.Calls.Rate = perSecond(p.Calls.Answered, p.Seconds)
@@ -122,8 +118,8 @@ func (r *recorder) end(now int64) {
 		}
 	}
 	r.seen = [NumMeasures]*hdrhistogram.Histogram{}
-	r.done = append(r.done, *p)
-	r.present = PhaseSummary{}
+	r.done = append(r.done, p)
+	return p
 }
 
 func perSecond(n int, seconds float64) float64 {

@@ -2,6 +2,7 @@ package load
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"reveille/internal/sipmsg"
@@ -26,7 +27,7 @@ func (c *core) startRegisters(now int64) {
 		c.registers.underWay++
 		p := &c.phones[i]
 		p.set(pumped)
-		if c.o.Phases[c.phase].Move && !p.is(asleep) {
+		if c.phase.Move && !p.is(asleep) {
 			p.line = (p.line + 1) % uint16(c.o.Sockets)
 		}
 		c.register(i, now)
@@ -36,7 +37,7 @@ func (c *core) startRegisters(now int64) {
 // nextPhone returns the next phone that the phase wants to register. ok is false
 // if a number of them have not ended their last REGISTER.
 func (c *core) nextPhone() (i uint32, ok bool) {
-	ph := &c.o.Phases[c.phase]
+	ph := &c.phase
 	n := uint32(ph.Phones)
 	if n == 0 {
 		n = uint32(c.o.Phones - ph.First)
@@ -112,6 +113,7 @@ func (c *core) registerAnswer(t tag, status int, now int64) {
 	switch {
 	case status == 200:
 		c.rec.saw(Register, now-p.began)
+		c.countExpired(p, p.began)
 		p.ends = 0
 		if d, ok := c.granted(); ok {
 			p.ends = now + d
@@ -136,18 +138,17 @@ func (c *core) registerAnswer(t tag, status int, now int64) {
 }
 
 // granted returns the lifetime of the binding that a 200 lists, in nanoseconds.
+// It only looks for that, for parsing all of the Contact takes as long as all
+// else does with a REGISTER.
 func (c *core) granted() (int64, bool) {
-	v, ok := c.scan.Value(sipmsg.HdrContact)
-	if !ok {
-		return 0, false
+	v, _ := c.scan.Value(sipmsg.HdrContact)
+	_, v, _ = strings.Cut(v, ">")
+	_, v, ok := strings.Cut(v, ";expires=")
+	if end := strings.IndexAny(v, ";, "); end >= 0 {
+		v = v[:end]
 	}
-	a, err := sipmsg.ParseNameAddr(v)
-	if err != nil {
-		return 0, false
-	}
-	v, _ = a.Params.Get("expires")
-	s, ok := sipmsg.ParseDeltaSeconds(v)
-	return int64(s) * int64(time.Second), ok
+	s, valid := sipmsg.ParseDeltaSeconds(v)
+	return int64(s) * int64(time.Second), ok && valid
 }
 
 // registerEnd ends the REGISTER of phone i; failure is empty if it succeeded.

@@ -52,8 +52,11 @@ type sockets struct {
 	all []*socket
 	// dirty are those with something to send.
 	dirty []*socket
-	// sleepers are the lines that sleep closes: [first, last).
-	first, last int
+	// target is what all lines talk to.
+	target *net.UDPAddr
+	// The lines before awake are of phones that are awake, those before asleep of
+	// phones that fall asleep.
+	awake, asleep int
 	// unsent counts what the system did not take.
 	unsent int
 	// read takes batches to the core until done is closed.
@@ -62,21 +65,48 @@ type sockets struct {
 	reading sync.WaitGroup
 }
 
-// openSockets opens the lines. Each knows the target only, so that nothing else
-// can reach it.
+// openSockets opens the lines and begins to read. Each knows the target only, so
+// that nothing else can reach it.
 func openSockets(o *Options) (_ *sockets, err error) {
-	s := &sockets{read: make(chan *batch), done: make(chan struct{})}
-	if o.Sleepers > 0 {
-		s.first, s.last = o.Sockets, 2*o.Sockets
+	s := &sockets{
+		target: net.UDPAddrFromAddrPort(o.Target), awake: o.Sockets, asleep: o.Sockets,
+		read: make(chan *batch), done: make(chan struct{}),
 	}
-	for i := range o.lines() {
-		one, err := openSocket(uint16(i), net.UDPAddrFromAddrPort(o.Target))
-		if err != nil {
+	if o.Sleepers > 0 {
+		s.asleep = 2 * o.Sockets
+	}
+	s.all = make([]*socket, o.lines())
+	for i := range s.all {
+		if err := s.open(i); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
-		s.all = append(s.all, one)
 	}
 	return s, nil
+}
+
+// open opens a line and begins to read it; its close ends that.
+func (s *sockets) open(line int) error {
+	one, err := openSocket(uint16(line), s.target)
+	if err != nil {
+		return err
+	}
+	s.all[line] = one
+	s.reading.Go(func() { one.receive(s.read, s.done) })
+	return nil
+}
+
+// restart gives those that are awake another port.
+func (s *sockets) restart() error {
+	s.flush()
+	for line, one := range s.all[:s.awake] {
+		if err := one.conn.Close(); err != nil {
+			return fmt.Errorf("close socket: %w", err)
+		}
+		if err := s.open(line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func openSocket(line uint16, target *net.UDPAddr) (*socket, error) {
@@ -109,13 +139,6 @@ func messages(n int) []ipv4.Message {
 		ms[i].Buffers = make([][]byte, 1)
 	}
 	return ms
-}
-
-// start begins to read; close ends it.
-func (s *sockets) start() {
-	for _, one := range s.all {
-		s.reading.Go(func() { one.receive(s.read, s.done) })
-	}
 }
 
 // receive reads until the socket is closed.
@@ -195,7 +218,7 @@ func (s *sockets) addr(line uint16) string { return s.all[line].name }
 // sleep implements wire. Datagrams to a closed line are lost.
 func (s *sockets) sleep() {
 	s.flush()
-	for _, one := range s.all[s.first:s.last] {
+	for _, one := range s.all[s.awake:s.asleep] {
 		_ = one.conn.Close() // It has nothing left to lose.
 	}
 }
@@ -204,8 +227,12 @@ func (s *sockets) sleep() {
 func (s *sockets) close() error {
 	close(s.done)
 	var errs []error
-	for i, one := range s.all {
-		if err := one.conn.Close(); err != nil && (i < s.first || i >= s.last) {
+	for _, one := range s.all {
+		if one == nil {
+			continue // It could not be opened.
+		}
+		// Those that sleep are closed already.
+		if err := one.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, fmt.Errorf("close socket: %w", err))
 		}
 	}

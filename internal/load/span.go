@@ -28,6 +28,13 @@ func ParseSpan(s string) (Span, error) {
 	return sp, nil
 }
 
+func (s Span) validate() error {
+	if s.Min < 0 || s.Max < s.Min {
+		return fmt.Errorf("span %s is empty or negative", s)
+	}
+	return nil
+}
+
 // String is what ParseSpan reads.
 func (s Span) String() string {
 	if s.Min == s.Max {

@@ -62,6 +62,7 @@ func TestRecorder_PhasesAndRowsAreParted(t *testing.T) {
 	if row.Seconds != 1 || row.Registers != 1 || row.Open != 3 || row.Held != 2 || row.Register.P50 < 1.9 || row.Register.P99 > 2.1 {
 		t.Errorf("row = %+v", row)
 	}
+	r.end(2 * second)
 	r.begin("two", 2*second)
 	r.registered(false)
 	r.failed("register", "503")

@@ -13,6 +13,13 @@ const sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0
 // userAgent names the phones.
 const userAgent = "reveille-load"
 
+// registerTail is what phones say of themselves with every REGISTER, at a usual
+// length.
+const registerTail = "Supported: replaces, path, outbound\r\n" +
+	"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, INFO, UPDATE, REFER, NOTIFY, SUBSCRIBE\r\n" +
+	"Accept: application/sdp, text/plain\r\n" +
+	"User-Agent: " + userAgent + " (simulated phone)\r\n"
+
 // Kinds of transaction, as a branch names them.
 const (
 	branchRegister = 'r'
@@ -121,7 +128,7 @@ func (c *core) appendRegister(b []byte, i uint32) []byte {
 	b = append(b, "\r\nTo: <"...)
 	b = c.appendAOR(b, i)
 	b = append(b, ">\r\nCall-ID: "...)
-	b = tag{c.run, branchRegister, i, 0}.append(b)
+	b = tag{c.run, branchRegister, i, c.starts}.append(b)
 	b = append(b, "\r\nCSeq: "...)
 	b = strconv.AppendUint(b, uint64(p.seq), 10)
 	b = append(b, " REGISTER\r\nContact: <sip:"...)
@@ -129,7 +136,7 @@ func (c *core) appendRegister(b []byte, i uint32) []byte {
 	b = append(b, '@')
 	b = append(b, c.wire.addr(p.line)...)
 	b = append(b, ";transport=udp"...)
-	if c.o.Push.Provider != "" {
+	if c.o.Push.Provider != "" && !c.phase.Plain {
 		b = append(b, ";pn-provider="...)
 		b = append(b, c.o.Push.Provider...)
 		if c.o.Push.Param != "" {
@@ -147,16 +154,18 @@ func (c *core) appendRegister(b []byte, i uint32) []byte {
 	if c.proofs != nil && c.proofs[i].nonce != "" {
 		b = c.appendAuthorization(b, i)
 	}
-	return append(b, "Supported: path, outbound\r\n"+
-		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, INFO, UPDATE\r\n"+
-		"User-Agent: "+userAgent+"\r\nContent-Length: 0\r\n\r\n"...)
+	return appendEnd(append(b, registerTail...))
 }
 
 // askedExpires is the lifetime in seconds that the present REGISTER of phone i
 // asks for. It is drawn by the numbers of both, so that a retransmission asks for
 // the same.
 func (c *core) askedExpires(i uint32) int64 {
-	least, most := int64(c.o.Expires.Min.Seconds()), int64(c.o.Expires.Max.Seconds())
+	asked := c.o.Expires
+	if c.phase.Expires != (Span{}) {
+		asked = c.phase.Expires
+	}
+	least, most := int64(asked.Min.Seconds()), int64(asked.Max.Seconds())
 	if most <= least {
 		return least
 	}

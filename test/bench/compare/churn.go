@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"reveille/internal/load"
 )
 
 // churnOptions say how much is done.
@@ -52,21 +54,20 @@ func churn(l *lab, o churnOptions, progress io.Writer) (samples []sample, err er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	g, err := newGenerator(generatorOptions{target: s.target, users: o.users, sockets: sockets})
+	c, err := newCrowd(s, o)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
+	defer func() { err = errors.Join(err, c.Close()) }()
 	take := func(what string) error {
 		x, err := s.sample(what)
 		samples = append(samples, x)
 		fmt.Fprintf(progress, "%s: %d bindings, %.1f MB, %.1f MB in use\n", x.what, x.bindings, float64(x.pss)/1e6, float64(x.heap)/1e6)
 		return err
 	}
-	if err := g.need(phase{users: o.users, push: true, expires: lifetime, once: true, window: fillWindow}); err != nil {
-		return samples, fmt.Errorf("first registrations: %w", err)
+	if _, err := c.do(fill(o.users)); err != nil {
+		return samples, err
 	}
-	c := newCrowd(g, o)
 	if err := c.come(o.warm, nil); err != nil {
 		return samples, err
 	}
@@ -79,7 +80,7 @@ func churn(l *lab, o churnOptions, progress io.Writer) (samples []sample, err er
 		return samples, err
 	}
 	time.Sleep(rest)
-	fmt.Fprintf(progress, "%d REGISTERs succeeded, %d got no answer\n", c.ok, c.lost)
+	fmt.Fprintf(progress, "%d REGISTERs succeeded, %d were sent again\n", c.ok, c.repeated)
 	return samples, take("after")
 }
 
@@ -98,19 +99,23 @@ func (s *server) sample(what string) (x sample, err error) {
 
 // A crowd is who comes and goes.
 type crowd struct {
-	g            *generator
-	users        int
-	stay, guests phase
-	ok, lost     int // REGISTERs that got their 200, and that got no answer
+	phones
+	users        int // that stay
+	stay, guests load.Phase
+	ok, repeated int // REGISTERs that got their 200, and that were sent again
 }
 
-func newCrowd(g *generator, o churnOptions) *crowd {
+func newCrowd(s *server, o churnOptions) (*crowd, error) {
 	n := int(churnStep.Seconds() * o.rate)
+	// A step is two phases, and the last of a time may begin before its end.
+	steps := int(o.warm/(2*churnStep)) + int(o.lasts/(2*churnStep)) + 4
+	p, err := s.newPhones(o.users+steps*n, false)
+	pace := load.Pace{Count: n, Rate: o.rate}
 	return &crowd{
-		g: g, users: o.users,
-		stay:   phase{users: n, push: true, expires: lifetime, once: true, rate: o.rate},
-		guests: phase{first: o.users, users: n, expires: guestTime, once: true, rate: o.rate},
-	}
+		phones: p, users: o.users,
+		stay:   load.Phase{Name: "churn", Phones: n, Register: pace, Restart: true},
+		guests: load.Phase{Name: "guests", First: o.users, Phones: n, Register: pace, Plain: true, Expires: load.Span{Min: guestTime, Max: guestTime}},
+	}, err
 }
 
 // come lets them come for a while, and calls each at the end of each minute if
@@ -119,7 +124,7 @@ func (c *crowd) come(lasts time.Duration, each func(minute int) error) error {
 	began, minutes := time.Now(), 0
 	for time.Since(began) < lasts {
 		if err := c.step(); err != nil {
-			return fmt.Errorf("churn: %w", err)
+			return err
 		}
 		if now := int(time.Since(began) / time.Minute); now > minutes && each != nil {
 			minutes = now
@@ -133,35 +138,18 @@ func (c *crowd) come(lasts time.Duration, each func(minute int) error) error {
 
 // step has some that stay come back, and some come for the first time.
 func (c *crowd) step() error {
-	if err := c.g.move(); err != nil {
-		return err
+	if c.stay.First += c.stay.Phones; c.stay.First+c.stay.Phones > c.users {
+		c.stay.First = 0
 	}
-	c.stay.call++
-	if c.stay.first += c.stay.users; c.stay.first+c.stay.users > c.users {
-		c.stay.first = 0
-	}
-	c.guests.first += c.guests.users
-	for _, p := range []phase{c.stay, c.guests} {
-		r, err := c.g.load(p)
+	for _, p := range []load.Phase{c.stay, c.guests} {
+		r, err := c.do(p)
 		if err != nil {
 			return err
 		}
-		if r.failed > 0 {
-			return fmt.Errorf("%d REGISTERs of %d were refused", r.failed, p.users)
-		}
-		// On a machine that has other work some are lost, which is no matter here.
-		c.ok, c.lost = c.ok+r.ok, c.lost+r.lost
+		c.ok, c.repeated = c.ok+r.ok, c.repeated+r.repeated
 	}
+	c.guests.First += c.guests.Phones
 	return nil
-}
-
-// need runs a phase that must succeed.
-func (g *generator) need(p phase) error {
-	r, err := g.load(p)
-	if err != nil {
-		return err
-	}
-	return r.check()
 }
 
 // churnTable shows what churn measured.

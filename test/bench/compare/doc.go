@@ -1,10 +1,10 @@
 // Command compare measures the server from outside, against Kamailio in the same
 // run where that is installed, and writes the tables of docs/performance.md.
 //
-// The server under test has one core for itself, this program another. It speaks
-// UDP over loopback as many phones do (message.go, generator.go), takes the CPU
-// time and the memory of the server from /proc (proc.go), and repeats everything
-// in rounds, of which the median counts.
+// The server under test has one core for itself, this program another. Its phones
+// are those of `reveille load` (internal/load), which send every server the same.
+// It takes the CPU time and the memory of the server from /proc (proc.go), and
+// repeats everything in rounds, of which the median counts.
 //
 //	compare            first registrations and refreshes: in memory, on disk, with
 //	                   digest, and Kamailio

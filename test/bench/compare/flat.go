@@ -60,33 +60,30 @@ func flatOne(l *lab, config string, o flatOptions, n int, progress io.Writer, ag
 		return f, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	g, err := newGenerator(generatorOptions{target: s.target, users: n, sockets: sockets})
+	p, err := s.newPhones(n, false)
 	if err != nil {
 		return f, err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
+	defer func() { err = errors.Join(err, p.Close()) }()
 	empty, err := s.family.pss()
 	if err != nil {
 		return f, err
 	}
-	p := phase{users: n, push: true, expires: lifetime, once: true, window: fillWindow}
-	fill, _, err := s.under(g, p)
+	first, err := p.do(fill(n))
 	if err != nil {
-		return f, fmt.Errorf("first registrations: %w", err)
+		return f, err
 	}
 	time.Sleep(o.settle)
 	full, err := s.family.pss()
 	if err != nil {
 		return f, err
 	}
-	p.once, p.window, p.lasts = false, refreshWindow, o.seconds
-	r, cost, err := s.under(g, p)
+	r, err := p.do(refresh(o.seconds))
 	if err != nil {
-		return f, fmt.Errorf("refreshes: %w", err)
+		return f, err
 	}
 	f = flatOutcome{
-		bindings: fill.ok, refresh: cost, rate: r.rate(), slowest: microseconds(r.latencies.quantile(.99)),
-		perBinding: float64(full-empty) / float64(fill.ok),
+		bindings: first.ok, refresh: r.cpu, rate: r.rate, slowest: r.slowest, perBinding: float64(full-empty) / float64(first.ok),
 	}
 	fmt.Fprintf(progress, "%d bindings: refresh %.1f µs, %.0f/s, p99 %.0f µs, %.0f B a binding, %d refreshes\n",
 		f.bindings, f.refresh, f.rate, f.slowest, f.perBinding, r.ok)

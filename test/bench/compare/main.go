@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 )
 
@@ -153,16 +152,4 @@ func or[T int | time.Duration](v, suits T) T {
 		return suits
 	}
 	return v
-}
-
-// printUsers writes the users file of so many phones.
-func printUsers(args []string, to io.Writer) error {
-	if len(args) != 1 {
-		return errors.New("users takes one number")
-	}
-	n, err := strconv.Atoi(args[0])
-	if err != nil || n < 1 {
-		return fmt.Errorf("%q is no number of users", args[0])
-	}
-	return writeUsers(to, n)
 }

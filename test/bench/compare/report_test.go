@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reveille/configs"
-	"reveille/internal/auth"
 )
 
 func TestPlace(t *testing.T) {
@@ -185,22 +183,6 @@ func TestFirstTwo(t *testing.T) {
 	set.Set(9)
 	if got, err := firstTwo(&set); err != nil || got != (cores{3, 5}) {
 		t.Errorf("firstTwo = %v, %v", got, err)
-	}
-}
-
-// TestUsers_AreTheServers: the file that is written is one that the server reads,
-// with what the phones answer challenges with.
-func TestUsers_AreTheServers(t *testing.T) {
-	var b bytes.Buffer
-	if err := writeUsers(&b, 3); err != nil {
-		t.Fatal(err)
-	}
-	accounts, err := auth.ParseFile("users", b.Bytes())
-	if err != nil || len(accounts) != 3 || accounts[2].Name != "user00000002" {
-		t.Fatalf("%+v, %v", accounts, err)
-	}
-	if _, err := auth.NewUsers(domain, accounts); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -10,17 +10,6 @@ import (
 	"time"
 )
 
-const (
-	// sockets is over how many UDP sockets the phones are spread.
-	sockets = 8
-	// fillWindow and refreshWindow are how many REGISTERs are under way at once.
-	fillWindow, refreshWindow = 64, 128
-	// pacedRate is that of the open loop.
-	pacedRate = 5000
-	// lifetime is what phones ask for: longer than a measurement.
-	lifetime = time.Hour
-)
-
 // roundOptions say how much is done.
 type roundOptions struct {
 	users   int
@@ -117,66 +106,33 @@ func measureOne(l *lab, c contender, o roundOptions) (f figures, own float64, er
 		return f, own, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	g, err := newGenerator(generatorOptions{target: s.target, users: o.users, sockets: sockets, digest: c.digest})
+	p, err := s.newPhones(o.users, c.digest)
 	if err != nil {
 		return f, own, err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
-	p := phase{users: o.users, push: true, expires: lifetime}
+	defer func() { err = errors.Join(err, p.Close()) }()
 	empty, err := s.family.pss()
 	if err != nil {
 		return f, own, err
 	}
-	p.once, p.window = true, fillWindow
-	fill, cost, err := s.under(g, p)
+	r, err := p.do(fill(o.users))
 	if err != nil {
-		return f, own, fmt.Errorf("first registrations: %w", err)
+		return f, own, err
 	}
-	f[firstCPU] = cost
 	time.Sleep(o.settle)
 	full, err := s.family.pss()
 	if err != nil {
 		return f, own, err
 	}
-	f[perBinding] = float64(full-empty) / float64(fill.ok)
-	p.once, p.window, p.lasts = false, refreshWindow, o.seconds
-	r, cost, err := s.under(g, p)
-	if err != nil {
-		return f, own, fmt.Errorf("refreshes: %w", err)
+	f[firstCPU], f[perBinding] = r.cpu, float64(full-empty)/float64(r.ok)
+	if r, err = p.do(refresh(o.seconds)); err != nil {
+		return f, own, err
 	}
-	f[refreshCPU], f[refreshes] = cost, r.rate()
-	own = microseconds(r.own) / float64(r.ok)
-	f[median], f[slowest] = microseconds(r.latencies.quantile(.5)), microseconds(r.latencies.quantile(.99))
-	p.rate = pacedRate
-	if r, err = g.load(p); err != nil {
-		return f, own, fmt.Errorf("refreshes at %d/s: %w", pacedRate, err)
+	own = r.own
+	f[refreshCPU], f[refreshes], f[median], f[slowest] = r.cpu, r.rate, r.median, r.slowest
+	if r, err = p.do(paced(o.seconds)); err != nil {
+		return f, own, err
 	}
-	// What got no answer, because a server that came late was sent more than its
-	// socket holds, waited for as long as anyone did.
-	r.latencies[bucket(uint64(patience/time.Microsecond))] += uint64(r.lost)
-	f[pacedMedian], f[pacedSlowest] = microseconds(r.latencies.quantile(.5)), microseconds(r.latencies.quantile(.99))
+	f[pacedMedian], f[pacedSlowest] = r.median, r.slowest
 	return f, own, nil
 }
-
-// under loads the server with a phase and returns the CPU time that it spent on
-// each REGISTER that succeeded, in microseconds.
-func (s *server) under(g *generator, p phase) (*result, float64, error) {
-	before, err := s.family.cpu()
-	if err != nil {
-		return nil, 0, err
-	}
-	r, err := g.load(p)
-	if err != nil {
-		return nil, 0, err
-	}
-	after, err := s.family.cpu()
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := r.check(); err != nil {
-		return nil, 0, err
-	}
-	return r, microseconds(after-before) / float64(r.ok), nil
-}
-
-func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

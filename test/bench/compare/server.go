@@ -116,8 +116,8 @@ func answersOptions(target netip.AddrPort) bool {
 		return false
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "OPTIONS sip:%[2]s SIP/2.0\r\nVia: SIP/2.0/UDP %[1]s;branch=%[3]s0;rport\r\nMax-Forwards: 70\r\nFrom: <sip:%[1]s>;tag=1\r\n"+
-		"To: <sip:%[2]s>\r\nCall-ID: %[1]s\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n", conn.LocalAddr(), target, branchPrefix)
+	fmt.Fprintf(conn, "OPTIONS sip:%[2]s SIP/2.0\r\nVia: SIP/2.0/UDP %[1]s;branch=z9hG4bK0;rport\r\nMax-Forwards: 70\r\nFrom: <sip:%[1]s>;tag=1\r\n"+
+		"To: <sip:%[2]s>\r\nCall-ID: %[1]s\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n", conn.LocalAddr(), target)
 	if err := conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
 		return false
 	}
