@@ -226,8 +226,8 @@ func TestExportImport_RoundTrip(t *testing.T) {
 func TestImport_Malformed(t *testing.T) {
 	for name, text := range map[string]string{
 		"NoJSON": "hello", "NoID": `{"aor":"sip:a@b","contact":"sip:c"}`, "Truncated": `{"aor":"sip:a@b"`,
-		"NoAOR":   `{"id":"00112233445566778899aabbccddeeff","contact":"sip:c"}`,
-		"Foreign": `{"aor":"sip:a@b","id":"00112233445566778899aabbccddeeff","contact":"sip:c","retain_until":"2100-01-01T00:00:00Z"}`,
+		"NoAOR":     `{"id":"00112233445566778899aabbccddeeff","contact":"sip:c"}`,
+		"Foreign":   `{"aor":"sip:a@b","id":"00112233445566778899aabbccddeeff","contact":"sip:c","retain_until":"2100-01-01T00:00:00Z"}`,
 		"Contact":   importLine(t, "contact", "<sip:c>\r\nX: y"),
 		"Params":    importLine(t, "params", "x=\x00"),
 		"CallID":    importLine(t, "call_id", "\n"),
