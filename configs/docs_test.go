@@ -106,6 +106,10 @@ func TestMarkdown_IsCurrent(t *testing.T) {
 }
 
 func TestFiles_OfThisFolderLoad(t *testing.T) {
+	certificate, err := os.ReadFile("testdata/files/good.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		file string
 		// files lists what the example expects beside it.
@@ -113,6 +117,9 @@ func TestFiles_OfThisFolderLoad(t *testing.T) {
 	}{
 		{file: "reveille.yaml"},
 		{file: "bench.yaml"},
+		{file: "bench-fsync.yaml"},
+		{file: "bench-digest.yaml", files: []string{"bench.users"}},
+		{file: "load.yaml", files: []string{"service-account.json", "ca.pem"}},
 		{file: "examples/mobile.yaml", files: []string{
 			"secrets/users", "secrets/purr.keys", "secrets/AuthKey_ZYXWV98765.p8", "secrets/service-account.json",
 		}},
@@ -127,7 +134,11 @@ func TestFiles_OfThisFolderLoad(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, f := range tt.files {
-				if err := os.WriteFile(dir+"/"+f, []byte("x"), 0o600); err != nil {
+				content := []byte("x")
+				if f == "ca.pem" {
+					content = certificate
+				}
+				if err := os.WriteFile(dir+"/"+f, content, 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -3,13 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // errInterrupted ends a command at once.
 var errInterrupted = errors.New("ended by a signal")
 
-// interruptible runs do until it ends. A signal ends its context; a second one
-// ends the command whatever do does.
+// interruptible runs do until it ends. A signal ends its context, and says so; a
+// second one ends the command whatever do does.
 func (p program) interruptible(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -25,6 +26,7 @@ func (p program) interruptible(ctx context.Context, do func(context.Context) err
 			if ctx.Err() != nil {
 				return errInterrupted
 			}
+			fmt.Fprintln(p.stderr, "reveille: ending what is under way; once more to end at once")
 			cancel()
 		}
 	}

@@ -1,19 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
 
 func TestInterruptible(t *testing.T) {
 	signals := make(chan os.Signal, 1)
-	p := program{signals: signals}
+	var said bytes.Buffer
+	p := program{signals: signals, stderr: &said}
 	obeys := func(ctx context.Context) error {
 		signals <- syscall.SIGINT
 		<-ctx.Done()
@@ -21,6 +24,9 @@ func TestInterruptible(t *testing.T) {
 	}
 	if err := p.interruptible(t.Context(), obeys); !errors.Is(err, context.Canceled) {
 		t.Errorf("one that obeys = %v", err)
+	}
+	if !strings.Contains(said.String(), "once more to end at once") {
+		t.Errorf("said %q", &said)
 	}
 	release := make(chan struct{})
 	defer close(release)

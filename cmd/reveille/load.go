@@ -208,34 +208,15 @@ func (p program) runLoad(ctx context.Context, l *loadFlags, build plan) error {
 	if !l.quiet {
 		o.Progress = func(phase string, r load.Row) { fmt.Fprintln(p.stderr, progressLine(phase, r)) }
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type result struct {
-		summary *load.Summary
-		err     error
+	var s *load.Summary
+	err = p.interruptible(ctx, func(ctx context.Context) (err error) {
+		s, err = l.measure(ctx, o)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	// Room for one, so that the goroutine ends even if nobody waits any more.
-	ended := make(chan result, 1)
-	go func() {
-		s, err := l.measure(ctx, o)
-		ended <- result{s, err}
-	}()
-	for {
-		select {
-		case r := <-ended:
-			if r.err != nil {
-				return r.err
-			}
-			return p.report(l, r.summary)
-		case <-p.signals:
-			if ctx.Err() != nil {
-				fmt.Fprintln(p.stderr, "reveille: ended at once")
-				return errReported
-			}
-			fmt.Fprintln(p.stderr, "reveille: ending what is under way; once more to end at once")
-			cancel()
-		}
-	}
+	return p.report(l, s)
 }
 
 // measure does the run, with the pretend push services if phones can be woken.

@@ -199,7 +199,7 @@ func TestLoad_SecondSignalEndsItAtOnce(t *testing.T) {
 	signals <- syscall.SIGINT
 	// Nobody answers there, so that the phones would try for half a minute.
 	code, stdout, stderr := runWith(program{signals: signals}, "load", "register", "--target", "127.0.0.1:1", "--phones", "1", "--quiet")
-	if code != exitFailed || stdout != "" || !strings.HasSuffix(stderr, "ended at once\n") {
+	if code != exitFailed || stdout != "" || !strings.HasSuffix(stderr, "ended by a signal\n") {
 		t.Errorf("register = %d\n%s%s", code, stdout, stderr)
 	}
 }
