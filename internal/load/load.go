@@ -43,7 +43,8 @@ func New(o Options) (*Load, error) {
 }
 
 // Pushed tells that the push service took a push for token at the time at. It
-// waits for the core to hear it, or for the end of the run. It is safe for
+// waits for the core to hear it, as it does during a phase, or for the end of the
+// run. It is safe for
 // concurrent use.
 func (l *Load) Pushed(token string, kind PushKind, at time.Time) {
 	select {

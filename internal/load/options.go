@@ -29,8 +29,9 @@ type Options struct {
 	Domain string
 	// Phones is how many there are, 1 to MaxPhones. Required.
 	Phones int
-	// Sockets is over how many the phones are spread; default 16. Phones that
-	// are to sleep have as many for their first registration, and callers four.
+	// Sockets is over how many the phones are spread, eight in a row; default 16.
+	// Phones that are to sleep have as many for their first registration, and
+	// callers four.
 	Sockets int
 	// Password of all phones; empty if the server asks nobody.
 	Password string

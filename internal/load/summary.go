@@ -103,7 +103,8 @@ type Latency struct {
 	Max   float64 `json:"max_ms"`
 }
 
-// A Row is what happened in one Interval that ended at Seconds.
+// A Row is what happened in one Interval, or less at the end of a phase, that
+// ended at Seconds.
 type Row struct {
 	Seconds   float64 `json:"seconds"`
 	Registers int     `json:"registers"`

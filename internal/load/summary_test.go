@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -296,6 +297,27 @@ func TestParseSpan(t *testing.T) {
 		}
 		if again, err := ParseSpan(got.String()); tt.ok && (err != nil || again != got) {
 			t.Errorf("ParseSpan(%q) = %v, %v, want %v", got, again, err, got)
+		}
+	}
+}
+
+// TestSummary_KeysAreDocumented: docs/load.md names each key of the JSON form.
+func TestSummary_KeysAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/load.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []any{Summary{}, PhaseSummary{}, RegisterCounts{}, CallCounts{}, PushCounts{}, Latency{}, Row{}, Quantiles{}, Server{}} {
+		for f := range reflect.TypeOf(part).Fields() {
+			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if key == "" || !bytes.Contains(text, []byte("`"+key+"`")) {
+				t.Errorf("%T.%s: docs/load.md lacks `%s`", part, f.Name, key)
+			}
+		}
+	}
+	for m := range NumMeasures {
+		if !bytes.Contains(text, []byte("| `"+m.String()+"` |")) {
+			t.Errorf("docs/load.md lacks the measure %s", m)
 		}
 	}
 }
