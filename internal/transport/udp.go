@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"reveille/flow"
@@ -116,6 +117,12 @@ func (r *datagramReader) run() {
 		case err == nil:
 			failures.reset()
 			r.receive(r.in[:n])
+			if n == len(r.in) {
+				// Probably more waits. A reader that always finds something would
+				// keep its processor for 10 ms at a time, and the calls behind what
+				// it has handed on would wait.
+				runtime.Gosched()
+			}
 		case errors.Is(err, net.ErrClosed), r.l.t.ctx.Err() != nil:
 			return
 		default:
