@@ -56,6 +56,11 @@ func identityOfURI(raw string) identity {
 
 // equalBare compares two URIs by RFC 3261 §19.1.4, less the pn-* parameters.
 func (id *identity) equalBare(other *identity) bool {
+	// Most differ before their parameters; that is told at no expense.
+	u, v := id.uri, other.uri
+	if u.Params, v.Params = "", ""; !u.Equal(v) {
+		return false
+	}
 	bare := func(u sipmsg.URI) sipmsg.URI {
 		// What is left of a valid URI is one, too.
 		u, _ = sipmsg.ParseURI(u.WithoutParams(pnProvider, pnParam, pnPRID))

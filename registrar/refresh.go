@@ -13,10 +13,10 @@ import (
 	"reveille/usrloc"
 )
 
-// A Toucher is a Store that changes the only binding of an AOR in place, as
+// A Toucher is a Store that changes one binding of an AOR in place, as
 // usrloc.Memory.Touch does.
 type Toucher interface {
-	Touch(aor usrloc.AOR, now time.Time, fn func(*usrloc.Binding) bool, wait usrloc.Waiter) usrloc.Touched
+	Touch(aor usrloc.AOR, now time.Time, fn func([]usrloc.Binding) int, wait usrloc.Waiter) usrloc.Touched
 }
 
 // A Refresh is a REGISTER that may be no more than the refresh of a binding: one
@@ -36,11 +36,11 @@ type Refresh struct {
 
 	registrar *Registrar
 	rules     *rules
-	touch     func(*usrloc.Binding) bool
+	touch     func([]usrloc.Binding) int
 
-	// What was done. The strings of the binding lie in kept.
+	// What was done. The strings of the bindings lie in kept.
 	kept     []byte
-	bindings [1]usrloc.Binding
+	bindings []usrloc.Binding
 	carried  [1]usrloc.BindingID
 	caps     [1]Cap
 	result   Result
@@ -54,7 +54,7 @@ func (r *Registrar) NewRefresh() *Refresh {
 }
 
 // Try does in place what Serve does by Apply, if the request is such that the
-// store changes the only binding of the AOR and nobody wants to hear of it. Then
+// store changes one binding of the AOR and nobody wants to hear of it. Then
 // it appends what AppendOK writes to dst. If the store declined, nothing was
 // changed and appended. With usrloc.TouchPending the answer must not leave before
 // wait is told, and whoever waits calls Settled then. Nothing is allocated on the
@@ -77,17 +77,35 @@ func (w *Refresh) Try(store Toucher, dst []byte, wait usrloc.Waiter) ([]byte, us
 	if touched == usrloc.TouchDone {
 		r.metrics.refreshed()
 	}
-	rec := usrloc.Record{Bindings: w.bindings[:]}
+	rec := usrloc.Record{Bindings: w.bindings}
 	return AppendOK(dst, &w.rules.Policy, &rec, &w.result, in.Now), touched
 }
 
-// work decides about the AOR's binding, and renews it.
-func (w *Refresh) work(b *usrloc.Binding) bool {
-	p, in := w.rules, &w.Input
-	timing, same := sipmsg.SameContact(w.Contact, b.Contact, b.Params)
+// work finds the binding among those of the AOR, and renews it. It returns its
+// index, or -1.
+func (w *Refresh) work(all []usrloc.Binding) int {
+	for i := range all {
+		b := &all[i]
+		// What does not even hold the URI need not be read.
+		if len(all) > 1 && !strings.Contains(w.Contact, b.Contact) {
+			continue
+		}
+		if timing, same := sipmsg.SameContact(w.Contact, b.Contact, b.Params); same {
+			if !w.renew(all, i, timing) {
+				return -1
+			}
+			w.keep(all)
+			return i
+		}
+	}
+	return -1
+}
+
+// renew decides about the binding at index i, and renews it. timing are the
+// parameters of the Contact.
+func (w *Refresh) renew(all []usrloc.Binding, i int, timing sipmsg.Params) bool {
+	p, in, b := w.rules, &w.Input, &all[i]
 	switch {
-	case !same:
-		return false
 	case b.Updated.UnixMilli() < p.since.Load():
 		// Another policy accepted it.
 		return false
@@ -110,6 +128,9 @@ func (w *Refresh) work(b *usrloc.Binding) bool {
 	if err != nil || granted == 0 || pl.wakes() != wakes {
 		return false
 	}
+	if len(all) > 1 && !w.alone(all, i, granted) {
+		return false
+	}
 	before := b.Flow
 	agent := b.UserAgent
 	w.result = Result{Carried: w.carried[:]}
@@ -130,16 +151,38 @@ func (w *Refresh) work(b *usrloc.Binding) bool {
 	if event.Heard(w.registrar.sink, sample) || w.Admit != nil && !w.Admit() {
 		return false
 	}
-	w.keep(b)
 	return true
 }
 
-// keep copies what the answer tells of b, which is valid during a call only.
-func (w *Refresh) keep(b *usrloc.Binding) {
-	w.kept = append(append(w.kept[:0], b.Contact...), b.Params...)
+// alone reports whether no other binding is the device at index i: Apply would let
+// such a one give way, or refuse the request.
+func (w *Refresh) alone(all []usrloc.Binding, i int, granted time.Duration) bool {
+	b := &all[i]
+	pl := plan{id: identityOfURI(b.Contact), granted: granted}
+	pl.id.instance, pl.id.regID, pl.id.push = b.Instance, b.RegID, b.Push
+	for j := range all {
+		if j != i && w.rules.sameDevice(&w.Input, &pl, &all[j]) != noMatch {
+			return false
+		}
+	}
+	return true
+}
+
+// keep copies what the answer tells of the bindings, which are valid during a call
+// only.
+func (w *Refresh) keep(all []usrloc.Binding) {
+	w.kept, w.bindings = w.kept[:0], w.bindings[:0]
+	for i := range all {
+		w.kept = append(append(w.kept, all[i].Contact...), all[i].Params...)
+	}
 	kept := unsafe.String(unsafe.SliceData(w.kept), len(w.kept))
-	w.bindings[0] = usrloc.Binding{
-		ID: b.ID, Contact: kept[:len(b.Contact)], Params: kept[len(b.Contact):], Q: b.Q, Expires: b.Expires,
+	for i := range all {
+		b := &all[i]
+		contact, rest := kept[:len(b.Contact)], kept[len(b.Contact):]
+		w.bindings = append(w.bindings, usrloc.Binding{
+			ID: b.ID, Contact: contact, Params: rest[:len(b.Params)], Q: b.Q, Expires: b.Expires,
+		})
+		kept = rest[len(b.Params):]
 	}
 }
 

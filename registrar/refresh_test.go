@@ -105,35 +105,38 @@ const (
 	plainContact = `<sip:alice@192.0.2.1:5060;transport=udp>`
 )
 
+var refreshPolicies = map[string]func(*Policy){
+	"default":         func(*Policy) {},
+	"no push":         func(p *Policy) { p.Push.Waking = nil },
+	"contact callid":  func(p *Policy) { p.Match = MatchURICallID },
+	"parameter":       func(p *Policy) { p.Match, p.MatchParam = MatchParameter, "line" },
+	"reject short":    func(p *Policy) { p.ShortExpires, p.Push.TooShort = Reject, TooShortReject },
+	"default q":       func(p *Policy) { p.DefaultQ = 500 },
+	"jitter":          func(p *Policy) { p.JitterPercent = 20 },
+	"short push":      func(p *Policy) { p.Push.MaxExpires = 10 * time.Minute },
+	"reject services": func(p *Policy) { p.Push.Unsupported = RejectUnsupported },
+}
+
+var refreshContacts = []string{
+	pushContact, plainContact,
+	pushContact + ";+sip.pnsreg", pushContact + ";q=0.5", pushContact + ";expires=600", pushContact + ";expires=0", pushContact + ";expires=300;q=0.7",
+	`<sip:alice@192.0.2.1:5060;pn-provider=webpush;pn-prid=https%3a%2f%2fpush.example>;+sip.instance="<urn:x:2>"`,
+	`<sip:alice@192.0.2.1:5060;pn-provider=nobody;pn-param=x;pn-prid=y>`, `<sip:alice@192.0.2.1:5060;pn-provider=fcm;pn-param=proj;pn-prid=bare>`,
+	`<sip:alice@192.0.2.1:5060;pn-provider>`, `<sip:alice@192.0.2.1:5060;pn-prid=only>`,
+	`<sip:alice@192.0.2.1;line=1>`, `<sip:alice@192.0.2.2;line=1>`, plainContact + ";a=b;expires=100;c=d", `"Alice" ` + plainContact + " ; expires=bad",
+	`<sip:alice@192.0.2.1:5060;pn-provider=apns;pn-param=TEAM.app.voip;pn-prid=00aa11bb>;reg-id=2;+sip.instance="<urn:x:3>"`,
+}
+
 // TestRefresh_IsApply has random REGISTERs worked in both ways. What Try takes,
 // it takes to the same Record and the same answer.
 func TestRefresh_IsApply(t *testing.T) {
-	policies := map[string]func(*Policy){
-		"default":         func(*Policy) {},
-		"no push":         func(p *Policy) { p.Push.Waking = nil },
-		"contact callid":  func(p *Policy) { p.Match = MatchURICallID },
-		"parameter":       func(p *Policy) { p.Match, p.MatchParam = MatchParameter, "line" },
-		"reject short":    func(p *Policy) { p.ShortExpires, p.Push.TooShort = Reject, TooShortReject },
-		"default q":       func(p *Policy) { p.DefaultQ = 500 },
-		"jitter":          func(p *Policy) { p.JitterPercent = 20 },
-		"short push":      func(p *Policy) { p.Push.MaxExpires = 10 * time.Minute },
-		"reject services": func(p *Policy) { p.Push.Unsupported = RejectUnsupported },
-	}
-	contacts := []string{
-		pushContact, plainContact,
-		pushContact + ";+sip.pnsreg", pushContact + ";q=0.5", pushContact + ";expires=600", pushContact + ";expires=0", pushContact + ";expires=300;q=0.7",
-		`<sip:alice@192.0.2.1:5060;pn-provider=webpush;pn-prid=https%3a%2f%2fpush.example>;+sip.instance="<urn:x:2>"`,
-		`<sip:alice@192.0.2.1:5060;pn-provider=nobody;pn-param=x;pn-prid=y>`, `<sip:alice@192.0.2.1:5060;pn-provider=fcm;pn-param=proj;pn-prid=bare>`,
-		`<sip:alice@192.0.2.1:5060;pn-provider>`, `<sip:alice@192.0.2.1:5060;pn-prid=only>`,
-		`<sip:alice@192.0.2.1;line=1>`, `<sip:alice@192.0.2.2;line=1>`, plainContact + ";a=b;expires=100;c=d", `"Alice" ` + plainContact + " ; expires=bad",
-		`<sip:alice@192.0.2.1:5060;pn-provider=apns;pn-param=TEAM.app.voip;pn-prid=00aa11bb>;reg-id=2;+sip.instance="<urn:x:3>"`,
-	}
-	for name, change := range policies {
+	for name, change := range refreshPolicies {
 		t.Run(name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(3, 4))
-			// One device at a time, for Try takes no other Records.
+			// One device at a time; TestRefresh_BesideIsApply has several.
 			x := newRefreshing(t, nil, change, func(p *Policy) { p.MaxContacts, p.Overflow = 1, ReplaceOldest })
 			taken := 0
+			contacts := refreshContacts
 			contact, callID, cseq := contacts[0], "c1", uint32(1)
 			for n := range 1000 {
 				if n%25 == 0 {

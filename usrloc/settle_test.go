@@ -79,7 +79,7 @@ func TestMemory_TouchPending(t *testing.T) {
 	m, c, aor := heldRefreshes(t, usrloc.MemoryOptions{})
 	var log []string
 	for _, name := range []string{"1", "2"} {
-		if got := m.Touch(aor, time.Now(), another, &waiter{&log, name}); got != usrloc.TouchPending {
+		if got := m.Touch(aor, time.Now(), usrloctest.First(another), &waiter{&log, name}); got != usrloc.TouchPending {
 			t.Fatalf("Touch = %v, want TouchPending", got)
 		}
 	}
@@ -87,7 +87,7 @@ func TestMemory_TouchPending(t *testing.T) {
 		t.Errorf("Get before the commit = %+v, %v", rec, err)
 	}
 	update(m, aor, usrloctest.Keep, &log, "keep")
-	if got := m.Touch(aor, time.Now(), another, &waiter{&log, "no"}); got != usrloc.TouchDeclined {
+	if got := m.Touch(aor, time.Now(), usrloctest.First(another), &waiter{&log, "no"}); got != usrloc.TouchDeclined {
 		t.Errorf("Touch behind an Update = %v", got)
 	}
 	update(m, aor, usrloctest.Remove(usrloc.CauseOperator), &log, "nothing")
@@ -147,7 +147,7 @@ func TestMemory_TouchIsRefused(t *testing.T) {
 			m, c, aor := heldRefreshes(t, usrloc.MemoryOptions{MaxPending: 3})
 			w := prepare(t, m, c, aor)
 			pending := m.Stats().Pending
-			if got := m.Touch(aor, time.Now(), untouched, w); got != usrloc.TouchDeclined {
+			if got := m.Touch(aor, time.Now(), usrloctest.First(untouched), w); got != usrloc.TouchDeclined {
 				t.Errorf("Touch = %v", got)
 			}
 			if got := m.Stats().Pending; got != pending {
@@ -162,11 +162,11 @@ func TestMemory_PendingTouchesAreBounded(t *testing.T) {
 	m, c, aor := heldRefreshes(t, usrloc.MemoryOptions{MaxPending: 2})
 	var log []string
 	for range 2 {
-		if got := m.Touch(aor, time.Now(), another, &waiter{&log, "touch"}); got != usrloc.TouchPending {
+		if got := m.Touch(aor, time.Now(), usrloctest.First(another), &waiter{&log, "touch"}); got != usrloc.TouchPending {
 			t.Fatalf("Touch = %v", got)
 		}
 	}
-	if got := m.Touch(aor, time.Now(), another, &waiter{&log, "no"}); got != usrloc.TouchDeclined {
+	if got := m.Touch(aor, time.Now(), usrloctest.First(another), &waiter{&log, "no"}); got != usrloc.TouchDeclined {
 		t.Errorf("a third Touch = %v", got)
 	}
 	update(m, usrloctest.AOR(2), usrloctest.Keep, &log, "update")
@@ -180,7 +180,7 @@ func TestMemory_FailedTouchStopsTheStore(t *testing.T) {
 	m, c, aor := heldRefreshes(t, usrloc.MemoryOptions{})
 	disk := errors.New("disk gone")
 	var log []string
-	if got := m.Touch(aor, time.Now(), another, &waiter{&log, "touch"}); got != usrloc.TouchPending {
+	if got := m.Touch(aor, time.Now(), usrloctest.First(another), &waiter{&log, "touch"}); got != usrloc.TouchPending {
 		t.Fatalf("Touch = %v", got)
 	}
 	c.settle(1, disk)
@@ -190,7 +190,7 @@ func TestMemory_FailedTouchStopsTheStore(t *testing.T) {
 	if _, err := m.Get(t.Context(), aor); !errors.Is(err, usrloc.ErrUnavailable) || !errors.Is(err, disk) {
 		t.Errorf("Get: %v, want ErrUnavailable and the cause", err)
 	}
-	if got := m.Touch(aor, time.Now(), another, &waiter{&log, "no"}); got != usrloc.TouchDeclined || m.Stats().Pending != 0 {
+	if got := m.Touch(aor, time.Now(), usrloctest.First(another), &waiter{&log, "no"}); got != usrloc.TouchDeclined || m.Stats().Pending != 0 {
 		t.Errorf("Touch after a failure = %v, %d pending", got, m.Stats().Pending)
 	}
 }
@@ -204,7 +204,7 @@ func TestMemory_TouchSaysWhetherTheAgentChanged(t *testing.T) {
 		func(b *usrloc.Binding) bool { b.UserAgent += "x"; return true },
 		func(b *usrloc.Binding) bool { b.CallID, b.Flow.Listener = "other", "other"; return true },
 	} {
-		if got := m.Touch(aor, time.Now(), fn, &waiter{&log, "touch"}); got != usrloc.TouchPending {
+		if got := m.Touch(aor, time.Now(), usrloctest.First(fn), &waiter{&log, "touch"}); got != usrloc.TouchPending {
 			t.Fatalf("Touch = %v", got)
 		}
 	}
@@ -218,13 +218,13 @@ func TestMemory_TouchPanicsWithACommitter(t *testing.T) {
 	m, c, aor := heldRefreshes(t, usrloc.MemoryOptions{})
 	func() {
 		defer func() { recover() }()
-		m.Touch(aor, time.Now(), func(*usrloc.Binding) bool { panic("defect") }, &waiter{})
+		m.Touch(aor, time.Now(), usrloctest.First(func(*usrloc.Binding) bool { panic("defect") }), &waiter{})
 	}()
 	if got := m.Stats().Pending; got != 0 || len(c.row) != 0 {
 		t.Errorf("%d pending, %d handed over", got, len(c.row))
 	}
 	var log []string
-	if got := m.Touch(aor, time.Now(), another, &waiter{&log, "touch"}); got != usrloc.TouchPending {
+	if got := m.Touch(aor, time.Now(), usrloctest.First(another), &waiter{&log, "touch"}); got != usrloc.TouchPending {
 		t.Errorf("Touch after a panic = %v", got)
 	}
 }

@@ -3,14 +3,18 @@ package usrloc
 import (
 	"fmt"
 	"time"
-	"unsafe"
 )
 
-// A view is the binding that Touch shows: it is kept so that nothing need be
+// maxTouched is how many bindings an AOR may have that Touch changes: what it
+// costs grows with them, under the lock.
+const maxTouched = 4
+
+// A view is the bindings that Touch shows: it is kept so that nothing need be
 // allocated for it.
 type view struct {
-	binding Binding
-	body    []byte // where the binding's strings lie
+	bindings [maxTouched]Binding
+	seen     [maxTouched]Binding // bindings before fn, which may change anything
+	body     []byte              // where their strings lie
 }
 
 // Touched says how a Touch ended.
@@ -58,7 +62,7 @@ type RefreshCommitter interface {
 // A Refresh is what a Touch has changed.
 type Refresh struct {
 	AOR AOR
-	// Binding is the only binding of AOR as it is now.
+	// Binding is the binding of AOR that was changed, as it is now.
 	Binding *Binding
 	// Version is that of the Record now.
 	Version uint64
@@ -94,23 +98,24 @@ func Settle(touches []Pending, err error) {
 	m.pending.Add(-int64(len(touches)))
 }
 
-// Touch is an Update for the plainest of changes, without its price: a device
-// that has the only binding of aor comes back as what it was. wait is told when a
-// change that is TouchPending is durable; a store without a Committer has none.
+// Touch is an Update for the plainest of changes, without its price: one device
+// comes back as what it was. wait is told when a change that is TouchPending is
+// durable; a store without a Committer has none.
 //
-// fn gets the binding and may change its CallID, CSeq, Updated, Expires,
-// RetainUntil, RefreshAt, Flow and UserAgent; nothing else of what it changes is
-// kept. If it returns false, or leaves the binding no time, nothing is changed;
-// otherwise the change is made. The strings that it is shown are valid during the
-// call only, and those that it sets are copied. fn runs once at most, under the
-// lock of aor's shard: it must be quick and must not call the store.
+// fn gets the bindings of aor, in the order of its Record, and may change CallID,
+// CSeq, Updated, Expires, RetainUntil, RefreshAt, Flow and UserAgent of one of
+// them, whose index it returns; nothing else of what it changes is kept. If it
+// returns -1, or leaves the binding no time, nothing is changed; otherwise the
+// change is made. The bindings and their strings are valid during the call only,
+// and the strings that it sets are copied. fn runs once at most, under the lock of
+// aor's shard: it must be quick and must not call the store.
 //
 // Touch takes nothing upon itself that somebody else has to hear of: it declines
-// if aor is watched or has Updates to tell of, if there are other bindings, or if
-// the binding has lapsed or has a Path. It also declines if there is a Committer
-// and no wait, one that takes no Refresh or takes none now, or if as many changes
-// wait as may. aor may lie in a buffer that changes after the call.
-func (m *Memory) Touch(aor AOR, now time.Time, fn func(*Binding) bool, wait Waiter) (touched Touched) {
+// if aor is watched or has Updates to tell of, if it has more bindings than a few,
+// or if one of them has lapsed or has a Path. It also declines if there is a
+// Committer and no wait, one that takes no Refresh or takes none now, or if as
+// many changes wait as may. aor may lie in a buffer that changes after the call.
+func (m *Memory) Touch(aor AOR, now time.Time, fn func([]Binding) int, wait Waiter) (touched Touched) {
 	if m.failure.Load() != nil || m.opts.Committer != nil && (m.touches == nil || wait == nil) {
 		return TouchDeclined
 	}
@@ -130,8 +135,8 @@ func (m *Memory) Touch(aor AOR, now time.Time, fn func(*Binding) bool, wait Wait
 	if m.closed.Load() || m.touches != nil && !m.touches.AdmitRefresh() {
 		return TouchDeclined
 	}
-	agent, ok := sh.touch(aor, now, fn)
-	if !ok {
+	changed, agent := sh.touch(aor, now, fn)
+	if changed == nil {
 		return TouchDeclined
 	}
 	m.metrics.changed(Updated)
@@ -139,34 +144,32 @@ func (m *Memory) Touch(aor AOR, now time.Time, fn func(*Binding) bool, wait Wait
 		return TouchDone
 	}
 	m.touches.CommitRefresh(Refresh{
-		AOR: aor, Binding: &sh.touched.binding, Version: sh.version, Agent: agent, Pending: Pending{m, wait},
+		AOR: aor, Binding: changed, Version: sh.version, Agent: agent, Pending: Pending{m, wait},
 	})
 	return TouchPending
 }
 
-// touch is Touch with the lock held. agent reports whether the UserAgent has
-// changed; the binding stays in touched until the next call.
-func (sh *shard) touch(aor AOR, now time.Time, fn func(*Binding) bool) (agent, ok bool) {
+// touch is Touch with the lock held. It returns the binding that was changed, which
+// stays as it is until the next call, or nil. agent reports whether its UserAgent
+// is another.
+func (sh *shard) touch(aor AOR, now time.Time, fn func([]Binding) int) (b *Binding, agent bool) {
 	i := sh.find(aor)
 	if i == 0 || sh.lanes[aor] != nil {
-		return false, false
+		return nil, false
 	}
 	u := sh.users.at(i)
-	at := u.first
-	s := sh.bindings.at(at)
-	if s.sibling != 0 || s.lapsed(now) {
-		return false, false
+	slots, n := sh.show(u, now)
+	if n == 0 {
+		return nil, false
 	}
 	v := &sh.touched
-	v.body = sh.strings.get(v.body[:0], s.body, int(s.bodyLen))
-	b := &v.binding
-	*b = Binding{}
-	if parseBody(b, &s.head, unsafe.String(unsafe.SliceData(v.body), len(v.body)), &sh.words) != nil || len(b.Path) > 0 {
-		return false, false
+	chosen := fn(v.bindings[:n])
+	if chosen < 0 {
+		return nil, false
 	}
-	seen := *b
-	if !fn(b) || !now.Before(b.RetainUntil) {
-		return false, false
+	at, seen := slots[chosen], &v.seen[chosen]
+	if b = &v.bindings[chosen]; !now.Before(b.RetainUntil) {
+		return nil, false
 	}
 	b.ID, b.Contact, b.Params, b.Q, b.Created, b.Path = seen.ID, seen.Contact, seen.Params, seen.Q, seen.Created, nil
 	b.Instance, b.RegID, b.Push = seen.Instance, seen.RegID, seen.Push
@@ -179,5 +182,29 @@ func (sh *shard) touch(aor AOR, now time.Time, fn func(*Binding) bool) (agent, o
 	}
 	sh.version++
 	u.version = sh.version
-	return agent, true
+	return b, agent
+}
+
+// show reads the bindings of u into touched, and returns their slots and how many
+// there are: 0 if Touch must not change them.
+func (sh *shard) show(u *aorSlot, now time.Time) (slots [maxTouched]uint32, n int) {
+	v := &sh.touched
+	v.body = v.body[:0]
+	for at := u.first; at != 0; n++ {
+		s := sh.bindings.at(at)
+		if n == maxTouched || s.lapsed(now) {
+			return slots, 0
+		}
+		// If body moves, the strings of those before stay where they are.
+		start := len(v.body)
+		v.body = sh.strings.get(v.body, s.body, int(s.bodyLen))
+		b := &v.bindings[n]
+		*b = Binding{}
+		if parseBody(b, &s.head, asString(v.body[start:]), &sh.words) != nil || len(b.Path) > 0 {
+			return slots, 0
+		}
+		v.seen[n], slots[n] = *b, at
+		at = s.sibling
+	}
+	return slots, n
 }

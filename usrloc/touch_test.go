@@ -19,7 +19,7 @@ var sameBinding = cmp.Options{cmpopts.EquateEmpty(), cmp.Comparer(func(a, b neti
 
 // touch is Touch for a store whose changes are durable at once.
 func touch(m *usrloc.Memory, aor usrloc.AOR, now time.Time, fn func(*usrloc.Binding) bool) bool {
-	return m.Touch(aor, now, fn, nil) == usrloc.TouchDone
+	return m.Touch(aor, now, usrloctest.First(fn), nil) == usrloc.TouchDone
 }
 
 // comeBack is the refresh of a device, which moved and was restarted.
@@ -116,6 +116,13 @@ func TestMemory_TouchDeclines(t *testing.T) {
 	path, second := bd, bd
 	path.Path = []string{"<sip:edge.example.com;lr>"}
 	second.ID = usrloctest.ID(aor, 2)
+	lapses := second
+	lapses.RetainUntil = now.Add(30 * time.Minute)
+	many := make([]usrloc.Binding, 5)
+	for i := range many {
+		many[i] = bd
+		many[i].ID = usrloctest.ID(aor, i)
+	}
 	for _, tt := range []struct {
 		name     string
 		options  usrloc.MemoryOptions
@@ -125,7 +132,8 @@ func TestMemory_TouchDeclines(t *testing.T) {
 		refuse   bool
 	}{
 		{name: "no binding"},
-		{name: "two bindings", bindings: []usrloc.Binding{bd, second}},
+		{name: "five bindings", bindings: many},
+		{name: "another has lapsed", bindings: []usrloc.Binding{bd, lapses}, now: lapses.RetainUntil},
 		{name: "path", bindings: []usrloc.Binding{path}},
 		{name: "lapsed", bindings: []usrloc.Binding{bd}, now: bd.RetainUntil},
 		{name: "refused", bindings: []usrloc.Binding{bd}, refuse: true},

@@ -67,15 +67,15 @@ func TestPath_OnDisk(t *testing.T) {
 		clear(b.with.answers)
 		clear(b.without.answers)
 	}
-	if n := b.with.inPlace(); n < 50 {
-		t.Errorf("%v refreshes were answered in place", n)
+	if n := b.with.inPlace(); n < 50 || b.with.several < 20 {
+		t.Errorf("%v refreshes were answered in place, %d of phones beside others", n, b.with.several)
 	}
 }
 
 func TestPath_AllocatesNextToNothingOnDisk(t *testing.T) {
 	p := onDisk(t, true)
 	settlePolicy()
-	refresh := newRefresh(t, p)
+	refresh := newRefresh(t, p, 0)
 	p.path.o.Post = func(flow.Flow, []byte) error { return nil }
 	const rounds, each = 20, 1000
 	var before, after runtime.MemStats

@@ -1,6 +1,6 @@
 // Package fastpath answers plain refreshes in place: a REGISTER that does no
-// more than to prolong the one binding of its user, on the reader of the socket
-// on which it came, without a copy, a queue or an allocation. Four fifths of a
+// more than to prolong one binding of its user, on the reader of the socket on
+// which it came, without a copy, a queue or an allocation. Four fifths of a
 // registrar's load are such.
 //
 // It is a short cut and nothing else. No rule is written here: sipmsg.Plain

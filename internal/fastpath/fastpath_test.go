@@ -122,8 +122,8 @@ func TestPath_Differential(t *testing.T) {
 					b.settle(t, fmt.Sprintf("round %d\n%s\n", round, strings.Join(log, "\n")))
 					time.Sleep(time.Duration(r.IntN(600)) * time.Second)
 				}
-				if n := b.with.inPlace(); n < 25 {
-					t.Errorf("%v refreshes were answered in place", n)
+				if n := b.with.inPlace(); n < 25 || b.with.several < 10 {
+					t.Errorf("%v refreshes were answered in place, %d of phones beside others", n, b.with.several)
 				}
 				if d := cmp.Diff(b.without.counters(), b.with.counters()); d != "" {
 					t.Errorf("counters differ (-without +with):\n%s", d)
@@ -138,19 +138,47 @@ func TestPath_Differential(t *testing.T) {
 type phones struct {
 	r      *rand.Rand
 	b      both
-	cseq   [4]int
-	callID [4]int
+	cseq   [phoneCount]int
+	callID [phoneCount]int
 	nonce  string
 	nc     uint32
-	turn   int
-	port   [4]int    // messages on different flows have no order, either
-	last   [4]uint32 // nc
+	turn   [3]int             // which phone of each user sends in this round
+	port   [phoneCount]int    // messages on different flows have no order, either
+	last   [phoneCount]uint32 // nc
 	calls  int
+}
+
+const phoneCount = 8
+
+// owners are the users and their phones, which take turns: messages of different
+// phones have no order. Of the last one it is not known whose AOR that is.
+var owners = [3]struct {
+	user   string
+	phones []int
+}{{"u0", []int{0, 2, 4, 6}}, {"u1", []int{1, 5, 7}}, {"U1", []int{3}}}
+
+// contactOf is the contact of a user's phone: 0, 1 and 3 are the first ones.
+func contactOf(user string, i int) string {
+	switch i {
+	case 2: // a desk phone
+		return `<sip:second@192.0.2.10>;+sip.instance="<urn:x:second>"`
+	case 4:
+		return strings.ReplaceAll(phoneOf("u4"), "sip:u4@192.0.2.9", "sip:"+user+"@192.0.2.10")
+	case 5: // another flow of the same device
+		return strings.Replace(phoneOf(user), "reg-id=1", "reg-id=2", 1)
+	case 6: // the token of another one, without an instance
+		return `<sip:` + user + `@192.0.2.11;pn-provider=fcm;pn-param=proj;pn-prid=token-u4>;expires=3600;q=0.5`
+	case 7: // neither an instance nor a token
+		return `<sip:` + user + `@192.0.2.12:5060;ob>;expires=3600`
+	}
+	return phoneOf(user)
 }
 
 // restart gives each phone a new Call-ID now and then, and asks for a nonce.
 func (p *phones) restart() {
-	p.turn = p.r.IntN(2)
+	for i, o := range owners {
+		p.turn[i] = o.phones[p.r.IntN(len(o.phones))]
+	}
 	for i := range p.callID {
 		if p.r.IntN(6) == 0 {
 			p.port[i]++
@@ -168,26 +196,16 @@ func (p *phones) restart() {
 		d := a.Check(p.b.without.t.Context(), m, flowOf(1), auth.Registrar, time.Now())
 		_, rest, _ := strings.Cut(d.Reply.Headers[0].Value, `nonce="`)
 		p.nonce, _, _ = strings.Cut(rest, `"`)
-		p.nc, p.last = 1, [4]uint32{}
+		p.nc, p.last = 1, [phoneCount]uint32{}
 	}
 }
 
 func (p *phones) next() (string, flow.Flow) {
 	r := p.r
-	i := r.IntN(len(p.cseq))
-	if i == 2*p.turn {
-		// u0's two phones take turns, for their messages have no order.
-		i = 1
-	}
-	user := fmt.Sprint("u", i%2)
-	if i == 3 {
-		user = "U1" // another AOR, whose owner is not known
-	}
+	o := []int{0, 0, 1, 1, 2}[r.IntN(5)]
+	user, i := owners[o].user, p.turn[o]
 	p.cseq[i]++
-	m := register{user: user, callID: fmt.Sprintf("call-%d-%d", i, p.callID[i]), contact: phoneOf(user), cseq: p.cseq[i]}
-	if i == 2 {
-		m.contact = `<sip:second@192.0.2.10>;+sip.instance="<urn:x:second>"` // u0 has two phones now and then
-	}
+	m := register{user: user, callID: fmt.Sprintf("call-%d-%d", i, p.callID[i]), contact: contactOf(user, i), cseq: p.cseq[i]}
 	f := flowOf(uint16(5060 + i + 10*p.port[i]))
 	if p.port[i]%3 == 2 {
 		f = streamOf(f.Remote.Port())
@@ -258,8 +276,13 @@ func (p *phones) next() (string, flow.Flow) {
 	return raw, f
 }
 
-// newRefresh registers a phone and returns what refreshes it.
-func newRefresh(t testing.TB, p *pipeline) func() {
+// newRefresh registers a phone, and as many others of its user, and returns what
+// refreshes it.
+func newRefresh(t testing.TB, p *pipeline, others int) func() {
+	for i := range others {
+		other := register{user: "u0", callID: fmt.Sprint("other", i), contact: strings.ReplaceAll(phoneOf(fmt.Sprint("other", i)), "192.0.2.9", "192.0.2.10"), cseq: 1}
+		p.handle(flowOf(1), other.String())
+	}
 	m := register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 1000000}
 	p.handle(flowOf(1), m.String())
 	raw, out := []byte(m.String()), make([]byte, 0, 4096)
@@ -277,11 +300,13 @@ func newRefresh(t testing.TB, p *pipeline) func() {
 }
 
 func TestPath_AllocatesNothing(t *testing.T) {
-	p := newPipeline(t, setup{with: true})
-	defer p.stop()
-	settlePolicy()
-	if got := testing.AllocsPerRun(200, newRefresh(t, p)); got != 0 && !poolsForget {
-		t.Errorf("%v allocations", got)
+	for others := range 3 {
+		p := newPipeline(t, setup{with: true})
+		settlePolicy()
+		if got := testing.AllocsPerRun(200, newRefresh(t, p, others)); got != 0 && !poolsForget {
+			t.Errorf("%v allocations beside %d others", got, others)
+		}
+		p.stop()
 	}
 }
 

@@ -24,9 +24,10 @@ func newPersistent(t testing.TB, o setup) both {
 	return b
 }
 
-// between sends raw between two refreshes of its phone to both pipelines, and
-// compares behind it and behind the second refresh.
-func (b both) between(t testing.TB, f flow.Flow, raw string) {
+// between sends raw between two refreshes of its phone, whose user may have
+// another one, to both pipelines, and compares behind it and behind the second
+// refresh.
+func (b both) between(t testing.TB, f flow.Flow, raw string, another bool) {
 	t.Helper()
 	m := register{user: "u0", callID: "c", contact: phoneOf("u0")}
 	refresh := func(cseq int) string { m.cseq = cseq; return m.String() }
@@ -36,6 +37,10 @@ func (b both) between(t testing.TB, f flow.Flow, raw string) {
 	}
 	defer b.with.forget()
 	defer b.without.forget()
+	if another {
+		other := register{user: "u0", callID: "another", contact: contactOf("u0", 4), cseq: 1}
+		send(other.String())
+	}
 	send(refresh(5))
 	send(raw)
 	difference := b.differ()
@@ -112,7 +117,7 @@ func FuzzPath(f *testing.F) {
 		if stream {
 			on = streamOf(5060)
 		}
-		b.between(t, on, string(raw))
+		b.between(t, on, string(raw), stream)
 	})
 }
 
@@ -121,7 +126,7 @@ func TestPath_Mutated(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	const bytes = " \t\r\n,;:<>\"=*%@?aA09\x00\xff"
 	b := newPersistent(t, setup{loose: true})
-	for range 500 {
+	for n := range 500 {
 		raw := register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 7, more: []string{"Expires: 77", "X: y"}}.String()
 		for range 1 + r.IntN(3) {
 			at := r.IntN(len(raw))
@@ -137,9 +142,9 @@ func TestPath_Mutated(t *testing.T) {
 				raw = raw[:to] + raw[at:to] + raw[to:]
 			}
 		}
-		b.between(t, flowOf(5060), raw)
+		b.between(t, flowOf(5060), raw, n%2 == 1)
 	}
-	if n := b.with.inPlace(); n < 250 {
-		t.Errorf("%v refreshes were answered in place", n)
+	if n := b.with.inPlace(); n < 250 || b.with.several < 100 {
+		t.Errorf("%v refreshes were answered in place, %d of a phone beside another", n, b.with.several)
 	}
 }

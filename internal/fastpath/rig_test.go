@@ -39,8 +39,9 @@ type pipeline struct {
 	auth     *auth.Authenticator // nil: anybody may register
 	registry *prometheus.Registry
 
-	mu      sync.Mutex // guards answers
+	mu      sync.Mutex // guards what follows
 	answers map[string][]string
+	several int // answers of the Path that list several bindings
 }
 
 // A setup is a kind of pipeline.
@@ -136,7 +137,7 @@ func (p *pipeline) build(store usrloc.Store, touch registrar.Toucher) {
 	p.layer = transaction.New(transaction.Options{Sender: p, User: p, Queues: 2, Registerer: p.registry})
 	p.layer.Start()
 	if p.setup.with {
-		p.path, err = New(Options{Registrar: p.reg, Store: touch, Layer: p.layer, Gate: p, Post: p.Send, Registerer: p.registry})
+		p.path, err = New(Options{Registrar: p.reg, Store: touch, Layer: p.layer, Gate: p, Post: p.post, Registerer: p.registry})
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -175,7 +176,7 @@ func (p *pipeline) receive(f flow.Flow, raw string) (long *sipmsg.Message) {
 	if p.path != nil {
 		if answer, mine := p.path.Try(f, b, nil); mine {
 			if len(answer) > 0 {
-				p.Send(f, answer)
+				p.post(f, answer)
 			}
 			return nil
 		}
@@ -189,6 +190,16 @@ func (p *pipeline) receive(f flow.Flow, raw string) (long *sipmsg.Message) {
 		p.layer.Refuse(f, m, sipmsg.ErrorReply(err, ""))
 	}
 	return nil
+}
+
+// post sends an answer of the Path.
+func (p *pipeline) post(f flow.Flow, wire []byte) error {
+	if strings.Count(string(wire), "\r\nContact: ") > 1 {
+		p.mu.Lock()
+		p.several++
+		p.mu.Unlock()
+	}
+	return p.Send(f, wire)
 }
 
 // handle gives a message to p and waits until p is done with it.

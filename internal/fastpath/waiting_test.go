@@ -25,7 +25,7 @@ type settler struct {
 	end func(usrloc.Waiter)
 }
 
-func (s settler) Touch(aor usrloc.AOR, now time.Time, fn func(*usrloc.Binding) bool, wait usrloc.Waiter) usrloc.Touched {
+func (s settler) Touch(aor usrloc.AOR, now time.Time, fn func([]usrloc.Binding) int, wait usrloc.Waiter) usrloc.Touched {
 	touched := s.Memory.Touch(aor, now, fn, nil)
 	if touched == usrloc.TouchDone {
 		s.end(wait)

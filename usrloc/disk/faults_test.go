@@ -118,10 +118,10 @@ func TestCommitFailure_OnFailureOnce(t *testing.T) {
 			results := make(chan error, 50)
 			for i := range 50 {
 				aor := usrloctest.AOR(1000 + i)
-				if i%2 == 0 && s.Touch(usrloctest.AOR(i), time.Now(), func(b *usrloc.Binding) bool {
+				if i%2 == 0 && s.Touch(usrloctest.AOR(i), time.Now(), usrloctest.First(func(b *usrloc.Binding) bool {
 					b.CSeq++
 					return true
-				}, settled(results)) == usrloc.TouchPending {
+				}), settled(results)) == usrloc.TouchPending {
 					touched++
 					continue
 				}
@@ -143,7 +143,7 @@ func TestCommitFailure_OnFailureOnce(t *testing.T) {
 			if err := tryUpdate(s, usrloctest.AOR(2), usrloctest.Remove(usrloc.CauseRegister)); !errors.Is(err, usrloc.ErrUnavailable) {
 				t.Errorf("Update after a failed commit: %v, want ErrUnavailable", err)
 			}
-			if got := s.Touch(usrloctest.AOR(3), time.Now(), func(*usrloc.Binding) bool { return true }, settled(results)); got != usrloc.TouchDeclined {
+			if got := s.Touch(usrloctest.AOR(3), time.Now(), usrloctest.First(func(*usrloc.Binding) bool { return true }), settled(results)); got != usrloc.TouchDeclined {
 				t.Errorf("Touch after a failed commit = %v", got)
 			}
 			if n := failures.Load(); n != 1 {
@@ -350,7 +350,7 @@ func TestNoSpace_RefusesAndRecovers(t *testing.T) {
 			t.Errorf("%s without room: %v, want ErrNoSpace and ErrUnavailable", name, err)
 		}
 	}
-	if got := s.Touch(aor, time.Now(), func(*usrloc.Binding) bool { t.Error("fn was called"); return true }, make(settled, 1)); got != usrloc.TouchDeclined {
+	if got := s.Touch(aor, time.Now(), usrloctest.First(func(*usrloc.Binding) bool { t.Error("fn was called"); return true }), make(settled, 1)); got != usrloc.TouchDeclined {
 		t.Errorf("Touch without room = %v, want TouchDeclined", got)
 	}
 	if rec := mustGet(t, s, aor); rec.Bindings[0].CSeq == b.CSeq {

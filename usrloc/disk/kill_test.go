@@ -86,14 +86,15 @@ func victim(dir, mode string, out io.Writer) int {
 func victimStep(s *Store, n int) string {
 	var k uint32
 	wait := make(settled, 1)
-	if s.Touch(usrloctest.AOR(n), time.Now(), func(b *usrloc.Binding) bool {
+	if s.Touch(usrloctest.AOR(n), time.Now(), func(all []usrloc.Binding) int {
+		b := &all[0]
 		k = b.CSeq + 1
 		to := stateAt(n, k)
-		if len(to) != 1 || to[0].Contact != b.Contact {
-			return false
+		if len(all) != 1 || len(to) != 1 || to[0].Contact != b.Contact {
+			return -1
 		}
 		b.CSeq, b.Expires, b.RetainUntil, b.UserAgent = k, to[0].Expires, to[0].RetainUntil, to[0].UserAgent
-		return true
+		return 0
 	}, wait) == usrloc.TouchPending {
 		if err := <-wait; err != nil {
 			return err.Error()

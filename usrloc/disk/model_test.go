@@ -28,7 +28,7 @@ func (md model) step(t *testing.T, r *rand.Rand, s *Store, now time.Time) {
 	for id, b := range md[aor] {
 		next[id] = b
 	}
-	if len(next) == 1 && r.IntN(3) > 0 && md.touch(t, r, s, aor, now) {
+	if len(next) > 0 && r.IntN(3) > 0 && md.touch(t, r, s, aor, now) {
 		return
 	}
 	for range 1 + r.IntN(3) {
@@ -66,11 +66,13 @@ func (md model) step(t *testing.T, r *rand.Rand, s *Store, now time.Time) {
 	md[aor] = next
 }
 
-// touch refreshes the only binding of an AOR by a Touch, if that is possible.
+// touch refreshes one binding of an AOR by a Touch, if that is possible.
 func (md model) touch(t *testing.T, r *rand.Rand, s *Store, aor usrloc.AOR, now time.Time) bool {
 	wait := make(settled, 1)
 	var next usrloc.Binding
-	if s.Touch(aor, now, func(b *usrloc.Binding) bool {
+	if s.Touch(aor, now, func(all []usrloc.Binding) int {
+		i := r.IntN(len(all))
+		b := &all[i]
 		next = refreshed(r, md[aor][b.ID])
 		next.Expires, next.RetainUntil = now.Add(time.Hour), now.Add(time.Duration(1+r.IntN(9))*time.Hour)
 		if r.IntN(4) == 0 {
@@ -78,14 +80,14 @@ func (md model) touch(t *testing.T, r *rand.Rand, s *Store, aor usrloc.AOR, now 
 		}
 		b.CallID, b.CSeq, b.Updated, b.Expires, b.RetainUntil = next.CallID, next.CSeq, next.Updated, next.Expires, next.RetainUntil
 		b.RefreshAt, b.Flow, b.UserAgent = next.RefreshAt, next.Flow, next.UserAgent
-		return true
+		return i
 	}, wait) != usrloc.TouchPending {
 		return false
 	}
 	if err := <-wait; err != nil {
 		t.Fatalf("Touch(%s): %v", aor, err)
 	}
-	md[aor] = map[usrloc.BindingID]usrloc.Binding{next.ID: next}
+	md[aor][next.ID] = next
 	return true
 }
 

@@ -29,7 +29,7 @@ func tryTouch(t testing.TB, s *Store, aor usrloc.AOR, fn func(*usrloc.Binding) b
 	t.Helper()
 	wait := make(settled, 1)
 	for range 1000 {
-		if s.Touch(aor, time.Now(), fn, wait) == usrloc.TouchPending {
+		if s.Touch(aor, time.Now(), usrloctest.First(fn), wait) == usrloc.TouchPending {
 			return <-wait
 		}
 		// An Update may have been told of and not have gone yet.
@@ -111,11 +111,11 @@ func TestTouch_ManyAtOnce(t *testing.T) {
 				aor := usrloctest.AOR(n)
 				mine := &turn{teller: &told[n], all: &all}
 				all.Add(1)
-				if i%4 != 0 && s.Touch(aor, time.Now(), func(b *usrloc.Binding) bool {
+				if i%4 != 0 && s.Touch(aor, time.Now(), usrloctest.First(func(b *usrloc.Binding) bool {
 					b.CSeq++
 					mine.cseq = b.CSeq
 					return true
-				}, mine) == usrloc.TouchPending {
+				}), mine) == usrloc.TouchPending {
 					continue
 				}
 				s.Update(t.Context(), aor, func(rec usrloc.Record) (usrloc.Record, error) {
@@ -189,7 +189,7 @@ func TestTouch_AllocatesNothing(t *testing.T) {
 		aors[i] = usrloctest.AOR(i)
 	}
 	wait := make(settled, n)
-	next := func(b *usrloc.Binding) bool { b.CSeq++; return true }
+	next := usrloctest.First(func(b *usrloc.Binding) bool { b.CSeq++; return true })
 	now := time.Now()
 	round := func() {
 		for _, aor := range aors {
@@ -233,7 +233,7 @@ func TestTouch_MoreThanABatch(t *testing.T) {
 	wait := make(settled, 2*n)
 	touches := 0
 	touch := func(n int, change func(b *usrloc.Binding)) {
-		if s.Touch(usrloctest.AOR(n), time.Now(), func(b *usrloc.Binding) bool { change(b); return true }, wait) == usrloc.TouchPending {
+		if s.Touch(usrloctest.AOR(n), time.Now(), usrloctest.First(func(b *usrloc.Binding) bool { change(b); return true }), wait) == usrloc.TouchPending {
 			touches++
 		}
 	}
@@ -291,7 +291,7 @@ func TestCommitFailure_OfWhatGatheredMeanwhile(t *testing.T) {
 	results := make(chan error, 2*n)
 	change := func(i int) {
 		aor := usrloctest.AOR(i)
-		if i%3 != 0 && s.Touch(aor, time.Now(), func(b *usrloc.Binding) bool { b.CSeq++; return true }, settled(results)) == usrloc.TouchPending {
+		if i%3 != 0 && s.Touch(aor, time.Now(), usrloctest.First(func(b *usrloc.Binding) bool { b.CSeq++; return true }), settled(results)) == usrloc.TouchPending {
 			return
 		}
 		s.Update(t.Context(), aor, usrloctest.Put(usrloctest.Binding(aor, 2, clock())), func(_ usrloc.Record, _ []usrloc.Change, err error) { results <- err })

@@ -99,5 +99,16 @@ func Remove(cause usrloc.Cause, ids ...usrloc.BindingID) func(usrloc.Record) (us
 	}
 }
 
+// First returns a function for Touch that has fn change the first binding of an
+// AOR; fn reports whether it shall be changed.
+func First(fn func(*usrloc.Binding) bool) func([]usrloc.Binding) int {
+	return func(all []usrloc.Binding) int {
+		if !fn(&all[0]) {
+			return -1
+		}
+		return 0
+	}
+}
+
 // Keep is an Update function that changes nothing.
 func Keep(rec usrloc.Record) (usrloc.Record, error) { return rec, nil }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +18,7 @@ import (
 // make an Update then, as its callers do.
 type toucher interface {
 	usrloc.Store
-	Touch(aor usrloc.AOR, now time.Time, fn func(*usrloc.Binding) bool, wait usrloc.Waiter) usrloc.Touched
+	Touch(aor usrloc.AOR, now time.Time, fn func([]usrloc.Binding) int, wait usrloc.Waiter) usrloc.Touched
 }
 
 var touchCases = []testCase{
@@ -45,18 +46,25 @@ type waiter func(error)
 
 func (w waiter) Settled(err error) { w(err) }
 
-// refresh makes a Touch, or an Update if that is declined, of an AOR that has one
-// binding. done is called exactly once if the store is right.
+// refresh makes a Touch, or an Update if that is declined, of the first binding of
+// an AOR. done is called exactly once if the store is right.
 func refresh(s toucher, aor usrloc.AOR, fn func(*usrloc.Binding), done func(error)) (touched usrloc.Touched) {
-	touched = s.Touch(aor, time.Now(), func(b *usrloc.Binding) bool { fn(b); return true }, waiter(done))
+	return refreshAt(s, aor, 0, func(all []usrloc.Binding) { fn(&all[0]) }, done)
+}
+
+// refreshAt is refresh of the binding at index i. fn gets all of them; what it
+// changes of the others is not to be kept.
+func refreshAt(s toucher, aor usrloc.AOR, i int, fn func([]usrloc.Binding), done func(error)) (touched usrloc.Touched) {
+	touched = s.Touch(aor, time.Now(), func(all []usrloc.Binding) int { fn(all); return i }, waiter(done))
 	switch touched {
 	case usrloc.TouchDone:
 		done(nil)
 	case usrloc.TouchDeclined:
 		s.Update(context.Background(), aor, func(rec usrloc.Record) (usrloc.Record, error) {
-			b := rec.Bindings[0]
-			fn(&b)
-			rec.Bindings = []usrloc.Binding{b}
+			next, shown := slices.Clone(rec.Bindings), slices.Clone(rec.Bindings)
+			fn(shown)
+			next[i] = shown[i]
+			rec.Bindings = next
 			return rec, nil
 		}, func(_ usrloc.Record, _ []usrloc.Change, err error) { done(err) })
 	}
@@ -64,8 +72,11 @@ func refresh(s toucher, aor usrloc.AOR, fn func(*usrloc.Binding), done func(erro
 }
 
 // plain returns a binding that a Touch may change.
-func plain(aor usrloc.AOR, now time.Time) usrloc.Binding {
-	b := Binding(aor, 1, now)
+func plain(aor usrloc.AOR, now time.Time) usrloc.Binding { return sibling(aor, 1, now) }
+
+// sibling returns the i-th binding of an AOR with several that a Touch may change.
+func sibling(aor usrloc.AOR, i int, now time.Time) usrloc.Binding {
+	b := Binding(aor, i, now)
 	b.CSeq = 0
 	return b
 }
@@ -92,41 +103,46 @@ func comeBack(r *rand.Rand, b *usrloc.Binding, now time.Time) {
 	}
 }
 
-// testTouchIsUpdate refreshes at random, with and without waiting, and compares
-// with what the same changes make of plain values.
+// testTouchIsUpdate refreshes at random, with and without waiting, AORs with one
+// binding and with more, and compares with what the same changes make of plain
+// values.
 func testTouchIsUpdate(t *testing.T, s toucher) {
-	const aors = 5
+	const aors = 6
 	r, now := rand.New(rand.NewPCG(1, 3)), clock()
-	var want [aors]usrloc.Binding
+	var want [aors][]usrloc.Binding
 	for i := range want {
-		want[i] = plain(AOR(i), now)
-		mustUpdate(t, s, AOR(i), Put(want[i]))
+		for n := range 1 + i%4 {
+			want[i] = append(want[i], sibling(AOR(i), n, now))
+		}
+		mustUpdate(t, s, AOR(i), Put(want[i]...))
 	}
 	var ends sync.WaitGroup
 	for range 300 {
 		i := r.IntN(aors)
-		next := want[i]
+		n := r.IntN(len(want[i]))
+		next := want[i][n]
 		comeBack(r, &next, now)
 		ends.Add(1)
-		refresh(s, AOR(i), func(b *usrloc.Binding) {
-			if d := diff(want[i], *b); d != "" {
+		refreshAt(s, AOR(i), n, func(all []usrloc.Binding) {
+			if d := diff(want[i], all); d != "" {
 				t.Errorf("fn is shown (-want +got):\n%s", d)
 			}
-			*b = next
+			clear(all)
+			all[n] = next
 		}, func(err error) {
 			if err != nil {
 				t.Errorf("refresh: %v", err)
 			}
 			ends.Done()
 		})
-		want[i] = next
+		want[i][n] = next
 		if r.IntN(4) == 0 {
 			ends.Wait()
 		}
 	}
 	ends.Wait()
 	for i := range want {
-		if d := diff([]usrloc.Binding{want[i]}, mustGet(t, s, AOR(i)).Bindings); d != "" {
+		if d := diff(want[i], mustGet(t, s, AOR(i)).Bindings); d != "" {
 			t.Errorf("%s (-want +got):\n%s", AOR(i), d)
 		}
 	}
@@ -166,13 +182,13 @@ func testTouchKeeps(t *testing.T, s toucher) {
 	mustUpdate(t, s, aor, Put(want))
 	pause(50 * time.Millisecond) // the Update has been told of
 	ended := make(chan error, 2)
-	switch s.Touch(aor, now, func(b *usrloc.Binding) bool {
+	switch s.Touch(aor, now, First(func(b *usrloc.Binding) bool {
 		b.ID[5]++
 		b.Contact, b.Params, b.Instance, b.RegID, b.Q = "sip:eve@example.com", ";x", "i", 9, 3
 		b.Push, b.Created, b.Path = usrloc.Push{}, now.Add(-time.Hour), []string{"<sip:p>"}
 		b.CSeq++
 		return true
-	}, waiter(func(err error) { ended <- err })) {
+	}), waiter(func(err error) { ended <- err })) {
 	case usrloc.TouchDeclined:
 		return
 	case usrloc.TouchPending:
@@ -186,22 +202,30 @@ func testTouchKeeps(t *testing.T, s toucher) {
 	}
 }
 
+// withOther returns two bindings, the second of which is changed.
+func withOther(aor usrloc.AOR, now time.Time, change func(*usrloc.Binding)) []usrloc.Binding {
+	other := sibling(aor, 2, now)
+	change(&other)
+	return []usrloc.Binding{plain(aor, now), other}
+}
+
 func testTouchDeclines(t *testing.T, s toucher) {
 	now := clock()
 	path, lapsed := plain(AOR(3), now), plain(AOR(4), now)
 	path.Path = []string{"<sip:edge.example.com;lr>"}
 	lapsed.RetainUntil = now.Add(100 * time.Millisecond)
-	mustUpdate(t, s, AOR(2), Put(plain(AOR(2), now), Binding(AOR(2), 2, now)))
 	mustUpdate(t, s, AOR(3), Put(path))
 	mustUpdate(t, s, AOR(4), Put(lapsed))
+	mustUpdate(t, s, AOR(2), Put(withOther(AOR(2), now, func(b *usrloc.Binding) { b.Path = path.Path })...))
+	mustUpdate(t, s, AOR(7), Put(withOther(AOR(7), now, func(b *usrloc.Binding) { b.RetainUntil = lapsed.RetainUntil })...))
 	mustUpdate(t, s, AOR(5), Put(plain(AOR(5), now)))
 	mustUpdate(t, s, AOR(6), Put(plain(AOR(6), now)))
 	_, cancel := mustWatch(t, s, AOR(5), now.Add(time.Hour), func(c usrloc.Change) { t.Errorf("reported %v", c.Kind) })
 	defer cancel()
 	pause(200 * time.Millisecond)
-	for i, name := range map[int]string{1: "no binding", 2: "two bindings", 3: "Path", 4: "lapsed", 5: "watched", 6: "refused by fn"} {
+	for i, name := range map[int]string{1: "no binding", 2: "another has a Path", 3: "Path", 4: "lapsed", 5: "watched", 6: "refused by fn", 7: "another has lapsed"} {
 		before := mustGet(t, s, AOR(i))
-		got := s.Touch(AOR(i), time.Now(), func(b *usrloc.Binding) bool { b.CSeq++; return i != 6 },
+		got := s.Touch(AOR(i), time.Now(), First(func(b *usrloc.Binding) bool { b.CSeq++; return i != 6 }),
 			waiter(func(error) { t.Errorf("%s: the Waiter was told", name) }))
 		if got != usrloc.TouchDeclined {
 			t.Errorf("%s: Touch = %v, want TouchDeclined", name, got)
