@@ -49,7 +49,7 @@ func churn(l *lab, o churnOptions, progress io.Writer) (samples []sample, err er
 	if err := os.RemoveAll(filepath.Join(l.dir, storeDir)); err != nil {
 		return nil, err
 	}
-	s, err := l.reveille(string(text))
+	s, err := l.reveille(string(text), l.cores.server)
 	if err != nil {
 		return nil, err
 	}

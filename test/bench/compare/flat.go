@@ -55,7 +55,7 @@ func flatOne(l *lab, config string, o flatOptions, n int, progress io.Writer, ag
 	if err := os.RemoveAll(filepath.Join(l.dir, storeDir)); err != nil {
 		return f, err
 	}
-	s, err := l.reveille(config)
+	s, err := l.reveille(config, l.cores.server)
 	if err != nil {
 		return f, err
 	}
@@ -93,7 +93,8 @@ func flatOne(l *lab, config string, o flatOptions, n int, progress io.Writer, ag
 	if err := s.kill(); err != nil {
 		return f, err
 	}
-	next, err := l.reveille(config)
+	// The phones are quiet meanwhile: it has the machine.
+	next, err := l.reveille(config, l.cores.server, l.cores.load)
 	if err != nil {
 		return f, fmt.Errorf("start again: %w", err)
 	}

@@ -61,11 +61,11 @@ func command(args []string, stdout, stderr io.Writer) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unknown command %q", flags.Arg(0))
 	}
-	core, err := takeCores()
+	two, err := takeCores()
 	if err != nil {
 		return err
 	}
-	return s.inLab(core, func(l *lab) error {
+	return s.inLab(two, func(l *lab) error {
 		body, err := s.measure(name, l, stderr)
 		if err != nil {
 			return err
@@ -79,7 +79,7 @@ func command(args []string, stdout, stderr io.Writer) error {
 }
 
 // inLab makes a folder for do, and removes it afterwards.
-func (s *settings) inLab(core int, do func(*lab) error) (err error) {
+func (s *settings) inLab(two cores, do func(*lab) error) (err error) {
 	binary, err := filepath.Abs(s.binary)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (s *settings) inLab(core int, do func(*lab) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	return do(&lab{core: core, binary: binary, dir: dir})
+	return do(&lab{cores: two, binary: binary, dir: dir})
 }
 
 // measure does what the command says and returns its table.

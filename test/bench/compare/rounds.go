@@ -49,7 +49,7 @@ func contenders(folder string) ([]contender, error) {
 		}
 		all = append(all, contender{
 			name: c.name, digest: strings.Contains(config, "users_file:"),
-			start: func(l *lab) (*server, error) { return l.reveille(config) },
+			start: func(l *lab) (*server, error) { return l.reveille(config, l.cores.server) },
 		})
 	}
 	return all, nil

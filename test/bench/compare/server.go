@@ -26,6 +26,7 @@ type server struct {
 	cmd    *exec.Cmd
 	family family
 	log    string // the file of its standard error
+	cores  []int  // on which it runs
 	// started is when the process was, ready how long it took to serve.
 	started time.Time
 	ready   time.Duration
@@ -36,14 +37,14 @@ const startTime = time.Minute
 
 // lab is where servers are started.
 type lab struct {
-	core   int    // the servers'
+	cores  cores
 	binary string // reveille
 	dir    string // of configurations, stores and logs; on a disk, and removed in the end
 }
 
-// reveille starts the server with the configuration text, whose relative paths
-// start in the lab's folder.
-func (l *lab) reveille(text string) (*server, error) {
+// reveille starts the server on some cores, with the configuration text, whose
+// relative paths start in the lab's folder.
+func (l *lab) reveille(text string, on ...int) (*server, error) {
 	file := filepath.Join(l.dir, "bench.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func (l *lab) reveille(text string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{name: "reveille", target: target, http: cfg.HTTP.Addr, cmd: exec.Command(l.binary, "serve", "--config", file)}
+	s := &server{name: "reveille", target: target, http: cfg.HTTP.Addr, cores: on, cmd: exec.Command(l.binary, "serve", "--config", file)}
 	return s, l.start(s, func() bool {
 		client := http.Client{Timeout: time.Second}
 		resp, err := client.Get("http://" + cfg.HTTP.Addr + "/readyz")
@@ -92,7 +93,7 @@ func (l *lab) kamailio() (*server, error) {
 	if len(modules) > 0 {
 		args = append(args, "-L", modules[0])
 	}
-	s := &server{name: "kamailio", target: netip.MustParseAddrPort("127.0.0.1:5977"), cmd: exec.Command(binary, args...)}
+	s := &server{name: "kamailio", target: netip.MustParseAddrPort("127.0.0.1:5977"), cores: []int{l.cores.server}, cmd: exec.Command(binary, args...)}
 	if answersOptions(s.target) {
 		return nil, fmt.Errorf("another process answers on %s", s.target)
 	}
@@ -135,7 +136,7 @@ func (l *lab) start(s *server, ready func() bool) error {
 	defer log.Close() //nolint:errcheck // The server has its own.
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.started = time.Now()
-	if err := startOn(l.core, s.cmd); err != nil {
+	if err := startOn(s.cores, s.cmd); err != nil {
 		return fmt.Errorf("start %s: %w", s.name, err)
 	}
 	for !ready() {
