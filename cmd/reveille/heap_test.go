@@ -49,8 +49,8 @@ func TestServe_GCPercent(t *testing.T) {
 					return nil, errors.New("enough")
 				},
 			})
-			// A test's heap is so small that it may grow by far more than usual.
-			if ours := got > 2*before; ours == tt.set {
+			// How much it is depends on what the tests before have left behind.
+			if ours := got != before; ours == tt.set {
 				t.Errorf("GC percent %d while serving, %d before", got, before)
 			}
 			if now := percent(); now != before {
