@@ -30,6 +30,8 @@ type databaseOptions struct {
 	metrics  *metrics
 	// fatal is told what Pebble cannot survive.
 	fatal func(error)
+	// blockSize is that of new tables in bytes; 0 for Pebble's.
+	blockSize int
 }
 
 // openDatabase opens or creates the database, of which it has the lock
@@ -103,6 +105,7 @@ func pebbleOptions(o databaseOptions, lock *pebble.Lock) *pebble.Options {
 	// like the one before if it does not say otherwise.
 	opts.Levels[0].Compression = func() *block.CompressionProfile { return block.NoCompression }
 	opts.Levels[1].Compression = func() *block.CompressionProfile { return block.SnappyCompression }
+	opts.Levels[0].BlockSize = o.blockSize
 	return opts
 }
 

@@ -106,6 +106,8 @@ type Options struct {
 	Memory usrloc.MemoryOptions
 
 	pace pace
+	// blockSize is that of new tables; tests have little to fill them with.
+	blockSize int
 }
 
 // A pace is how often the store looks after itself; tests have little time.
@@ -179,7 +181,7 @@ func Open(opts Options) (s *Store, err error) {
 	s.metrics = newMetrics(opts.Registerer)
 	db, err := openDatabase(databaseOptions{
 		dir: opts.Dir, fs: opts.FS, mode: opts.Mode, logger: opts.Logger, metrics: s.metrics,
-		fatal: func(err error) { s.fail(err) },
+		fatal: func(err error) { s.fail(err) }, blockSize: opts.blockSize,
 	})
 	if err != nil {
 		return nil, err
