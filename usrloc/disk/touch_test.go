@@ -226,7 +226,7 @@ func TestTouch_MoreThanABatch(t *testing.T) {
 		return nil
 	}))
 	s := mustOpen(t, Options{Dir: "store", FS: fs, OnFailure: failNow(t)})
-	const n = maxKept + 1000
+	const n = batchChanges + 1000
 	fillStore(t, s, n)
 	mustTouch(t, s, usrloctest.AOR(n-1), func(b *usrloc.Binding) bool { b.CSeq = 9; return true })
 	slow.Store(true)
