@@ -107,17 +107,61 @@ func TestRefuse_KeepsNothing_Invariant9(t *testing.T) {
 	}
 }
 
-// Once a 100 is out the client repeats the INVITE no more, so the answer must be
-// repeated by us.
-func TestRefuse_BehindA100IsReply(t *testing.T) {
+// Behind a 100 the client repeats the INVITE no more. A stranger's loss of our
+// answer is still the lesser evil: with Timer G whoever forges his address could
+// send him eleven of them.
+func TestRefuse_BehindA100IsSentOnce_RFC3261_26_3_2_4(t *testing.T) {
 	bubble(t, Options{}, func(r *rig) {
 		r.receive(udpCaller, rq{}.on(t, udpCaller))
 		r.on(r.server, func() { r.server.Refuse(sipmsg.Reply{Code: 407}) })
 		r.advance(time.Second)
-		r.expect("0s request INVITE", "0s > 100", "0s > 407", "500ms > 407")
+		r.expect("0s request INVITE", "0s > 100", "0s > 407")
 		r.on(r.server, func() { r.server.Refuse(sipmsg.Reply{Code: 403}) }) // too late
+		r.receive(udpCaller, rq{}.on(t, udpCaller))
+		r.expect("1s > 407")
+		r.advance(time.Minute)
 		r.expect()
+		r.checkEmpty()
 	})
+}
+
+// A 100 may wait for 200 ms while it is looked up who calls, so that a stranger
+// gets one datagram for one of his.
+func TestTrying_WaitsWhileTheSenderIsLookedUp_RFC3261_17_2_1(t *testing.T) {
+	tests := []struct {
+		name string
+		flow flow.Flow
+		took time.Duration
+		code int
+		want []string
+	}{
+		{"refused in time", udpCaller, 199 * time.Millisecond, 407, []string{"0s request INVITE", "199ms > 407"}},
+		{"refused late", udpCaller, 300 * time.Millisecond, 407, []string{"0s request INVITE", "200ms > 100", "300ms > 407"}},
+		{"answered in time", udpCaller, 100 * time.Millisecond, 180, []string{"0s request INVITE", "100ms > 180"}},
+		{"accepted in time", udpCaller, 100 * time.Millisecond, 200, []string{"0s request INVITE", "100ms > 200"}},
+		{"answered late", udpCaller, time.Second, 180, []string{"0s request INVITE", "200ms > 100", "1s > 180"}},
+		{"on a connection", tcpCaller, 100 * time.Millisecond, 407, []string{"0s request INVITE", "0s > 100", "100ms > 407"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, Options{}, func(r *rig) {
+				r.request = func(s *Server) {
+					Await(s,
+						func(answer func(int)) { time.AfterFunc(tt.took, func() { answer(tt.code) }) },
+						func(code int) {
+							if code == 407 {
+								s.Refuse(reply(code))
+								return
+							}
+							s.Reply(reply(code))
+						})
+				}
+				r.receive(tt.flow, rq{}.on(t, tt.flow))
+				r.advance(2 * time.Second)
+				r.expect(tt.want...)
+			})
+		})
+	}
 }
 
 func TestLayerRefuse_DamagedRequest(t *testing.T) {

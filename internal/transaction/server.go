@@ -26,6 +26,7 @@ type Server struct {
 	interval time.Duration // of repeat
 	state    state
 	trying   bool // the layer has sent a 100 to the INVITE
+	once     bool // a failure is sent once, and again only when the request comes again
 }
 
 // newServer creates the transaction of a new request.
@@ -103,9 +104,12 @@ func (s *Server) Reply(r sipmsg.Reply) {
 // Refuse replies without keeping the transaction, so that a peer we do not know
 // costs no memory: a copy of the request comes as a new one, to be refused anew
 // with the same answer. For an INVITE this is only right before anything else
-// was sent; later, Refuse is Reply.
+// was sent; later, Refuse is Reply. Behind a 100 it is a Reply without Timer G:
+// eleven copies of an answer would be worth while to somebody who sends INVITEs
+// in the name of others.
 func (s *Server) Refuse(r sipmsg.Reply) {
 	if s.Done() || s.last != nil || s.state == nisProceeding || s.trying {
+		s.once = s.last == nil
 		s.Reply(r)
 		return
 	}
@@ -179,7 +183,7 @@ func (s *Server) step(ev event, wire []byte) {
 	if st.do&doResend != 0 {
 		s.resend()
 	}
-	if st.do&doRepeat != 0 && !s.f.Stream() {
+	if st.do&doRepeat != 0 && !s.f.Stream() && !s.once {
 		// RFC 3261 §17.2.1, Timer G: T1, then min(2*G, T2).
 		s.interval = backOff(s.interval, s.q.layer.o.T1, s.q.layer.o.T2)
 		s.q.start(&s.repeat, s.interval)
@@ -226,6 +230,10 @@ func (s *Server) gone() {
 func (s *Server) await() {
 	l := s.q.layer
 	switch {
+	case s.state == ivsProceeding && s.last == nil && s.asking():
+		// RFC 3261 §17.2.1 allows 200 ms if the answer will come within that. Who
+		// sends is being looked up, and a stranger gets one answer, not two.
+		s.q.start(&s.repeat, tryingDelay)
 	case s.state == ivsProceeding && s.last == nil:
 		// RFC 3261 §17.2.1: a 100 at once. It is not kept but made again.
 		s.trying = true
@@ -238,12 +246,28 @@ func (s *Server) await() {
 	}
 }
 
+// tryingDelay is how long the answer to an INVITE may take before there must be a
+// 100 (RFC 3261 §17.2.1).
+const tryingDelay = 200 * time.Millisecond
+
+// asking reports whether the request came as a datagram and its key is suspended:
+// the user is finding out something before it does anything.
+func (s *Server) asking() bool {
+	return !s.f.Stream() && s.q.held[holdKey{s.f, s.m.CallID()}] != nil
+}
+
 // expire implements expirer.
 func (s *Server) expire(k timerKind) {
 	s.q.serving = s
 	switch {
 	case k == timerLife:
 		s.step(evExpire, nil)
+	case s.state == ivsProceeding || s.state == ivsAccepted:
+		// The 100 that was put off, unless something else was sent meanwhile.
+		if s.last == nil {
+			s.trying = true
+			s.resend()
+		}
 	case s.state == nisTrying:
 		s.step(evRepeat, s.m.AppendReply(nil, sipmsg.Reply{Code: 100}))
 	default:
