@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/md5"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -17,9 +18,16 @@ const (
 	MD5 Algorithm = iota + 1
 	// SHA256 is SHA-256.
 	SHA256
+	// SHA512256 is SHA-512/256, whose digest is as long as that of SHA256.
+	SHA512256
+
+	numAlgorithms = int(SHA512256)
 )
 
-var algorithmNames = [...]string{MD5: "MD5", SHA256: "SHA-256"}
+var algorithmNames = [...]string{MD5: "MD5", SHA256: "SHA-256", SHA512256: "SHA-512-256"}
+
+// algorithms returns all of them, the strongest first.
+func algorithms() []Algorithm { return []Algorithm{SHA512256, SHA256, MD5} }
 
 // String returns the name on the wire.
 func (a Algorithm) String() string {
@@ -29,7 +37,7 @@ func (a Algorithm) String() string {
 	return "algorithm(" + strconv.Itoa(int(a)) + ")"
 }
 
-func (a Algorithm) valid() bool { return a == MD5 || a == SHA256 }
+func (a Algorithm) valid() bool { return a >= MD5 && a <= SHA512256 }
 
 // ParseAlgorithm reads an algorithm's name in any case.
 func ParseAlgorithm(s string) (a Algorithm, ok bool) {
@@ -52,7 +60,7 @@ func (a Algorithm) hexLen() int {
 	if a == MD5 {
 		return 2 * md5.Size
 	}
-	return 2 * sha256.Size
+	return maxHexLen
 }
 
 // maxHexLen is the largest hexLen.
@@ -60,10 +68,33 @@ const maxHexLen = 2 * sha256.Size
 
 // appendHex appends the digest of data in lower-case hexadecimal.
 func (a Algorithm) appendHex(dst, data []byte) []byte {
-	if a == MD5 {
+	switch a {
+	case MD5:
 		sum := md5.Sum(data)
 		return hex.AppendEncode(dst, sum[:])
+	case SHA512256:
+		sum := sha512.Sum512_256(data)
+		return hex.AppendEncode(dst, sum[:])
+	default:
+		sum := sha256.Sum256(data)
+		return hex.AppendEncode(dst, sum[:])
 	}
-	sum := sha256.Sum256(data)
-	return hex.AppendEncode(dst, sum[:])
+}
+
+// canonicalHex returns s, a digest or "", in lower case.
+func (a Algorithm) canonicalHex(s string) (lower string, ok bool) {
+	if s == "" {
+		return "", true
+	}
+	b := []byte(s)
+	for i, c := range b {
+		switch {
+		case '0' <= c && c <= '9' || 'a' <= c && c <= 'f':
+		case 'A' <= c && c <= 'F':
+			b[i] = c | 0x20
+		default:
+			return "", false
+		}
+	}
+	return string(b), len(b) == a.hexLen()
 }

@@ -16,7 +16,6 @@ import (
 	"reveille/flow"
 	"reveille/internal/event"
 	"reveille/internal/sipmsg"
-	"reveille/usrloc"
 )
 
 // A Role says on whose behalf credentials are asked for.
@@ -54,8 +53,8 @@ const (
 type User struct {
 	// Name and Realm are those of the credentials.
 	Name, Realm string
-	// AORs are what the user may register besides the own name.
-	AORs []usrloc.AOR
+	// Profile is what the Source knows of the user.
+	Profile
 }
 
 // A Decision is an Authenticator's answer.
@@ -91,8 +90,17 @@ type Options struct {
 	// place of the domain. Nil: none is.
 	Own func(host string) bool
 	// Algorithms are offered in this order, the most preferred first, as far as
-	// the Source can verify every user with them. Nil: SHA-256, MD5.
+	// the Source can verify every user with them. Nil: SHA-256, MD5. SHA-512-256
+	// has to be asked for: it makes every challenge longer, few phones know it,
+	// and none is safer with it.
 	Algorithms []Algorithm
+	// Offers replace Algorithms for some clients; the first that matches is
+	// taken.
+	Offers []Offer
+	// QOP are the qualities of protection that are offered. Nil: auth.
+	QOP []QOP
+	// Bearer has tokens taken besides passwords, in Realm; nil: they are not.
+	Bearer *Bearer
 	// NonceTTL is how long a nonce may be used; 0 means DefaultNonceTTL.
 	NonceTTL time.Duration
 	// NonceKey is a secret that nodes share so that each accepts the nonces of
@@ -104,11 +112,22 @@ type Options struct {
 	NonceTable int
 	// Trusted networks are not asked for credentials.
 	Trusted []netip.Prefix
+	// TrustedNames are those of client certificates whose owners are not asked
+	// for credentials either: a name that PeerNames returns, in any case.
+	TrustedNames []string
+	// PeerNames returns the names in the certificate that the peer of a flow
+	// proved to own and that our authorities signed. Nil: no peer has any.
+	PeerNames func(flow.Flow) []string
+	// IdentifyBy is the order in which it is looked how a sender is known; the
+	// first means that applies decides, and ByCredentials is among them. Nil: by
+	// address, certificate, credentials.
+	IdentifyBy []Means
 	// Failures limits the failed attempts of one source.
 	Failures LimitOptions
 	// MaxLookups is for a Source that has to wait for an answer: that many
 	// requests may wait at one time, and each calls Lookup on a goroutine of its
-	// own. 0 is for a Source in memory: Lookup is called inline.
+	// own, unless the Source is a Recaller and remembers the user. 0 is for a
+	// Source in memory: Lookup is called inline.
 	MaxLookups int
 	// Sink takes event.AuthFailed; nil: nobody does.
 	Sink event.Sink
@@ -126,15 +145,32 @@ func (o *Options) validate() error {
 			return err
 		}
 	}
+	if err := o.validateTrust(); err != nil {
+		return err
+	}
 	if o.Own == nil {
 		o.Own = func(string) bool { return false }
 	}
 	if len(o.Algorithms) == 0 {
 		o.Algorithms = []Algorithm{SHA256, MD5}
 	}
-	for i, a := range o.Algorithms {
-		if !a.valid() || slices.Contains(o.Algorithms[:i], a) {
-			return fmt.Errorf("auth: algorithm %v is unknown or comes twice", a)
+	if err := checkAlgorithms(o.Algorithms); err != nil {
+		return err
+	}
+	for i := range o.Offers {
+		if err := checkAlgorithms(o.Offers[i].Algorithms); err != nil {
+			return err
+		}
+	}
+	if len(o.QOP) == 0 {
+		o.QOP = []QOP{QOPAuth}
+	}
+	if err := checkQOP(o.QOP); err != nil {
+		return err
+	}
+	if o.Bearer != nil {
+		if err := o.Bearer.validate(); err != nil {
+			return err
 		}
 	}
 	if o.NonceTTL <= 0 {
@@ -176,10 +212,15 @@ func checkRealm(realm string) error {
 	if realm == "" {
 		return errors.New("auth: a realm is required")
 	}
-	if strings.ContainsFunc(realm, func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\\' }) {
+	if !quotable(realm) {
 		return fmt.Errorf("auth: realm %q holds a quote, a backslash or a control character", realm)
 	}
 	return nil
+}
+
+// quotable reports whether s can be written between quotes as it is.
+func quotable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\\' })
 }
 
 // An Authenticator decides who sent a request. It is safe for concurrent use.
@@ -190,6 +231,7 @@ type Authenticator struct {
 	peers    peers
 	failures *Limiter
 	metrics  *metrics
+	qop      string // of challenges
 	// decoy is verified against when there is no such user, so that it takes as
 	// long as for one.
 	decoy   Credentials
@@ -209,6 +251,7 @@ func New(o Options) (*Authenticator, error) {
 		peers:    newPeers(o.Trusted),
 		failures: NewLimiter(o.Failures),
 		metrics:  newMetrics(o.Registerer),
+		qop:      joinQOP(o.QOP),
 		decoy:    newDecoy(),
 	}, nil
 }
@@ -218,7 +261,7 @@ func New(o Options) (*Authenticator, error) {
 func (a *Authenticator) Wait() { a.lookups.Wait() }
 
 // Authenticate decides about m, which arrived on f at now, and calls done with
-// the Decision exactly once: before it returns if the Source is in memory, else
+// the Decision exactly once: before it returns if the Source can say at once, else
 // later on another goroutine. ctx bounds the lookup.
 func (a *Authenticator) Authenticate(ctx context.Context, m *sipmsg.Message, f flow.Flow, role Role, now time.Time, done func(Decision)) {
 	r := a.newRequest(m, f, role, now)
@@ -226,32 +269,55 @@ func (a *Authenticator) Authenticate(ctx context.Context, m *sipmsg.Message, f f
 		done(r.finish())
 		return
 	}
-	if a.o.MaxLookups == 0 {
-		r.verify(ctx)
-		done(r.finish())
-		return
+	if r.token == "" {
+		if creds, known, err := a.recall(ctx, r.realm, r.c.username); known {
+			r.verify(&creds, err)
+			done(r.finish())
+			return
+		}
 	}
-	if a.waiting.Add(1) > int64(a.o.MaxLookups) {
+	if a.waiting.Add(1) > a.maxWaiting() {
 		a.waiting.Add(-1)
-		r.refuseUnavailable(ReasonBusy)
+		r.refuseBusy()
 		done(r.finish())
 		return
 	}
 	later := r
 	a.lookups.Go(func() {
-		later.verify(ctx)
+		later.lookup(ctx)
 		a.waiting.Add(-1)
 		done(later.finish())
 	})
+}
+
+// maxWaiting is how many requests may wait for an answer about their sender.
+func (a *Authenticator) maxWaiting() int64 {
+	if a.o.MaxLookups == 0 {
+		return tokenLookups
+	}
+	return int64(a.o.MaxLookups)
 }
 
 // Check is Authenticate for callers that can wait.
 func (a *Authenticator) Check(ctx context.Context, m *sipmsg.Message, f flow.Flow, role Role, now time.Time) Decision {
 	r := a.newRequest(m, f, role, now)
 	if !r.precheck() {
-		r.verify(ctx)
+		r.lookup(ctx)
 	}
 	return r.finish()
+}
+
+// recall asks the Source for what it can say at once. known is false if that
+// takes a Lookup that may wait.
+func (a *Authenticator) recall(ctx context.Context, realm, user string) (c Credentials, known bool, err error) {
+	if a.o.MaxLookups == 0 {
+		c, err = a.o.Source.Lookup(ctx, realm, user)
+		return c, true, err
+	}
+	if source, ok := a.o.Source.(Recaller); ok {
+		return source.Recall(realm, user)
+	}
+	return c, false, nil
 }
 
 // realmOf returns the realm that a request belongs to: that of the user who
@@ -280,20 +346,9 @@ func (a *Authenticator) domain(host string) (realm string, ok bool) {
 	return realm, ok
 }
 
-// offered returns the algorithms of a realm's challenges, the most preferred
-// first (RFC 8760 §2.4).
-func (a *Authenticator) offered(realm string) (list [2]Algorithm, n int) {
-	usable := a.o.Source.Algorithms(realm)
-	for _, alg := range a.o.Algorithms {
-		if slices.Contains(usable, alg) {
-			list[n] = alg
-			n++
-		}
-	}
-	if n == 0 {
-		// The users and the configuration have nothing in common. Those who can
-		// be verified by what is configured still log in.
-		n = copy(list[:], a.o.Algorithms)
-	}
-	return list, n
+// Knows reports whether there may be such a user: it is false only if the Source
+// can say at once that there is none.
+func (a *Authenticator) Knows(realm, user string) bool {
+	_, known, err := a.recall(context.Background(), realm, user)
+	return !known || !errors.Is(err, ErrNoUser)
 }

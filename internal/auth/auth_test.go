@@ -173,7 +173,7 @@ func TestChallenge_RFC8760_2_4(t *testing.T) {
 
 // RFC 7616 §3.3: what is quoted and what not.
 func TestChallenge_Quoting_RFC7616_3_3(t *testing.T) {
-	got := challengeValue(SHA256, "example.com", "abc", true)
+	got := challengeValue(SHA256, "example.com", "abc", "auth", true)
 	want := `Digest realm="example.com", nonce="abc", algorithm=SHA-256, qop="auth", stale=true`
 	if got != want {
 		t.Errorf("challenge = %s, want %s", got, want)
@@ -181,14 +181,14 @@ func TestChallenge_Quoting_RFC7616_3_3(t *testing.T) {
 }
 
 func TestAuthenticate_RightPassword(t *testing.T) {
-	for _, alg := range []Algorithm{SHA256, MD5} {
+	for _, alg := range algorithms() {
 		t.Run(alg.String(), func(t *testing.T) {
-			a, events := newAuth(t, nil)
+			a, events := newAuth(t, func(o *Options) { o.Algorithms = algorithms() })
 			first := a.Check(t.Context(), register(t), phone, Registrar, noon)
 			m := register(t, login{user: "alice", password: "secret", alg: alg}.answer(t, first))
 			d := a.Check(t.Context(), m, phone, Registrar, noon.Add(time.Second))
 			wantDecision(t, d, Allowed, ReasonUser, 0)
-			want := User{Name: "alice", Realm: "example.com", AORs: []usrloc.AOR{"sip:sales@example.com"}}
+			want := User{Name: "alice", Realm: "example.com", Profile: Profile{AORs: []usrloc.AOR{"sip:sales@example.com"}}}
 			if diff := cmp.Diff(want, d.User); diff != "" || d.Trusted {
 				t.Errorf("user (-want +got):\n%s", diff)
 			}
@@ -263,7 +263,7 @@ func TestAuthenticate_UnknownUserLooksLikeWrongPassword(t *testing.T) {
 		t.Fatal("the forged response is not right")
 	}
 	r.c = forged
-	r.verify(t.Context())
+	r.lookup(t.Context())
 	if r.d.Outcome != Challenged {
 		t.Error("the decoy lets in")
 	}
@@ -512,9 +512,11 @@ func TestAuthenticate_FailureLimit(t *testing.T) {
 
 // slow is a Source that answers when it is told to.
 type slow struct {
-	*Users
+	users   *Users
 	release chan error
 }
+
+func (s slow) Algorithms(realm string) []Algorithm { return s.users.Algorithms(realm) }
 
 func (s slow) Lookup(ctx context.Context, realm, user string) (Credentials, error) {
 	select {
@@ -522,7 +524,7 @@ func (s slow) Lookup(ctx context.Context, realm, user string) (Credentials, erro
 		if err != nil {
 			return Credentials{}, err
 		}
-		return s.Users.Lookup(ctx, realm, user)
+		return s.users.Lookup(ctx, realm, user)
 	case <-ctx.Done():
 		return Credentials{}, ctx.Err()
 	}
@@ -563,15 +565,15 @@ func TestAuthenticate_SlowSource(t *testing.T) {
 		source.release <- nil
 		wantDecision(t, <-decisions, Allowed, ReasonUser, 0)
 		source.release <- errors.New("database down")
-		wantDecision(t, <-decisions, Refused, ReasonUnavailable, 500)
+		wantDecision(t, <-decisions, Refused, ReasonUnavailable, 503)
 
 		// There is room for two again.
 		ask(use(4))
 		ask(use(5))
 		cancel()
 		a.Wait()
-		wantDecision(t, <-decisions, Refused, ReasonUnavailable, 500)
-		wantDecision(t, <-decisions, Refused, ReasonUnavailable, 500)
+		wantDecision(t, <-decisions, Refused, ReasonUnavailable, 503)
+		wantDecision(t, <-decisions, Refused, ReasonUnavailable, 503)
 	})
 }
 
@@ -589,7 +591,7 @@ func TestAuthenticate_InlineForMemory(t *testing.T) {
 
 func TestMayUse_RFC3261_10_3_4(t *testing.T) {
 	a, events := newAuth(t, nil)
-	alice := User{Name: "alice", Realm: "example.com", AORs: []usrloc.AOR{"sip:sales@example.com"}}
+	alice := User{Name: "alice", Realm: "example.com", Profile: Profile{AORs: []usrloc.AOR{"sip:sales@example.com"}}}
 	odd := User{Name: "a b", Realm: "example.com"}
 	for _, tt := range []struct {
 		user User
@@ -632,7 +634,7 @@ func TestMayUse_RFC3261_10_3_4(t *testing.T) {
 }
 
 func TestNew_Errors(t *testing.T) {
-	users := new(Swappable)
+	users := new(Users)
 	for _, tt := range []struct {
 		name string
 		o    Options
@@ -675,9 +677,9 @@ func TestMetrics(t *testing.T) {
 }
 
 func BenchmarkAuthenticate(b *testing.B) {
-	for _, alg := range []Algorithm{SHA256, MD5} {
+	for _, alg := range algorithms() {
 		b.Run(alg.String(), func(b *testing.B) {
-			a, _ := newAuth(b, nil)
+			a, _ := newAuth(b, func(o *Options) { o.Algorithms = algorithms() })
 			first := a.Check(b.Context(), register(b), phone, Registrar, noon)
 			l := login{user: "alice", password: "secret", alg: alg}
 			messages := make([]*sipmsg.Message, 1000)

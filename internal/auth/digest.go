@@ -20,6 +20,7 @@ type credentials struct {
 	extName   bool   // username* came
 	userhash  bool
 	algo      Algorithm
+	quality   QOP
 	nonceUses uint32 // nc as a number; 1 if there is no qop
 }
 
@@ -162,7 +163,8 @@ func (c *credentials) store(name, value string) (ok bool) {
 // is compares names of parameters. Most differ in length already.
 func is(name, want string) bool { return len(name) == len(want) && strings.EqualFold(name, want) }
 
-// check looks whether the parameters fit together and fills algo and nonceUses.
+// check looks whether the parameters fit together and fills algo, quality and
+// nonceUses.
 // It returns why not, for the response.
 func (c *credentials) check() (problem string) {
 	// RFC 7616 §3.4: username and username* exclude each other. We offered
@@ -182,10 +184,11 @@ func (c *credentials) check() (problem string) {
 	// RFC 8760 §2.5: clients of RFC 2069 send no qop. Such a response proves
 	// nothing about how often the nonce was used, so it counts as the first use.
 	if c.set&hasQop == 0 {
-		c.nonceUses = 1
+		c.quality, c.nonceUses = QOPAuth, 1
 		return ""
 	}
-	if !strings.EqualFold(c.qop, "auth") && !strings.EqualFold(c.qop, "auth-int") {
+	var known bool
+	if c.quality, known = ParseQOP(c.qop); !known {
 		return "Unknown Quality of Protection"
 	}
 	// RFC 3261 §25.1: nc is exactly eight hexadecimal digits.
@@ -207,8 +210,8 @@ func (c *credentials) matches(ha1, method, body string) bool {
 	b := append(scratch[:0], method...)
 	b = append(b, ':')
 	b = append(b, c.uri...)
-	if strings.EqualFold(c.qop, "auth-int") {
-		// RFC 7616 §3.4.3; an absent body counts as an empty one.
+	if c.quality == QOPAuthInt {
+		// RFC 7616 §3.4.3, RFC 8760 §2.6: an absent body counts as an empty one.
 		b = append(b, ':')
 		b = c.algo.appendHex(b, []byte(body))
 	}

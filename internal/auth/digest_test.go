@@ -6,27 +6,37 @@ import (
 	"testing"
 )
 
-func TestMatches_Vectors_RFC7616_3_9_1(t *testing.T) {
-	const params = `username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", ` +
-		`nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001, ` +
-		`cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", qop=auth, `
+// The published requests, with their corrections: erratum 4495 has the password
+// of the first two, and by erratum 4897 the response of the third is one to
+// SHA-512/256 as FIPS 180-4 defines it.
+func TestMatches_Vectors_RFC7616_3_9(t *testing.T) {
+	const (
+		first = `username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", ` +
+			`nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001, ` +
+			`cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", qop=auth, opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS", `
+		second = `username="Jäsøn Doe", realm="api@example.org", uri="/doe.json", ` +
+			`nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", nc=00000001, ` +
+			`cnonce="NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v", qop=auth, opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", `
+	)
 	for _, tt := range []struct {
-		alg      Algorithm
-		response string
+		alg              Algorithm
+		params, password string
+		response         string
 	}{
-		{MD5, "8ca523f5e9506fed4657c9700eebdbec"},
-		{SHA256, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"},
+		{MD5, first, "Circle of Life", "8ca523f5e9506fed4657c9700eebdbec"},
+		{SHA256, first, "Circle of Life", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"},
+		{SHA512256, second, "Secret, or not?", "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"},
 	} {
 		t.Run(tt.alg.String(), func(t *testing.T) {
-			c := mustParse(t, params+`algorithm=`+tt.alg.String()+`, response="`+tt.response+`"`)
-			ha1 := tt.alg.HA1("Mufasa", "http-auth@example.org", "Circle of Life")
+			c := mustParse(t, tt.params+`algorithm=`+tt.alg.String()+`, response="`+tt.response+`"`)
+			ha1 := tt.alg.HA1(c.username, c.realm, tt.password)
 			if !c.matches(ha1, "GET", "") {
 				t.Error("the right response does not match")
 			}
 			if c.matches(ha1, "POST", "") {
 				t.Error("matches for another method")
 			}
-			if c.matches(tt.alg.HA1("Mufasa", "http-auth@example.org", "circle of life"), "GET", "") {
+			if c.matches(tt.alg.HA1(c.username, c.realm, strings.ToLower(tt.password)), "GET", "") {
 				t.Error("matches for another password")
 			}
 			c.response = strings.ToUpper(c.response)
@@ -105,6 +115,7 @@ func TestParseCredentials(t *testing.T) {
 		{"quoted algorithm, RFC 7616 §3.4", `username="alice", algorithm="SHA-256"` + rest, "alice", SHA256, 1},
 		{"algorithm in lower case", `username="alice", algorithm=sha-256` + rest, "alice", SHA256, 1},
 		{"unknown algorithm", `username="alice", algorithm=AKAv1-MD5` + rest, "alice", 0, 1},
+		{"truncated SHA-512", `username="alice", algorithm=SHA-512-256` + rest, "alice", SHA512256, 1},
 		{"session variant", `username="alice", algorithm=MD5-sess` + rest, "alice", 0, 1},
 		{"quoted pair", `username="a\"l\\ice"` + rest, `a"l\ice`, MD5, 1},
 		{"comma in quotes", `username="al,ice=1"` + rest, "al,ice=1", MD5, 1},

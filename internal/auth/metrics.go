@@ -11,7 +11,7 @@ type Reason uint8
 
 // The reasons.
 const (
-	// ReasonUser: right credentials.
+	// ReasonUser: right credentials, or a right token.
 	ReasonUser Reason = iota
 	// ReasonTrusted: from a trusted peer.
 	ReasonTrusted
@@ -37,6 +37,12 @@ const (
 	ReasonBusy
 	// ReasonUnavailable: the Source cannot say.
 	ReasonUnavailable
+	// ReasonToken: the token is not valid.
+	ReasonToken
+	// ReasonTokenExpired: the token was valid.
+	ReasonTokenExpired
+	// ReasonTokenScope: the token is for other services.
+	ReasonTokenScope
 	// ReasonNotOwner: the user may not use that AOR.
 	ReasonNotOwner
 	numReasons
@@ -56,6 +62,9 @@ var reasonNames = [numReasons]string{
 	ReasonLimited:       "limited",
 	ReasonBusy:          "busy",
 	ReasonUnavailable:   "unavailable",
+	ReasonToken:         "token",
+	ReasonTokenExpired:  "token_expired",
+	ReasonTokenScope:    "token_scope",
 	ReasonNotOwner:      "not_owner",
 }
 

@@ -18,6 +18,8 @@ type Question struct {
 	// Authorization is the value of the only such header field, "" if there is
 	// none.
 	Authorization string
+	// UserAgent is the value of that header field, "" if there is none.
+	UserAgent string
 }
 
 // A Proof is what Recognise found out. It is good for one Spend.
@@ -39,23 +41,26 @@ type Proof struct {
 // nothing.
 func (a *Authenticator) Recognise(q *Question, f flow.Flow, now time.Time) (Proof, bool) {
 	p := Proof{a: a}
-	if a.peers.contains(f.Remote.Addr()) {
-		p.d = Decision{Outcome: Allowed, Trusted: true, Reason: ReasonTrusted}
-		return p, true
+	r := request{
+		a: a, authorization: q.Authorization, f: f, role: Registrar, now: now,
+		method: "REGISTER", userAgent: q.UserAgent, uri: q.URI, realm: a.realmOfDomain(q.Host),
 	}
-	if a.o.MaxLookups != 0 {
-		// The Source may have to wait.
+	means, err := r.identify()
+	switch {
+	case err != nil || means == 0:
 		return p, false
-	}
-	r := request{a: a, f: f, role: Registrar, now: now, method: "REGISTER", uri: q.URI, realm: a.realmOfDomain(q.Host)}
-	if found, err := r.take(q.Authorization); err != nil || !found || r.c.check() != "" {
+	case means != ByCredentials:
+		p.d = trusted()
+		return p, true
+	case r.token != "" || r.problem() != "":
+		// A token takes more time than there is here.
 		return p, false
 	}
 	if a.failures.Exhausted(f.Remote.Addr(), now) || !r.uriIsOurs() || !r.algorithmOffered() {
 		return p, false
 	}
-	creds, reason := r.prove(context.Background())
-	if reason != ReasonUser {
+	creds, known, err := a.recall(context.Background(), r.realm, r.c.username)
+	if !known || r.prove(&creds, err) != ReasonUser {
 		return p, false
 	}
 	var state nonceState
@@ -63,7 +68,7 @@ func (a *Authenticator) Recognise(q *Question, f flow.Flow, now time.Time) (Proo
 		return p, false
 	}
 	p.uses = r.c.nonceUses
-	p.d = Decision{Outcome: Allowed, Reason: ReasonUser, User: User{Name: r.c.username, Realm: r.realm, AORs: creds.AORs}}
+	p.d = Decision{Outcome: Allowed, Reason: ReasonUser, User: User{Name: r.c.username, Realm: r.realm, Profile: creds.Profile}}
 	return p, true
 }
 

@@ -19,6 +19,7 @@ func recognise(t testing.TB, a *Authenticator, m *sipmsg.Message, f flow.Flow, n
 	uri := m.RequestURI()
 	q := Question{URI: &uri, Host: m.To().URI.Host}
 	q.Authorization, _ = m.Header(sipmsg.HdrAuthorization)
+	q.UserAgent, _ = m.Header(sipmsg.HdrUserAgent)
 	return a.Recognise(&q, f, now)
 }
 
@@ -112,6 +113,7 @@ func TestRecognise_AllocatesNothing(t *testing.T) {
 	uri := m.RequestURI()
 	q := Question{URI: &uri, Host: "example.com"}
 	q.Authorization, _ = m.Header(sipmsg.HdrAuthorization)
+	q.UserAgent, _ = m.Header(sipmsg.HdrUserAgent)
 	if n := testing.AllocsPerRun(100, func() {
 		p, ok := a.Recognise(&q, phone, noon)
 		if !ok || !p.MayUse("sip:alice@example.com") {

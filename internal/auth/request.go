@@ -20,15 +20,19 @@ const retryAfter = 5
 
 // request is one request on its way to a Decision.
 type request struct {
-	a    *Authenticator
-	m    *sipmsg.Message // nil for a Question
-	f    flow.Flow
-	role Role
-	now  time.Time
+	a *Authenticator
+	m *sipmsg.Message // nil for a Question
+	// authorization is a Question's.
+	authorization string
+	f             flow.Flow
+	role          Role
+	now           time.Time
 
 	method, body string
+	userAgent    string      // read if a rule asks for it
 	uri          *sipmsg.URI // the Request-URI
 	realm        string
+	token        string // the credentials are this and not c, unless it is empty
 	c            credentials
 	d            Decision
 }
@@ -36,37 +40,52 @@ type request struct {
 // newRequest is a request that came as m.
 func (a *Authenticator) newRequest(m *sipmsg.Message, f flow.Flow, role Role, now time.Time) request {
 	uri := m.RequestURI()
-	return request{a: a, m: m, f: f, role: role, now: now, method: m.Method(), body: m.Body(), uri: &uri}
+	r := request{
+		a: a, m: m, f: f, role: role, now: now, method: m.Method(), body: m.Body(), uri: &uri, realm: a.realmOf(m, role),
+	}
+	if len(a.o.Offers) > 0 {
+		r.userAgent, _ = m.Header(sipmsg.HdrUserAgent)
+	}
+	return r
 }
 
 // precheck does all that needs no Source. It reports whether the Decision is
 // made.
 func (r *request) precheck() (decided bool) {
-	if r.a.peers.contains(r.f.Remote.Addr()) {
-		r.d = Decision{Outcome: Allowed, Trusted: true, Reason: ReasonTrusted}
-		return true
-	}
-	r.realm = r.a.realmOf(r.m, r.role)
-	found, err := r.findCredentials()
+	means, err := r.identify()
 	switch {
 	case err != nil:
 		r.refuse(ReasonMalformed, 400, "Malformed Credentials")
 		return true
-	case !found:
+	case means == 0:
 		r.challenge(ReasonNoCredentials, false)
 		return true
+	case means != ByCredentials:
+		r.d = trusted()
+		return true
 	}
-	if problem := r.c.check(); problem != "" {
+	if problem := r.problem(); problem != "" {
 		r.refuse(ReasonMalformed, 400, problem)
 		return true
 	}
+	return r.limited() || r.token == "" && r.precheckDigest()
+}
+
+// limited refuses who failed too often. It reports whether the Decision is made.
+func (r *request) limited() (decided bool) {
 	if r.a.failures.Exhausted(r.f.Remote.Addr(), r.now) {
 		// The client may do nothing wrong, and share an address with one that
 		// does: it is told to come back, not that it is forbidden.
 		r.refuse(ReasonLimited, 480, "Too Many Failed Attempts")
-		r.d.Reply.Headers = []sipmsg.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(retryAfter)}}
+		r.comeBack()
 		return true
 	}
+	return false
+}
+
+// precheckDigest looks at what of a digest needs no Source. It reports whether
+// the Decision is made.
+func (r *request) precheckDigest() (decided bool) {
 	// RFC 7616 §3.4.6: a uri that is not what was asked for is a 400.
 	if !r.uriIsOurs() {
 		r.fail(ReasonForeignURI)
@@ -84,6 +103,9 @@ func (r *request) precheck() (decided bool) {
 // findCredentials looks for Digest credentials for our realm. Those for other
 // realms are other proxies' business (RFC 3261 §22.3).
 func (r *request) findCredentials() (found bool, err error) {
+	if r.m == nil {
+		return r.take(r.authorization)
+	}
 	id := sipmsg.HdrAuthorization
 	if r.role == Proxy {
 		id = sipmsg.HdrProxyAuthorization
@@ -101,14 +123,28 @@ func (r *request) findCredentials() (found bool, err error) {
 
 // take reads a header field that may hold credentials for our realm.
 func (r *request) take(value string) (found bool, err error) {
-	params, ok := digestScheme(strings.TrimLeft(value, " \t\r\n"))
+	value = strings.TrimLeft(value, " \t\r\n")
+	params, ok := digestScheme(value)
 	if !ok {
-		return false, nil
+		return r.takeToken(value)
 	}
 	if r.c, err = parseCredentials(params); err != nil {
 		return false, err
 	}
 	return r.c.realm == r.realm, nil
+}
+
+// takeToken reads a header field that may hold a token.
+func (r *request) takeToken(value string) (found bool, err error) {
+	token, ok := bearerScheme(value)
+	if !ok || !r.takesTokens() {
+		return false, nil
+	}
+	if !isToken68(token) {
+		return false, errSyntax
+	}
+	r.token, r.c = token, credentials{}
+	return true, nil
 }
 
 // uriIsOurs reports whether the credentials were made for us. RFC 8760 §2.6
@@ -129,20 +165,49 @@ func (r *request) uriIsOurs() bool {
 	return uri.Host != "" && strings.EqualFold(uri.Host, r.uri.Host) && uri.User == r.uri.User
 }
 
+// problem says what is wrong with the parameters of the credentials, "" if
+// nothing is.
+func (r *request) problem() string {
+	if r.token != "" {
+		return ""
+	}
+	if problem := r.c.check(); problem != "" {
+		return problem
+	}
+	// RFC 7616 §3.4: qop is one of those that were offered. RFC 8760 §2.5:
+	// absent, it means auth.
+	if !slices.Contains(r.a.o.QOP, r.c.quality) {
+		return "Quality of Protection Not Offered"
+	}
+	return ""
+}
+
+// offered returns the algorithms for this client.
+func (r *request) offered() shortlist { return r.a.offered(r.realm, r.f.Listener, r.userAgent) }
+
 // algorithmOffered guards against a downgrade: an algorithm that was switched
 // off is of no use to whoever can forge it.
 func (r *request) algorithmOffered() bool {
-	list, n := r.a.offered(r.realm)
-	return slices.Contains(list[:n], r.c.algo)
+	offer := r.offered()
+	return slices.Contains(offer.list(), r.c.algo)
 }
 
-// verify looks the user up and makes the Decision.
-func (r *request) verify(ctx context.Context) {
-	creds, reason := r.prove(ctx)
-	switch reason {
+// lookup asks those who may have to wait for an answer, and makes the Decision.
+func (r *request) lookup(ctx context.Context) {
+	if r.token != "" {
+		r.redeem(ctx)
+		return
+	}
+	creds, err := r.a.o.Source.Lookup(ctx, r.realm, r.c.username)
+	r.verify(&creds, err)
+}
+
+// verify makes the Decision from what the Source said about the user.
+func (r *request) verify(creds *Credentials, err error) {
+	switch reason := r.prove(creds, err); reason {
 	case ReasonUser:
 	case ReasonUnavailable:
-		r.refuseUnavailable(reason)
+		r.refuseUnavailable()
 		return
 	default:
 		r.fail(reason)
@@ -158,20 +223,20 @@ func (r *request) verify(ctx context.Context) {
 	r.d = Decision{
 		Outcome: Allowed,
 		Reason:  ReasonUser,
-		User:    User{Name: r.c.username, Realm: r.realm, AORs: creds.AORs},
+		User:    User{Name: r.c.username, Realm: r.realm, Profile: creds.Profile},
 	}
 }
 
-// prove looks whether the sender knows the user's password: then the reason is
-// ReasonUser, otherwise it says why not. Nothing is counted.
-func (r *request) prove(ctx context.Context) (Credentials, Reason) {
-	creds, err := r.a.o.Source.Lookup(ctx, r.realm, r.c.username)
+// prove looks whether the sender knows the user's password, of whom the Source
+// said creds and err: then the reason is ReasonUser, otherwise it says why not.
+// Nothing is counted.
+func (r *request) prove(creds *Credentials, err error) Reason {
 	unknown := errors.Is(err, ErrNoUser)
 	if err != nil && !unknown {
-		return Credentials{}, ReasonUnavailable
+		return ReasonUnavailable
 	}
 	if unknown {
-		creds = r.a.decoy
+		creds = &r.a.decoy
 	}
 	method := r.method
 	if method == "ACK" {
@@ -188,11 +253,11 @@ func (r *request) prove(ctx context.Context) (Credentials, Reason) {
 	right := r.c.matches(ha1, method, r.body)
 	switch {
 	case unknown:
-		return Credentials{}, ReasonNoUser
+		return ReasonNoUser
 	case !right || noHash:
-		return Credentials{}, ReasonPassword
+		return ReasonPassword
 	}
-	return creds, ReasonUser
+	return ReasonUser
 }
 
 // spendNonce returns ReasonUser if the nonce is ours, young, and not used up.
@@ -238,17 +303,28 @@ func (r *request) challenge(reason Reason, stale bool) {
 		r.refuse(reason, 403, "")
 		return
 	}
-	r.d = Decision{Outcome: Challenged, Reason: reason, Reply: r.a.challenge(r.role, r.realm, stale, r.now)}
+	r.d = Decision{Outcome: Challenged, Reason: reason, Reply: r.challengeReply(reason, stale)}
 }
 
 func (r *request) refuse(reason Reason, code int, phrase string) {
 	r.d = Decision{Outcome: Refused, Reason: reason, Reply: sipmsg.Reply{Code: code, Reason: phrase}}
 }
 
-// refuseUnavailable answers 500, which fails this request alone. A 503 would
-// make an upstream proxy stop sending us anything (RFC 3261 §16.7 step 6).
-func (r *request) refuseUnavailable(reason Reason) {
-	r.refuse(reason, 500, "")
+// refuseUnavailable answers 503: without its users the whole server can serve
+// nobody, and an upstream proxy does well to try another (RFC 3261 §16.7 step 6).
+func (r *request) refuseUnavailable() {
+	r.refuse(ReasonUnavailable, 503, "")
+	r.comeBack()
+}
+
+// refuseBusy answers 500, which fails this request alone: a 503 would make an
+// upstream proxy stop sending us anything.
+func (r *request) refuseBusy() {
+	r.refuse(ReasonBusy, 500, "")
+	r.comeBack()
+}
+
+func (r *request) comeBack() {
 	r.d.Reply.Headers = []sipmsg.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(retryAfter)}}
 }
 
@@ -258,11 +334,11 @@ func (r *request) finish() Decision {
 }
 
 // newDecoy draws the hashes of nobody.
-func newDecoy() Credentials {
-	var b [maxHexLen]byte
-	rand.Read(b[:]) // It never fails.
-	return Credentials{
-		MD5:    hex.EncodeToString(b[:MD5.hexLen()/2]),
-		SHA256: hex.EncodeToString(b[maxHexLen/2:]),
+func newDecoy() (c Credentials) {
+	for _, a := range algorithms() {
+		var b [maxHexLen / 2]byte
+		rand.Read(b[:]) // It never fails.
+		c.set(a, hex.EncodeToString(b[:a.hexLen()/2]))
 	}
+	return c
 }

@@ -20,6 +20,7 @@ func (a *Authenticator) Successor(o Options) (*Authenticator, error) {
 		peers:    newPeers(o.Trusted),
 		failures: failures,
 		metrics:  a.metrics,
+		qop:      joinQOP(o.QOP),
 		decoy:    a.decoy,
 	}, nil
 }

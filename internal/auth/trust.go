@@ -1,6 +1,85 @@
 package auth
 
-import "net/netip"
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"reveille/flow"
+)
+
+// A Means is how a sender is known.
+type Means uint8
+
+// The means.
+const (
+	// ByAddress: from a trusted network.
+	ByAddress Means = iota + 1
+	// ByCertificate: with a trusted name in the client certificate.
+	ByCertificate
+	// ByCredentials: with credentials for our realm, right or wrong. Before the
+	// others, who brings credentials is that user and not a trusted peer.
+	ByCredentials
+)
+
+// validateTrust checks the options that say who is trusted.
+func (o *Options) validateTrust() error {
+	if len(o.IdentifyBy) == 0 {
+		o.IdentifyBy = []Means{ByAddress, ByCertificate, ByCredentials}
+	}
+	for i, m := range o.IdentifyBy {
+		if m < ByAddress || m > ByCredentials || slices.Contains(o.IdentifyBy[:i], m) {
+			return fmt.Errorf("auth: means of identification %d is unknown or comes twice", m)
+		}
+	}
+	if !slices.Contains(o.IdentifyBy, ByCredentials) {
+		return errors.New("auth: nobody could log in: ByCredentials is missing")
+	}
+	return nil
+}
+
+// identify looks how the sender is known: by the first means that applies, 0 if
+// none does. The credentials, if that are they, are read and not checked yet.
+func (r *request) identify() (Means, error) {
+	for _, means := range r.a.o.IdentifyBy {
+		switch means {
+		case ByAddress:
+			if r.a.peers.contains(r.f.Remote.Addr()) {
+				return means, nil
+			}
+		case ByCertificate:
+			if r.a.certified(r.f) {
+				return means, nil
+			}
+		case ByCredentials:
+			if found, err := r.findCredentials(); found || err != nil {
+				return means, err
+			}
+		}
+	}
+	return 0, nil
+}
+
+func trusted() Decision { return Decision{Outcome: Allowed, Trusted: true, Reason: ReasonTrusted} }
+
+// certified reports whether the peer of f has a trusted name.
+func (a *Authenticator) certified(f flow.Flow) bool {
+	if len(a.o.TrustedNames) == 0 || a.o.PeerNames == nil || !f.Transport.Secure() {
+		return false
+	}
+	return slices.ContainsFunc(a.o.PeerNames(f), func(name string) bool {
+		return slices.ContainsFunc(a.o.TrustedNames, func(t string) bool { return strings.EqualFold(t, name) })
+	})
+}
+
+// Trusts reports whether the peer of f is believed without credentials.
+func (a *Authenticator) Trusts(f flow.Flow) bool {
+	return slices.ContainsFunc(a.o.IdentifyBy, func(m Means) bool {
+		return m == ByAddress && a.peers.contains(f.Remote.Addr()) || m == ByCertificate && a.certified(f)
+	})
+}
 
 // peers are the networks whose requests are believed without credentials: edge
 // proxies, trunks, gateways. The address is the one that our socket saw. Over
@@ -8,16 +87,21 @@ import "net/netip"
 // who lists a prefix vouches for the way to it.
 type peers []netip.Prefix
 
-// newPeers masks the prefixes and turns mapped IPv4 ones into IPv4.
+// newPeers takes the prefixes in any form.
 func newPeers(prefixes []netip.Prefix) peers {
 	ps := make(peers, 0, len(prefixes))
 	for _, p := range prefixes {
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
-		ps = append(ps, p.Masked())
+		ps = append(ps, canonicalPrefix(p))
 	}
 	return ps
+}
+
+// canonicalPrefix masks a prefix and turns a mapped IPv4 one into IPv4.
+func canonicalPrefix(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
 }
 
 // contains reports whether addr belongs to a peer. Peers are few: they are

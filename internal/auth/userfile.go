@@ -22,7 +22,7 @@ const maxProblems = 50
 //	    aors: [sip:alice@example.com, sip:sales@example.com]   # optional
 //	  - name: bob
 //	    realm: example.org                                     # optional
-//	    ha1_sha256: 3f2a...    # and/or ha1_md5: H(name:realm:password)
+//	    ha1_sha256: 3f2a...    # and/or ha1_sha512_256, ha1_md5: H(name:realm:password)
 //
 // Unknown keys, keys that come twice and values of another kind are errors. All
 // problems are told at once, each as "file:line:column: what". warning is not
@@ -99,7 +99,7 @@ func (p *fileParser) file(n *yaml.Node) {
 func (p *fileParser) user(n *yaml.Node) {
 	a := Account{Origin: p.origin(n)}
 	before := len(p.problems)
-	p.mapping(n, []string{"name", "realm", "password", "ha1_md5", "ha1_sha256", "aors"}, func(key string, v *yaml.Node) {
+	p.mapping(n, []string{"name", "realm", "password", "ha1_md5", "ha1_sha256", "ha1_sha512_256", "aors"}, func(key string, v *yaml.Node) {
 		switch key {
 		case "name":
 			a.Name = p.text(key, v)
@@ -111,6 +111,8 @@ func (p *fileParser) user(n *yaml.Node) {
 			a.HA1MD5 = p.text(key, v)
 		case "ha1_sha256":
 			a.HA1SHA256 = p.text(key, v)
+		case "ha1_sha512_256":
+			a.HA1SHA512256 = p.text(key, v)
 		case "aors":
 			a.AORs = p.texts(key, v)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"reveille/usrloc"
 )
@@ -27,9 +28,10 @@ func TestNewUsers_Lookup(t *testing.T) {
 	}
 	got, err := u.Lookup(t.Context(), "example.com", "alice")
 	want := Credentials{
-		MD5:    MD5.HA1("alice", "example.com", "secret"),
-		SHA256: SHA256.HA1("alice", "example.com", "secret"),
-		AORs:   []usrloc.AOR{"sip:Sales@example.com", "sip:alice@example.org"},
+		MD5:       MD5.HA1("alice", "example.com", "secret"),
+		SHA256:    SHA256.HA1("alice", "example.com", "secret"),
+		SHA512256: SHA512256.HA1("alice", "example.com", "secret"),
+		Profile:   Profile{AORs: []usrloc.AOR{"sip:Sales@example.com", "sip:alice@example.org"}},
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("Lookup(alice): %v (-want +got):\n%s", err, diff)
@@ -49,25 +51,36 @@ func TestUsers_AlgorithmsFitEveryUser_RFC8760_2_4(t *testing.T) {
 	password := Account{Name: "a", Password: "x"}
 	md5Only := Account{Name: "b", HA1MD5: strings.Repeat("0", 32)}
 	shaOnly := Account{Name: "c", HA1SHA256: strings.Repeat("0", 64)}
+	strong := Account{Name: "d", HA1SHA256: strings.Repeat("0", 64), HA1SHA512256: strings.Repeat("1", 64)}
 	for _, tt := range []struct {
 		name     string
 		accounts []Account
+		keep     []Algorithm
 		want     []Algorithm
 	}{
-		{"nobody", nil, []Algorithm{SHA256, MD5}},
-		{"password", []Account{password}, []Algorithm{SHA256, MD5}},
-		{"md5", []Account{password, md5Only}, []Algorithm{MD5}},
-		{"sha", []Account{shaOnly, password}, []Algorithm{SHA256}},
+		{"nobody", nil, nil, []Algorithm{SHA512256, SHA256, MD5}},
+		{"nobody, some kept", nil, []Algorithm{MD5, SHA256}, []Algorithm{SHA256, MD5}},
+		{"password", []Account{password}, nil, []Algorithm{SHA512256, SHA256, MD5}},
+		{"password, some kept", []Account{password}, []Algorithm{MD5, SHA256}, []Algorithm{SHA256, MD5}},
+		{"md5", []Account{password, md5Only}, nil, []Algorithm{MD5}},
+		{"md5, not kept", []Account{password, md5Only}, []Algorithm{SHA256}, nil},
+		{"sha", []Account{shaOnly, password}, nil, []Algorithm{SHA256}},
+		{"two hashes", []Account{strong, password}, nil, []Algorithm{SHA512256, SHA256}},
+		{"two hashes and one", []Account{strong, shaOnly}, nil, []Algorithm{SHA256}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			u, err := NewUsers("r", tt.accounts)
+			u, err := NewUsers("r", tt.accounts, tt.keep...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, u.Algorithms("r")); diff != "" {
+			if diff := cmp.Diff(tt.want, u.Algorithms("r"), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("Algorithms() (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff([]Algorithm{SHA256, MD5}, u.Algorithms("another")); diff != "" {
+			want := algorithms()
+			if tt.keep != nil {
+				want = common(want, tt.keep)
+			}
+			if diff := cmp.Diff(want, u.Algorithms("another")); diff != "" {
 				t.Errorf("Algorithms(another) (-want +got):\n%s", diff)
 			}
 		})
@@ -75,6 +88,34 @@ func TestUsers_AlgorithmsFitEveryUser_RFC8760_2_4(t *testing.T) {
 	_, err := NewUsers("r", []Account{md5Only, shaOnly})
 	if err == nil || !strings.Contains(err.Error(), `realm "r": no algorithm fits all users`) {
 		t.Errorf("NewUsers() = %v", err)
+	}
+}
+
+// What is not offered need not lie in memory a million times.
+func TestNewUsers_KeepsWhatIsOffered(t *testing.T) {
+	zeros := strings.Repeat("0", 64)
+	u, err := NewUsers("r", []Account{{Name: "a", Password: "x"}, {Name: "b", HA1SHA256: zeros, HA1SHA512256: zeros}}, SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]Credentials{"a": {SHA256: SHA256.HA1("a", "r", "x")}, "b": {SHA256: zeros}} {
+		got, err := u.Lookup(t.Context(), "r", name)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("Lookup(%s): %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+}
+
+func TestHashPassword(t *testing.T) {
+	want := Credentials{MD5: MD5.HA1("u", "r", "p"), SHA256: SHA256.HA1("u", "r", "p"), SHA512256: SHA512256.HA1("u", "r", "p")}
+	if diff := cmp.Diff(want, HashPassword("r", "u", "p")); diff != "" {
+		t.Errorf("HashPassword() (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(Credentials{MD5: want.MD5}, HashPassword("r", "u", "p", MD5)); diff != "" {
+		t.Errorf("HashPassword(MD5) (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(Credentials{}, HashPassword("r", "u", "")); diff != "" {
+		t.Errorf("an empty password has hashes:\n%s", diff)
 	}
 }
 
@@ -88,6 +129,7 @@ func TestNewUsers_AllProblemsAtOnce(t *testing.T) {
 		{Name: "carol", Password: "x", HA1MD5: strings.Repeat("0", 32)},
 		{Name: "dave", HA1MD5: "123"},
 		{Name: "erin", HA1SHA256: strings.Repeat("g", 64)},
+		{Name: "eve", HA1SHA512256: strings.Repeat("0", 128)},
 		{Name: "frank", Password: "x", AORs: []string{"tel:+123"}},
 		{Name: "grace", Password: "x", AORs: []string{"sip:a b@c"}},
 	})
@@ -103,6 +145,7 @@ func TestNewUsers_AllProblemsAtOnce(t *testing.T) {
 		`user "carol": password and hash exclude each other`,
 		`user "dave": the MD5 hash is not 32 hexadecimal digits`,
 		`user "erin": the SHA-256 hash is not 64 hexadecimal digits`,
+		`user "eve": the SHA-512-256 hash is not 64 hexadecimal digits`,
 		`user "frank": aor "tel:+123"`,
 		`user "grace": aor "sip:a b@c"`,
 	}
@@ -117,35 +160,14 @@ func TestNewUsers_AllProblemsAtOnce(t *testing.T) {
 }
 
 func TestCredentials_NeverPrinted(t *testing.T) {
-	c := Credentials{MD5: "aaaa", SHA256: "bbbb"}
+	c := Credentials{MD5: "aaaa", SHA256: "bbbb", SHA512256: "cccc"}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
-		if got := fmt.Sprintf(format, c); strings.Contains(got, "aaaa") || strings.Contains(got, "bbbb") {
+		if got := fmt.Sprintf(format, c); strings.Contains(got, "aaaa") || strings.Contains(got, "bbbb") || strings.Contains(got, "cccc") {
 			t.Errorf("%s shows a hash: %s", format, got)
 		}
 	}
 	if got := c.LogValue().String(); strings.Contains(got, "aaaa") {
 		t.Errorf("LogValue() = %s", got)
-	}
-}
-
-func TestSwappable(t *testing.T) {
-	var s Swappable
-	if _, err := s.Lookup(t.Context(), "r", "alice"); !errors.Is(err, ErrNoUser) {
-		t.Errorf("Lookup() before Swap = %v", err)
-	}
-	if diff := cmp.Diff([]Algorithm{SHA256, MD5}, s.Algorithms("r")); diff != "" {
-		t.Errorf("Algorithms() before Swap:\n%s", diff)
-	}
-	u, err := NewUsers("r", []Account{{Name: "alice", HA1MD5: strings.Repeat("0", 32)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Swap(u)
-	if _, err := s.Lookup(t.Context(), "r", "alice"); err != nil {
-		t.Errorf("Lookup() = %v", err)
-	}
-	if diff := cmp.Diff([]Algorithm{MD5}, s.Algorithms("r")); diff != "" {
-		t.Errorf("Algorithms():\n%s", diff)
 	}
 }
 
@@ -155,7 +177,7 @@ users:
   - name: alice
     password: 0123        # stays a text
     aors: [sip:alice@example.com, "sip:sales@example.com"]
-  - {name: bob, realm: example.org, ha1_md5: AB, ha1_sha256: cd}
+  - {name: bob, realm: example.org, ha1_md5: AB, ha1_sha256: cd, ha1_sha512_256: ef}
   - name: "yes"
     password: |-
       two words
@@ -166,7 +188,7 @@ users:
 	}
 	want := []Account{
 		{Name: "alice", Password: "0123", AORs: []string{"sip:alice@example.com", "sip:sales@example.com"}, Origin: "users.yaml:3:5"},
-		{Name: "bob", Realm: "example.org", HA1MD5: "AB", HA1SHA256: "cd", Origin: "users.yaml:6:5"},
+		{Name: "bob", Realm: "example.org", HA1MD5: "AB", HA1SHA256: "cd", HA1SHA512256: "ef", Origin: "users.yaml:6:5"},
 		{Name: "yes", Password: "two words", Origin: "users.yaml:7:5"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -188,14 +210,14 @@ func TestParseFile_Problems(t *testing.T) {
 		{"a list", "- a\n", "f:1:1: want keys: users"},
 		{"unknown key", "users: []\nuser: []\n", `f:2:1: unknown key "user"; known: users`},
 		{"no list", "users: alice\n", "f:1:8: users: want a list"},
-		{"no mapping", "users:\n  - alice\n", "f:2:5: want keys: name, realm, password, ha1_md5, ha1_sha256, aors"},
-		{"unknown user key", "users:\n  - name: a\n    pasword: b\n", `f:3:5: unknown key "pasword"; known: name, realm, password, ha1_md5, ha1_sha256, aors`},
+		{"no mapping", "users:\n  - alice\n", "f:2:5: want keys: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors"},
+		{"unknown user key", "users:\n  - name: a\n    pasword: b\n", `f:3:5: unknown key "pasword"; known: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors`},
 		{"key twice", "users:\n  - name: a\n    name: b\n", `f:3:5: key "name" comes twice, first in line 2`},
 		{"no text", "users:\n  - name: [a]\n", "f:2:11: name: want a text"},
 		{"empty password", "users:\n  - name: a\n    password: ''\n", "f:3:15: password: want a text"},
 		{"null password", "users:\n  - name: a\n    password:\n", "f:3:14: password: want a text"},
 		{"no texts", "users:\n  - name: a\n    aors: sip:a@b\n", "f:3:11: aors: want a list of texts"},
-		{"alias", "users:\n  - &x {name: a, password: b}\n  - *x\n", "f:3:5: want keys: name, realm, password, ha1_md5, ha1_sha256, aors"},
+		{"alias", "users:\n  - &x {name: a, password: b}\n  - *x\n", "f:3:5: want keys: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors"},
 		{"two", "users:\n  - {name: [], password: {}}\n", "f:2:12: name: want a text\nf:2:26: password: want a text"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
