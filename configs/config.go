@@ -18,6 +18,7 @@ type Config struct {
 	Registrar Registrar `yaml:"registrar"`
 	Limits    Limits    `yaml:"limits"`
 	Auth      Auth      `yaml:"auth"`
+	Guard     Guard     `yaml:"guard"`
 	Push      Push      `yaml:"push"`
 	Proxy     Proxy     `yaml:"proxy"`
 	HTTP      HTTP      `yaml:"http" restart:"yes"`

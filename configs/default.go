@@ -1,6 +1,9 @@
 package configs
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // A defaulter fills itself with defaults before a file's values are laid over
 // it. List elements need one, because Default holds none of them.
@@ -58,6 +61,18 @@ func Default() *Config {
 			Algorithms: []Algorithm{SHA256, MD5},
 			NonceTTL:   5 * time.Minute,
 			Limit:      AuthLimit{PerSource: 30, Burst: 20},
+		},
+		Guard: Guard{
+			// Nobody can send to us with such an address from outside.
+			Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+			Rate:   GuardRate{PerSource: 500, Burst: 5000},
+			PerAOR: GuardPerAOR{Registers: 60, Calls: 300, Burst: 100},
+			Scanners: []string{
+				"friendly-scanner", "friendly-request", "sipvicious", "sipcli", "sundayddr", "sip-scan", "iWar", "sivus", "siparmyknife",
+				"smap", "VaxSIPUserAgent", "VaxIPUserAgent", "pplsip",
+			},
+			Hosts: AnyHost,
+			Ban:   GuardBan{Failures: 100, Within: 10 * time.Minute, Time: time.Hour, Sources: 10_000},
 		},
 		Store: Store{Durability: Fsync, MinFreeMB: 256},
 		Push: Push{
