@@ -1,6 +1,6 @@
 // Package purr makes and opens the sealed tokens that reveille hands to others:
-// PURRs (Proxy Unique Registration References, RFC 8599 §6.2) and the tokens in
-// its Record-Route URIs.
+// PURRs (Proxy Unique Registration References, RFC 8599 §6.2), the user parts of
+// temporary GRUUs (RFC 5627 §3.1.2) and the tokens in its Record-Route URIs.
 //
 // A token is an AEAD-sealed value, so there is no table of tokens: every node
 // that has the keyring can open it, it survives a restart, and it stays valid

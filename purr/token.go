@@ -19,6 +19,8 @@ const (
 	PURR Purpose = iota + 1
 	// RecordRoute tokens name the two legs of a dialog.
 	RecordRoute
+	// GRUU tokens are the user parts of temporary GRUUs; see gruu.go.
+	GRUU
 )
 
 // Layout of a token before it is spelled in letters:
