@@ -11,14 +11,14 @@ import (
 // ErrBinary is returned by ParseBinding for bytes that AppendBinding did not write.
 var ErrBinary = errors.New("usrloc: malformed binary form")
 
-// The binary form of a Binding, version 1:
+// The binary form of a Binding, version 2:
 //
 //	version u8 | head (see headSize) | body
 //
 // The body holds the strings, each as a field:
 //
 //	contact | params | call-id | user-agent | listener | zone | instance |
-//	provider | param | prid | number of paths uvarint, each path
+//	provider | param | prid | number of paths uvarint, each path | received, if flagReceived
 //
 // A field is a tag, a uvarint whose two low bits say how to go on with the rest n:
 //
@@ -30,8 +30,12 @@ var ErrBinary = errors.New("usrloc: malformed binary form")
 // The source of instance is params, that of provider, param and prid is
 // contact: their values stand there already and are not stored twice.
 //
-// Times are kept in milliseconds, in UTC.
-const binaryVersion = 1
+// Times are kept in milliseconds, in UTC. Version 1, which is read and no longer
+// written, has a shorter head.
+const (
+	binaryVersion  = 2
+	binaryVersion1 = 1
+)
 
 const (
 	tagLiteral = iota
@@ -59,15 +63,21 @@ func ParseBinding(data []byte) (Binding, error) {
 // ViewBinding sets b to what ParseBinding returns, without a copy: the strings of
 // b lie in data, and change with it. After an error b is undefined.
 func ViewBinding(b *Binding, data []byte) error {
-	if len(data) < 1+headSize || data[0] != binaryVersion {
+	size := 1 + headSize
+	if len(data) > 0 && data[0] == binaryVersion1 {
+		size = 1 + headSize1
+	} else if len(data) > 0 && data[0] != binaryVersion {
 		return ErrBinary
 	}
-	h, err := parseHead(data[1 : 1+headSize])
+	if len(data) < size {
+		return ErrBinary
+	}
+	h, err := parseHead(data[1:size])
 	if err != nil {
 		return err
 	}
 	*b = Binding{}
-	return parseBody(b, &h, asString(data[1+headSize:]), nil)
+	return parseBody(b, &h, asString(data[size:]), nil)
 }
 
 // asString returns data as a string that changes with it.
@@ -89,6 +99,9 @@ func appendBody(dst []byte, b *Binding, words *dictionary) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(b.Path)))
 	for _, p := range b.Path {
 		dst = appendWord(dst, p, words)
+	}
+	if b.Received != "" {
+		dst = appendLiteral(dst, b.Received)
 	}
 	return dst
 }
@@ -114,6 +127,9 @@ func parseBody(b *Binding, h *head, body string, words *dictionary) error {
 	}
 	for i := range b.Path {
 		b.Path[i] = r.field("")
+	}
+	if h.flags&flagReceived != 0 {
+		b.Received = r.field("")
 	}
 	if r.bad || r.rest != "" {
 		return ErrBinary

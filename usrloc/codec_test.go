@@ -28,7 +28,9 @@ func sampleBinding() Binding {
 		RetainUntil: at.Add(2 * time.Hour),
 		Flow:        flow.Flow{Node: 3, Incarnation: 4, Listener: "main", Transport: flow.UDP, Remote: netip.MustParseAddrPort("[fe80::1%eth0]:5060"), Conn: 5},
 		Path:        []string{"<sip:edge.example.com;lr>", ""},
+		Received:    "sip:192.0.2.1:5060",
 		UserAgent:   "Phone/1",
+		Methods:     MethodInvite | MethodMessage | MethodOther,
 		Instance:    "urn:uuid:1",
 		RegID:       1,
 		Push:        Push{Provider: "webpush", Param: "BPk", PRID: "https://push.example.net/1", SelfWaking: true},
@@ -45,21 +47,22 @@ func TestBinding_BinaryRoundTrip(t *testing.T) {
 }
 
 // The form is on disks: it must stay readable.
-func TestBinding_BinaryVersion1IsStable(t *testing.T) {
+func TestBinding_BinaryVersion2IsStable(t *testing.T) {
 	b := sampleBinding()
-	const want = "01" + // version
+	const want = "02" + // version
 		"0102030000000000000000000000001" + "0" + // id
 		"000001a3185c507b" + "000001a3185c5463" + "000001a318933efb" + "000001a318ca2d7b" + "ffffc77cedd32800" + // times
 		"0000000000000004" + "0000000000000005" + // incarnation, conn
 		"00000003" + "00000007" + "00000001" + // node, cseq, reg-id
 		"01f4" + "13c4" + // q, port
-		"fe800000000000000000000000000001" + "10" + "01" + "01" // address, its length, transport, flags
+		"fe800000000000000000000000000001" + "10" + "01" + "05" + // address, its length, transport, flags
+		"9001" // methods
 	data := AppendBinding(nil, &b)
 	if got := hex.EncodeToString(data[:1+headSize]); got != want {
 		t.Errorf("head = %s, want %s", got, want)
 	}
 	body := string(data[1+headSize:])
-	for _, stored := range []string{b.Contact, b.Params, "call", "Phone/1", "main", "eth0", b.Path[0]} {
+	for _, stored := range []string{b.Contact, b.Params, "call", "Phone/1", "main", "eth0", b.Path[0], b.Received} {
 		if strings.Count(body, stored) != 1 {
 			t.Errorf("body does not hold %q once: %q", stored, body)
 		}
@@ -75,6 +78,24 @@ func TestBinding_BinaryVersion1IsStable(t *testing.T) {
 	}
 }
 
+// What version 1 wrote is read: it knew no methods.
+func TestBinding_BinaryVersion1IsRead(t *testing.T) {
+	b := sampleBinding()
+	old := []byte{binaryVersion1}
+	b.Methods, b.Received = 0, ""
+	old = append(old, AppendBinding(nil, &b)[1:1+headSize1]...)
+	old = appendBody(old, &b, nil)
+	got, err := ParseBinding(old)
+	if err != nil || !got.equal(&b) {
+		t.Errorf("ParseBinding = %+v, %v, want %+v", got, err, b)
+	}
+	for n := range old {
+		if _, err := ParseBinding(old[:n]); !errors.Is(err, ErrBinary) {
+			t.Errorf("first %d of %d bytes: error %v, want ErrBinary", n, len(old), err)
+		}
+	}
+}
+
 func TestBinding_BinaryTruncatedOrPadded(t *testing.T) {
 	b := sampleBinding()
 	data := AppendBinding(nil, &b)
@@ -86,7 +107,7 @@ func TestBinding_BinaryTruncatedOrPadded(t *testing.T) {
 	if _, err := ParseBinding(append(data, 0)); !errors.Is(err, ErrBinary) {
 		t.Errorf("a byte too many: error %v, want ErrBinary", err)
 	}
-	data[0]++
+	data[0] = binaryVersion + 1
 	if _, err := ParseBinding(data); !errors.Is(err, ErrBinary) {
 		t.Errorf("another version: error %v, want ErrBinary", err)
 	}
@@ -150,13 +171,14 @@ func FuzzBinding_RoundTrip(f *testing.F) {
 		at := fromMilli(ms)
 		b := Binding{
 			Contact: contact, Params: params, Q: Q(n), CallID: path, CSeq: uint32(n), Created: at, Updated: at.Add(1),
-			Expires: at, RetainUntil: at, RefreshAt: at, UserAgent: agent, Instance: instance, RegID: uint32(n >> 32),
+			Expires: at, RetainUntil: at, RefreshAt: at, UserAgent: agent, Methods: Methods(n), Instance: instance, RegID: uint32(n >> 32),
 			Push: Push{Provider: provider, Param: param, PRID: prid, SelfWaking: n&1 != 0},
 			Flow: flow.Flow{Node: uint32(n), Incarnation: n, Conn: ^n, Listener: agent, Transport: flow.Transport(n)},
 		}
 		ip, _ := netip.AddrFromSlice(addr)
 		b.Flow.Remote = netip.AddrPortFrom(ip.WithZone(provider), uint16(n))
 		copy(b.ID[:], addr)
+		b.Received = param
 		for range n % 4 {
 			b.Path = append(b.Path, path)
 		}
@@ -182,6 +204,7 @@ func FuzzParseBinding(f *testing.F) {
 	b := sampleBinding()
 	f.Add(AppendBinding(nil, &b))
 	f.Add(AppendBinding(nil, &Binding{}))
+	f.Add(append([]byte{binaryVersion1}, AppendBinding(nil, &b)[1:]...))
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 20 {
 		data := AppendBinding(nil, &b)

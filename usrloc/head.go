@@ -32,6 +32,7 @@ type head struct {
 	addrLen     uint8 // 0 no address, 4 or 16
 	transport   uint8
 	flags       uint8
+	methods     uint16
 	// place is the wheel's, in a bindingSlot, and no part of the binary form. It
 	// lies here because the alignment leaves room for it.
 	place uint16
@@ -41,14 +42,21 @@ const (
 	flagSelfWaking = 1 << 0
 	// flagPush: the binding can be woken. Set in a bindingSlot, not in the binary form.
 	flagPush = 1 << 1
+	// flagReceived: the body holds Received.
+	flagReceived = 1 << 2
 )
 
 // The binary form of a head, all numbers big endian:
 //
 //	id [16] | created i64 | updated i64 | expires i64 | retain until i64 | refresh at i64 |
 //	incarnation u64 | conn u64 | node u32 | cseq u32 | reg-id u32 | q i16 | port u16 |
-//	address [16] | address length u8 | transport u8 | flags u8
-const headSize = 16 + 5*8 + 2*8 + 3*4 + 2*2 + 16 + 3
+//	address [16] | address length u8 | transport u8 | flags u8 | methods u16
+//
+// Version 1 ends before the methods.
+const (
+	headSize  = headSize1 + 2
+	headSize1 = 16 + 5*8 + 2*8 + 3*4 + 2*2 + 16 + 3
+)
 
 // noTime is the head's form of the zero time.
 var noTime = time.Time{}.UnixMilli()
@@ -73,9 +81,13 @@ func headOf(b *Binding) head {
 		q:           int16(b.Q),
 		port:        b.Flow.Remote.Port(),
 		transport:   uint8(b.Flow.Transport),
+		methods:     uint16(b.Methods),
 	}
 	if b.Push.SelfWaking {
 		h.flags |= flagSelfWaking
+	}
+	if b.Received != "" {
+		h.flags |= flagReceived
 	}
 	switch addr := b.Flow.Remote.Addr(); {
 	case addr.Is4():
@@ -93,7 +105,7 @@ func (h *head) fill(b *Binding, listener, zone string) {
 	b.Created, b.Updated = fromMilli(h.created), fromMilli(h.updated)
 	b.Expires, b.RetainUntil = fromMilli(h.expires), fromMilli(h.retainUntil)
 	b.RefreshAt = fromMilli(h.refreshAt)
-	b.CSeq, b.RegID, b.Q = h.cseq, h.regID, Q(h.q)
+	b.CSeq, b.RegID, b.Q, b.Methods = h.cseq, h.regID, Q(h.q), Methods(h.methods)
 	b.Push.SelfWaking = h.flags&flagSelfWaking != 0
 	var addr netip.Addr
 	switch h.addrLen {
@@ -122,10 +134,10 @@ func (h *head) append(dst []byte) []byte {
 	dst = be.AppendUint32(be.AppendUint32(be.AppendUint32(dst, h.node), h.cseq), h.regID)
 	dst = be.AppendUint16(be.AppendUint16(dst, uint16(h.q)), h.port)
 	dst = append(dst, h.addr[:]...)
-	return append(dst, h.addrLen, h.transport, h.flags)
+	return be.AppendUint16(append(dst, h.addrLen, h.transport, h.flags), h.methods)
 }
 
-// parseHead reads the binary form; data has headSize bytes.
+// parseHead reads the binary form; data has headSize or headSize1 bytes.
 func parseHead(data []byte) (h head, err error) {
 	be := binary.BigEndian
 	data = data[copy(h.id[:], data):]
@@ -140,7 +152,10 @@ func parseHead(data []byte) (h head, err error) {
 	}
 	h.q, h.port, data = int16(be.Uint16(data)), be.Uint16(data[2:]), data[4:]
 	data = data[copy(h.addr[:], data):]
-	h.addrLen, h.transport, h.flags = data[0], data[1], data[2]
+	h.addrLen, h.transport, h.flags, data = data[0], data[1], data[2], data[3:]
+	if len(data) > 0 {
+		h.methods = be.Uint16(data)
+	}
 	if h.addrLen != 0 && h.addrLen != 4 && h.addrLen != 16 {
 		return head{}, ErrBinary
 	}

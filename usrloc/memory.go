@@ -53,6 +53,11 @@ type MemoryOptions struct {
 	Shards int
 	// Committer makes changes durable; nil if memory is enough.
 	Committer Committer
+	// Changed is told of every AOR whose bindings are others now, when others can
+	// read them and before they are durable; nil: nobody is. It is called under a
+	// lock of the store: it must be quick and not call the store. The AOR may lie
+	// in a buffer that changes after the call.
+	Changed func(AOR)
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
 }
@@ -279,6 +284,9 @@ func (m *Memory) change(sh *shard, aor AOR, fn func(Record) (Record, error)) (Re
 		return failed(err)
 	}
 	version := sh.apply(aor, changes)
+	if m.opts.Changed != nil {
+		m.opts.Changed(aor)
+	}
 	for i := range changes {
 		changes[i].Version = version
 		m.metrics.changed(changes[i].Kind)

@@ -140,6 +140,9 @@ func (m *Memory) Touch(aor AOR, now time.Time, fn func([]Binding) int, wait Wait
 		return TouchDeclined
 	}
 	m.metrics.changed(Updated)
+	if m.opts.Changed != nil {
+		m.opts.Changed(aor)
+	}
 	if m.touches == nil {
 		return TouchDone
 	}
@@ -171,8 +174,8 @@ func (sh *shard) touch(aor AOR, now time.Time, fn func([]Binding) int) (b *Bindi
 	if b = &v.bindings[chosen]; !now.Before(b.RetainUntil) {
 		return nil, false
 	}
-	b.ID, b.Contact, b.Params, b.Q, b.Created, b.Path = seen.ID, seen.Contact, seen.Params, seen.Q, seen.Created, nil
-	b.Instance, b.RegID, b.Push = seen.Instance, seen.RegID, seen.Push
+	b.ID, b.Contact, b.Params, b.Q, b.Created, b.Path, b.Received = seen.ID, seen.Contact, seen.Params, seen.Q, seen.Created, nil, seen.Received
+	b.Methods, b.Instance, b.RegID, b.Push = seen.Methods, seen.Instance, seen.RegID, seen.Push
 	agent = b.UserAgent != seen.UserAgent
 	if b.CallID == seen.CallID && !agent && b.Flow.Listener == seen.Flow.Listener &&
 		b.Flow.Remote.Addr().Zone() == seen.Flow.Remote.Addr().Zone() {

@@ -148,8 +148,14 @@ type Binding struct {
 	Flow flow.Flow
 	// Path holds the Path values of the REGISTER, topmost first (RFC 3327).
 	Path []string
+	// Received is where the phone is as the proxy that wrote the topmost Path
+	// value saw it: a SIP URI, from that value's received parameter. Empty if
+	// nobody said, or nobody wants to know.
+	Received string
 	// UserAgent is the REGISTER's User-Agent, cut to 128 bytes.
 	UserAgent string
+	// Methods are those of the REGISTER's Allow.
+	Methods Methods
 	// Instance is +sip.instance without quotes and angle brackets; RegID is
 	// reg-id, 0 if absent (RFC 5626 §4.1).
 	Instance string

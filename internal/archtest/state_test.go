@@ -17,6 +17,7 @@ func tables() []string {
 	return []string{
 		"flow.transportNames",
 		"internal/auth.algorithmNames", "internal/auth.reasonNames", "internal/auth.roleNames",
+		"internal/guard.dropNames", "internal/guard.reasonNames", "internal/guard.refusalNames",
 		"internal/phone.kindNames",
 		"internal/proxy.pushParams",
 		"internal/sipmsg.charClass", "internal/sipmsg.compactForms", "internal/sipmsg.headerNames", "internal/sipmsg.headersByHash",
@@ -26,7 +27,7 @@ func tables() []string {
 		"push.backoff", "push.classNames", "push.kindNames",
 		"push/pushsim.faultNames",
 		"push/webpush.special",
-		"usrloc.causeNames", "usrloc.changeNames", "usrloc.noTime",
+		"usrloc.causeNames", "usrloc.changeNames", "usrloc.methodNames", "usrloc.noTime",
 		"usrloc/disk.castagnoli",
 		"usrloc/usrloctest.concurrencyCases", "usrloc/usrloctest.expiryCases", "usrloc/usrloctest.limitCases",
 		"usrloc/usrloctest.timerCases", "usrloc/usrloctest.touchCases", "usrloc/usrloctest.updateCases", "usrloc/usrloctest.watchCases",

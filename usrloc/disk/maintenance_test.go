@@ -232,6 +232,7 @@ func TestImport_Malformed(t *testing.T) {
 		"Params":    importLine(t, "params", "x=\x00"),
 		"CallID":    importLine(t, "call_id", "\n"),
 		"AOR":       importLine(t, "aor", "sip:a\r@b"),
+		"Received":  importLine(t, "received", "sip:a\n"),
 		"UserAgent": importLine(t, "user_agent", "\x7f"),
 		"Path":      importLine(t, "path", []string{"<sip:p>\n"}),
 	} {

@@ -87,7 +87,8 @@ func viewBinding(b *usrloc.Binding, id usrloc.BindingID, data []byte) (usrloc.AO
 // All other fields must be the same.
 func isRefresh(old, b *usrloc.Binding) bool {
 	return old.ID == b.ID && old.Contact == b.Contact && old.Params == b.Params && old.Q == b.Q &&
-		old.Created.Equal(b.Created) && slices.Equal(old.Path, b.Path) && old.UserAgent == b.UserAgent &&
+		old.Created.Equal(b.Created) && slices.Equal(old.Path, b.Path) && old.Received == b.Received &&
+		old.UserAgent == b.UserAgent && old.Methods == b.Methods &&
 		old.Instance == b.Instance && old.RegID == b.RegID && old.Push == b.Push
 }
 

@@ -56,6 +56,7 @@ func Binding(aor usrloc.AOR, i int, now time.Time) usrloc.Binding {
 			Conn:        uint64(i + 1),
 		},
 		UserAgent: fmt.Sprintf("Reveille-Phone/5.%d (Android 14)", i%20),
+		Methods:   usrloc.ParseMethods("INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE"),
 		Instance:  instance,
 		RegID:     1,
 		Push:      usrloc.Push{Provider: "fcm", Param: "my-voip-project", PRID: token, SelfWaking: true},

@@ -185,7 +185,8 @@ func testTouchKeeps(t *testing.T, s toucher) {
 	switch s.Touch(aor, now, First(func(b *usrloc.Binding) bool {
 		b.ID[5]++
 		b.Contact, b.Params, b.Instance, b.RegID, b.Q = "sip:eve@example.com", ";x", "i", 9, 3
-		b.Push, b.Created, b.Path = usrloc.Push{}, now.Add(-time.Hour), []string{"<sip:p>"}
+		b.Push, b.Created, b.Path, b.Methods = usrloc.Push{}, now.Add(-time.Hour), []string{"<sip:p>"}, usrloc.MethodRefer
+		b.Received = "sip:192.0.2.1"
 		b.CSeq++
 		return true
 	}), waiter(func(err error) { ended <- err })) {
