@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -20,6 +21,8 @@ const maxProblems = 50
 //	  - name: alice
 //	    password: secret
 //	    aors: [sip:alice@example.com, sip:sales@example.com]   # optional
+//	    max_contacts: 3                                        # optional
+//	    display_name: Alice                                    # optional
 //	  - name: bob
 //	    realm: example.org                                     # optional
 //	    ha1_sha256: 3f2a...    # and/or ha1_sha512_256, ha1_md5: H(name:realm:password)
@@ -99,7 +102,7 @@ func (p *fileParser) file(n *yaml.Node) {
 func (p *fileParser) user(n *yaml.Node) {
 	a := Account{Origin: p.origin(n)}
 	before := len(p.problems)
-	p.mapping(n, []string{"name", "realm", "password", "ha1_md5", "ha1_sha256", "ha1_sha512_256", "aors"}, func(key string, v *yaml.Node) {
+	p.mapping(n, []string{"name", "realm", "password", "ha1_md5", "ha1_sha256", "ha1_sha512_256", "aors", "max_contacts", "display_name"}, func(key string, v *yaml.Node) {
 		switch key {
 		case "name":
 			a.Name = p.text(key, v)
@@ -115,6 +118,10 @@ func (p *fileParser) user(n *yaml.Node) {
 			a.HA1SHA512256 = p.text(key, v)
 		case "aors":
 			a.AORs = p.texts(key, v)
+		case "max_contacts":
+			a.MaxContacts = p.number(key, v)
+		case "display_name":
+			a.DisplayName = p.text(key, v)
 		}
 	})
 	if len(p.problems) == before {
@@ -151,6 +158,15 @@ func (p *fileParser) text(key string, n *yaml.Node) string {
 		return ""
 	}
 	return n.Value
+}
+
+func (p *fileParser) number(key string, n *yaml.Node) int {
+	i, err := strconv.Atoi(p.text(key, n))
+	if err != nil || i < 0 {
+		p.complain(n, "%s: want a whole number", key)
+		return 0
+	}
+	return i
 }
 
 func (p *fileParser) texts(key string, n *yaml.Node) []string {

@@ -25,6 +25,10 @@ type Account struct {
 	HA1MD5, HA1SHA256, HA1SHA512256 string
 	// AORs are further addresses of record that the user may register.
 	AORs []string
+	// MaxContacts bounds the contacts of the user's AORs, 0: as for others;
+	// DisplayName is how the user is called in front of others.
+	MaxContacts int
+	DisplayName string
 	// Origin is where the account was configured, "file:line:column" or "".
 	Origin string
 }
@@ -190,6 +194,10 @@ func (a *Account) credentials(by []Algorithm) (c Credentials, err error) {
 		}
 		c.AORs = append(c.AORs, aor)
 	}
+	if a.MaxContacts < 0 {
+		return c, a.problem("user %q: max_contacts is negative", a.Name)
+	}
+	c.MaxContacts, c.DisplayName = a.MaxContacts, a.DisplayName
 	return c, nil
 }
 

@@ -179,6 +179,8 @@ users:
     aors: [sip:alice@example.com, "sip:sales@example.com"]
   - {name: bob, realm: example.org, ha1_md5: AB, ha1_sha256: cd, ha1_sha512_256: ef}
   - name: "yes"
+    max_contacts: 3
+    display_name: Yes, please
     password: |-
       two words
 `
@@ -189,7 +191,7 @@ users:
 	want := []Account{
 		{Name: "alice", Password: "0123", AORs: []string{"sip:alice@example.com", "sip:sales@example.com"}, Origin: "users.yaml:3:5"},
 		{Name: "bob", Realm: "example.org", HA1MD5: "AB", HA1SHA256: "cd", HA1SHA512256: "ef", Origin: "users.yaml:6:5"},
-		{Name: "yes", Password: "two words", Origin: "users.yaml:7:5"},
+		{Name: "yes", Password: "two words", MaxContacts: 3, DisplayName: "Yes, please", Origin: "users.yaml:7:5"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ParseFile() (-want +got):\n%s", diff)
@@ -210,14 +212,16 @@ func TestParseFile_Problems(t *testing.T) {
 		{"a list", "- a\n", "f:1:1: want keys: users"},
 		{"unknown key", "users: []\nuser: []\n", `f:2:1: unknown key "user"; known: users`},
 		{"no list", "users: alice\n", "f:1:8: users: want a list"},
-		{"no mapping", "users:\n  - alice\n", "f:2:5: want keys: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors"},
-		{"unknown user key", "users:\n  - name: a\n    pasword: b\n", `f:3:5: unknown key "pasword"; known: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors`},
+		{"no mapping", "users:\n  - alice\n", "f:2:5: want keys: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors, max_contacts, display_name"},
+		{"unknown user key", "users:\n  - name: a\n    pasword: b\n", `f:3:5: unknown key "pasword"; known: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors, max_contacts, display_name`},
 		{"key twice", "users:\n  - name: a\n    name: b\n", `f:3:5: key "name" comes twice, first in line 2`},
 		{"no text", "users:\n  - name: [a]\n", "f:2:11: name: want a text"},
 		{"empty password", "users:\n  - name: a\n    password: ''\n", "f:3:15: password: want a text"},
 		{"null password", "users:\n  - name: a\n    password:\n", "f:3:14: password: want a text"},
+		{"no number", "users:\n  - name: a\n    max_contacts: x\n", "f:3:19: max_contacts: want a whole number"},
+		{"negative", "users:\n  - name: a\n    max_contacts: -1\n", "f:3:19: max_contacts: want a whole number"},
 		{"no texts", "users:\n  - name: a\n    aors: sip:a@b\n", "f:3:11: aors: want a list of texts"},
-		{"alias", "users:\n  - &x {name: a, password: b}\n  - *x\n", "f:3:5: want keys: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors"},
+		{"alias", "users:\n  - &x {name: a, password: b}\n  - *x\n", "f:3:5: want keys: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors, max_contacts, display_name"},
 		{"two", "users:\n  - {name: [], password: {}}\n", "f:2:12: name: want a text\nf:2:26: password: want a text"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"reveille/internal/auth"
 	"reveille/internal/auth/source"
@@ -80,7 +81,7 @@ func RunSQL(t *testing.T, fresh func(t *testing.T) (url string, kill func())) {
 // the suite sees both.
 func Remember(t *testing.T, s auth.Source) auth.Source {
 	t.Helper()
-	cached, err := source.NewCached(source.Options{Source: s, TTL: 1, NegativeTTL: 1})
+	cached, err := source.NewCached(source.Options{Source: s, TTL: 1, NegativeTTL: 1, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
