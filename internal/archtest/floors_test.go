@@ -18,7 +18,7 @@ const module = "reveille"
 // stands with its nearest ancestor in the table.
 func floors() map[string]int {
 	return map[string]int{
-		"flow": 0, "internal/sipmsg": 0, "internal/event": 0,
+		"flow": 0, "internal/sipmsg": 0, "internal/event": 0, "internal/tlscert": 0,
 		"usrloc": 1, "push": 1, "internal/transport": 1, "internal/sqldb": 1,
 		"purr": 2, "internal/transaction": 2, "internal/auth": 2, "internal/resolve": 2, "internal/wake": 2, "internal/locationdb": 2, "internal/guard": 2,
 		"registrar": 3, "internal/proxy": 3,
@@ -32,7 +32,7 @@ func floors() map[string]int {
 // helpers are for tests, demonstrations and load, not part of the server: they
 // may import what they exercise, and no package of the server imports them.
 func helpers() []string {
-	return []string{"internal/auth/authtest", "internal/demo", "internal/phone", "internal/memnet", "internal/archtest", "push/pushsim", "push/pushtest", "usrloc/usrloctest", "test"}
+	return []string{"internal/auth/authtest", "internal/demo", "internal/phone", "internal/memnet", "internal/archtest", "push/pushsim", "push/pushtest", "internal/tlscert/certtest", "usrloc/usrloctest", "test"}
 }
 
 // strangers never import each other, although they stand on one floor, where

@@ -35,12 +35,18 @@ type conn struct {
 	l      *listener
 	flow   flow.Flow
 	source netip.Addr // what it is counted by; invalid for a dialled connection
-	born   time.Time
-	seen   atomic.Int64 // when bytes last came, in nanoseconds after born
+	born   time.Time  // when it was accepted, or dialling it began
+
+	dialled bool
+	name    string   // whom a dialled peer must prove to be by TLS; empty: its address
+	names   []string // whom the peer has proven to be; set by handshake
+
+	seen atomic.Int64 // when bytes last came, in nanoseconds after born
+	held atomic.Int64 // until when silence does not end it, in the same way
 
 	// nc and framing are set before anyone else learns of the flow: by
-	// newConn, then by handshake. socket is what nc was at first; closing that
-	// never waits for the peer.
+	// newConn, then by handshake. socket is what nc was at first, below TLS:
+	// closing that never waits for the peer.
 	socket  net.Conn
 	nc      net.Conn
 	framing framing
@@ -60,7 +66,7 @@ func newConn(l *listener, nc net.Conn, remote netip.AddrPort) *conn {
 	return &conn{t: l.t, l: l, flow: f, socket: nc, nc: nc, born: time.Now()}
 }
 
-func (c *conn) peer() peer { return peer{c.flow.Transport, c.flow.Remote} }
+func (c *conn) peer() peer { return peer{c.flow.Transport, c.flow.Remote, c.name} }
 
 // lastSeen returns when bytes last came from the peer.
 func (c *conn) lastSeen() time.Time { return c.born.Add(time.Duration(c.seen.Load())) }
@@ -78,14 +84,19 @@ func (c *conn) abandon() {
 	}
 }
 
-// handshake makes the connection ready for messages.
-func (c *conn) handshake() error {
+// handshake makes the connection ready for messages: TLS first, if the
+// transport has it, and then what the stream asks for.
+func (c *conn) handshake(ctx context.Context) (err error) {
 	if err := c.t.tune(c.socket); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.t.ctx, c.t.opts.HandshakeTimeout)
-	defer cancel()
-	nc, framing, err := c.l.stream.handshake(ctx, c.socket, c.t.opts.MaxMessage)
+	nc := c.socket
+	if c.l.Transport.Secure() {
+		if nc, err = c.secure(ctx, nc); err != nil {
+			return err
+		}
+	}
+	nc, framing, err := c.l.stream.handshake(ctx, nc, c.t.opts.MaxMessage)
 	if err != nil {
 		return err
 	}
@@ -95,9 +106,18 @@ func (c *conn) handshake() error {
 
 // accepted is the life of a connection that a peer made. Stop waits for it.
 func (c *conn) accepted() {
-	if err := c.handshake(); err != nil {
+	ctx, cancel := context.WithDeadline(c.t.ctx, c.born.Add(c.t.opts.HandshakeTimeout))
+	err := c.handshake(ctx)
+	cancel()
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", ErrSlow, err)
+		}
+		c.t.log.Debug("handshake", slog.String("flow", c.flow.String()), slog.Any("err", err))
 		c.close(err)
-	} else {
+	} else if c.l.Transport == flow.TCP {
+		// RFC 5923 §8: requests to others go out only by connections whose peer
+		// has been asked who it is, so by TLS only by those that we made.
 		c.t.conns.ready(c)
 	}
 	c.run()
@@ -149,6 +169,8 @@ func (r *reader) run() error {
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded) && (r.partial || r.silent):
 			return ErrSlow
+		case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(r.idleEnd()):
+			// It was held meanwhile.
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return ErrIdle
 		case err != nil:
@@ -169,7 +191,13 @@ func (r *reader) deadline() time.Time {
 	case r.silent:
 		return r.born.Add(r.t.opts.HandshakeTimeout)
 	}
-	return time.Now().Add(r.t.opts.IdleTimeout)
+	return r.idleEnd()
+}
+
+// idleEnd is when silence ends the connection. Hold may put it off while the
+// reader waits.
+func (c *conn) idleEnd() time.Time {
+	return c.born.Add(max(time.Duration(c.seen.Load())+c.t.opts.IdleTimeout, time.Duration(c.held.Load())))
 }
 
 // consume handles every whole unit in the buffer and moves the rest to its

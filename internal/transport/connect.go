@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"time"
 
 	"reveille/flow"
 )
@@ -30,18 +31,31 @@ func (d *dials) finish(p peer, f flow.Flow, err error) {
 // flow needs nothing. An open connection to remote is shared; else one is
 // dialled in the background, and all who ask for it meanwhile wait for it.
 // done must not block: the connection is read only after it.
+//
+// By TLS the peer must show a certificate for its address; ConnectTo is for
+// peers that have a name. Nobody can be connected to by WebSocket (RFC 7118 §5).
 func (t *Transport) Connect(tp flow.Transport, remote netip.AddrPort, done func(flow.Flow, error)) {
+	t.ConnectTo(tp, "", remote, done)
+}
+
+// ConnectTo is Connect for a peer whose address was found by name, the domain or
+// host of a URI before any DNS query: by TLS, its certificate must be for that
+// (RFC 5922 §7.3).
+func (t *Transport) ConnectTo(tp flow.Transport, name string, remote netip.AddrPort, done func(flow.Flow, error)) {
 	remote = unmap(remote)
 	l := t.choose(tp, remote.Addr())
 	switch {
-	case l == nil || remote.Port() == 0:
+	case l == nil || remote.Port() == 0 || tp == flow.WS || tp == flow.WSS:
 		done(flow.Flow{}, ErrNoListener)
 		return
 	case !tp.Stream():
 		done(l.flow(remote), nil)
 		return
 	}
-	p := peer{tp, remote}
+	p := peer{transport: tp, remote: remote}
+	if tp.Secure() {
+		_, p.name = parseHost(name) // An address is the default anyway.
+	}
 	t.dials.mu.Lock()
 	if c := t.conns.find(p); c != nil {
 		t.dials.mu.Unlock()
@@ -79,13 +93,15 @@ func (t *Transport) dial(l *listener, p peer) {
 func (t *Transport) dialPeer(l *listener, p peer) (*conn, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.opts.DialTimeout)
 	defer cancel()
+	began := time.Now()
 	network := familyNetwork("tcp", p.remote.Addr())
 	nc, err := t.opts.Network.DialContext(ctx, network, l.dialFrom(), p.remote.String())
 	if err != nil {
 		return nil, err
 	}
 	c := newConn(l, nc, p.remote)
-	if err := c.handshake(); err != nil {
+	c.born, c.dialled, c.name = began, true, p.name
+	if err := c.handshake(ctx); err != nil {
 		c.abandon()
 		return nil, err
 	}

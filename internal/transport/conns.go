@@ -12,6 +12,7 @@ import (
 type peer struct {
 	transport flow.Transport
 	remote    netip.AddrPort
+	name      string // whom it must prove to be by TLS; empty: its address
 }
 
 // conns is the register of connections and of their bounds. Safe for

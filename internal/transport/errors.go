@@ -19,10 +19,13 @@ var (
 	ErrBusy = errors.New("too many connections")
 	// ErrStopped says that the Transport was stopped.
 	ErrStopped = errors.New("transport is stopped")
-	// ErrIdle says that a peer sent nothing for IdleTimeout.
+	// ErrIdle says that a peer sent nothing for IdleTimeout, and was not held.
 	ErrIdle = errors.New("connection was idle")
+	// ErrTLS says that the TLS handshake failed: the two sides do not agree, or a
+	// certificate was not accepted.
+	ErrTLS = errors.New("TLS handshake failed")
 	// ErrSlow says that a peer took longer than HandshakeTimeout or
-	// MessageTimeout for a message.
+	// MessageTimeout for a handshake or a message.
 	ErrSlow = errors.New("message did not arrive in time")
 	// ErrGarbled says that a stream carried something that is not SIP, after
 	// which no message boundary can be trusted.

@@ -7,13 +7,12 @@ import (
 	"reveille/internal/sipmsg"
 )
 
-// A stream is what a stream transport adds to a connection: a handshake and a
-// framing. TCP has none of the former; TLS will return a net.Conn of its own,
-// WebSocket a framing of its own.
+// A stream is what a stream transport adds to a connection, or to the TLS on
+// it: a handshake and a framing. TCP and TLS have none of the former.
 type stream interface {
 	// handshake runs on the connection's goroutine, bounded by ctx, before
-	// anything else is read. The connection is closed if it fails. The framing
-	// accepts no message longer than limit.
+	// anything else is read, except that TLS comes first. The connection is
+	// closed if it fails. The framing accepts no message longer than limit.
 	handshake(ctx context.Context, nc net.Conn, limit int) (net.Conn, framing, error)
 }
 
@@ -31,6 +30,9 @@ type framing interface {
 	// pong is the answer to a keep-alive.
 	pong() []byte
 }
+
+// streamOf returns what a listener's transport adds to TCP or TLS.
+func streamOf(ListenerOptions) stream { return plainStream{} }
 
 // plainStream is SIP right on the connection: TCP, and TLS after its handshake.
 type plainStream struct{}

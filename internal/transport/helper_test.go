@@ -135,21 +135,25 @@ const (
 // ends proves that no goroutine is left after Stop.
 func inBubble(t *testing.T, o Options, test func(t *testing.T, b *bench)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		n := memnet.New(1)
-		b := &bench{recorder: newRecorder(t), net: n, host: n.Host(server4, server6)}
-		b.Transport = b.restart(o)
-		defer func() {
-			if err := b.Stop(context.Background()); err != nil {
-				t.Errorf("Stop: %v", err)
-			}
-			synctest.Wait()
-			if used := b.buffered.used.Load(); used != 0 {
-				t.Errorf("%d bytes of the budget were not returned", used)
-			}
-		}()
-		test(t, b)
-	})
+	synctest.Test(t, func(t *testing.T) { runBench(t, o, test) })
+}
+
+// runBench is inBubble for those who are in one.
+func runBench(t *testing.T, o Options, test func(t *testing.T, b *bench)) {
+	t.Helper()
+	n := memnet.New(1)
+	b := &bench{recorder: newRecorder(t), net: n, host: n.Host(server4, server6)}
+	b.Transport = b.restart(o)
+	defer func() {
+		if err := b.Stop(context.Background()); err != nil {
+			t.Errorf("Stop: %v", err)
+		}
+		synctest.Wait()
+		if used := b.buffered.used.Load(); used != 0 {
+			t.Errorf("%d bytes of the budget were not returned", used)
+		}
+	}()
+	test(t, b)
 }
 
 // restart makes and starts another Transport on the bench's host.

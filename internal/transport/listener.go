@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -30,6 +31,9 @@ type listener struct {
 	sockets []*udpSocket // UDP only
 	accept  net.Listener // stream transports only
 	stream  stream       // stream transports only
+
+	tls     *tls.Config        // of accepted connections, TLS and WSS only
+	dialTLS func() *tls.Config // of dialled ones; nil: the machine's authorities
 }
 
 // bind opens the sockets of one listener.
@@ -46,7 +50,7 @@ func (t *Transport) bind(o ListenerOptions, index int) (*listener, error) {
 		metrics:      t.metrics.listener(o.Name),
 	}
 	if o.Transport.Stream() {
-		l.stream = plainStream{}
+		l.stream, l.tls, l.dialTLS = streamOf(o), o.TLS, o.DialTLS
 		l.accept, err = t.opts.Network.Listen(t.ctx, b.network("tcp"), b.String())
 		if err != nil {
 			return nil, err

@@ -117,6 +117,7 @@ func reason(err error) string {
 		{ErrIdle, "idle"},
 		{ErrSlow, "slow"},
 		{ErrGarbled, "garbled"},
+		{ErrTLS, "tls"},
 	} {
 		if errors.Is(err, r.err) {
 			return r.label

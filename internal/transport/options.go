@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,7 +59,7 @@ type ListenerOptions struct {
 	// Name identifies the listener in flows, rules, metrics and logs; 1 to 32
 	// bytes, unique.
 	Name string
-	// Transport is the protocol spoken: flow.UDP or flow.TCP.
+	// Transport is the protocol spoken: flow.UDP, flow.TCP or flow.TLS.
 	Transport flow.Transport
 	// Addr is "host:port". The host is an IP literal; "0.0.0.0" and "[::]" mean
 	// all addresses of one family, an empty host those of both. Port 0 takes
@@ -74,6 +75,15 @@ type ListenerOptions struct {
 	// ReadBuffer is the kernel's receive buffer of each UDP socket in bytes, as
 	// far as the system allows; 0 means 2 MiB.
 	ReadBuffer int
+	// TLS is the server side of TLS and WSS, required there and nowhere else: what
+	// certificates are shown, and whether clients are asked for theirs. What its
+	// functions return may change from one handshake to the next.
+	TLS *tls.Config
+	// DialTLS returns the client side for each connection that leaves by TLS on
+	// behalf of the listener: the authorities that servers' certificates must come
+	// from, and the certificate shown to servers that ask. What it returns is not
+	// changed. Nil means the authorities of the machine and no certificate.
+	DialTLS func() *tls.Config
 }
 
 // A Rule names the listener by which peers of a prefix are reached. Rules are
@@ -125,10 +135,11 @@ type Options struct {
 	// tens of thousands of registrations.
 	PostQueue int
 
-	// IdleTimeout closes a connection on which the peer sent nothing; default 1 h.
+	// IdleTimeout closes a connection on which the peer sent nothing, unless Hold
+	// says how long it is to live; default 1 h.
 	IdleTimeout time.Duration
-	// HandshakeTimeout bounds the time from accepting a connection to its first
-	// whole message; default 30 s.
+	// HandshakeTimeout bounds the time from accepting a connection, TLS and all,
+	// to its first whole message; default 30 s.
 	HandshakeTimeout time.Duration
 	// MessageTimeout bounds the time from a message's first byte to its last;
 	// default 30 s.
@@ -136,7 +147,7 @@ type Options struct {
 	// WriteTimeout bounds how long a peer may take what was queued for it;
 	// default 20 s.
 	WriteTimeout time.Duration
-	// DialTimeout bounds connecting; default 5 s.
+	// DialTimeout bounds connecting, TLS included; default 5 s.
 	DialTimeout time.Duration
 	// UserTimeout is TCP_USER_TIMEOUT: unacknowledged bytes this old end a
 	// connection; default 30 s. Linux only.
@@ -305,9 +316,15 @@ func (l ListenerOptions) validate() error {
 		return fmt.Errorf("name must have 1 to %d bytes", maxListenerName)
 	}
 	switch l.Transport {
-	case flow.UDP, flow.TCP:
+	case flow.UDP, flow.TCP, flow.TLS:
 	default:
 		return fmt.Errorf("%s listeners are not supported", l.Transport)
+	}
+	switch secure := l.Transport.Secure(); {
+	case secure && l.TLS == nil:
+		return errors.New("no TLS configuration")
+	case !secure && l.TLS != nil, !l.Transport.Stream() && l.DialTLS != nil:
+		return fmt.Errorf("%s has no TLS", l.Transport)
 	}
 	if l.Sockets < 1 || l.Sockets > maxSockets {
 		return fmt.Errorf("sockets must be 1 to %d", maxSockets)

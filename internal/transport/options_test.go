@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"strings"
 	"testing"
@@ -29,7 +30,9 @@ func TestNew_OptionErrors(t *testing.T) {
 		"name twice":     {Options{Listeners: []ListenerOptions{udp, udp}}, `listener "udp": name used twice`},
 		"address twice":  {Options{Listeners: []ListenerOptions{{Name: "a", Transport: flow.UDP, Addr: "127.0.0.1:5"}, {Name: "b", Transport: flow.UDP, Addr: "127.0.0.1:05"}}}, `the address of listener "a" too`},
 		"no transport":   {Options{Listeners: with(func(l *ListenerOptions) { l.Transport = 0 })}, "listeners are not supported"},
-		"TLS":            {Options{Listeners: with(func(l *ListenerOptions) { l.Transport = flow.TLS })}, "TLS listeners are not supported"},
+		"WS":             {Options{Listeners: with(func(l *ListenerOptions) { l.Transport = flow.WS })}, "WS listeners are not supported"},
+		"bare TLS":       {Options{Listeners: with(func(l *ListenerOptions) { l.Transport = flow.TLS })}, "no TLS configuration"},
+		"TLS on TCP":     {Options{Listeners: with(func(l *ListenerOptions) { l.Transport, l.TLS = flow.TCP, new(tls.Config) })}, "TCP has no TLS"},
 		"no port":        {Options{Listeners: with(func(l *ListenerOptions) { l.Addr = "127.0.0.1" })}, "want host:port"},
 		"port 65536":     {Options{Listeners: with(func(l *ListenerOptions) { l.Addr = "127.0.0.1:65536" })}, "port is not a number up to 65535"},
 		"host name":      {Options{Listeners: with(func(l *ListenerOptions) { l.Addr = "localhost:5060" })}, "host is not an IP address"},

@@ -170,6 +170,9 @@ func (r *datagramReader) one(b []byte, from netip.AddrPort, now time.Time) {
 		// RFC 5626 §8: a first octet of 0 or 1 is STUN. Like a CRLF it shows
 		// that the peer is there.
 		r.keepAlives++
+		if answer, ok := appendBinding(r.out.room(), b, from); ok {
+			r.out.add(from, answer)
+		}
 	case len(b) > t.opts.MaxMessage:
 		r.dropped++
 	default:
