@@ -18,8 +18,8 @@ func Apply(p *Policy, rec usrloc.Record, in *Input) (usrloc.Record, Result, erro
 	if err := p.checkLimits(in); err != nil {
 		return rec, Result{}, err
 	}
-	res := Result{}
-	if in.PathSupported && p.Path != PathOff {
+	res := Result{GRUU: p.GRUU != nil && in.Supported.Has(ExtGRUU)}
+	if in.Supported.Has(ExtPath) && p.Path != PathOff {
 		res.Path = in.Path
 	}
 	switch {
@@ -37,6 +37,12 @@ func Apply(p *Policy, rec usrloc.Record, in *Input) (usrloc.Record, Result, erro
 		if plans[i], err = p.plan(in, &in.Contacts[i]); err != nil {
 			return rec, Result{}, err
 		}
+	}
+	if err := p.checkFlows(in, plans); err != nil {
+		return rec, Result{}, err
+	}
+	if slices.ContainsFunc(plans, func(pl plan) bool { return pl.id.regID != 0 }) {
+		p.answerFlow(in, &res)
 	}
 	a := application{policy: p, in: in, plans: plans, bindings: slices.Clone(rec.Bindings)}
 	a.marks = make([]mark, len(a.bindings))
@@ -87,7 +93,10 @@ func (p *Policy) plan(in *Input, c *Contact) (plan, error) {
 	if pl.id.is(in.AOR) {
 		return plan{}, refuse(403, "Contact Is The Address Of Record")
 	}
-	var err error
+	err := p.checkGRUU(in, &pl)
+	if err != nil {
+		return plan{}, err
+	}
 	asked := p.requested(c.Expires, in.Expires, c.Push.PRID != "")
 	if pl.push, err = p.planPush(in, c, asked); err != nil {
 		return plan{}, err
@@ -127,6 +136,17 @@ func (a *application) stale(i int) bool {
 	return !a.marks[i].touched && b.CallID == a.in.CallID && a.in.CSeq <= b.CSeq && !b.Expired(a.in.Now)
 }
 
+// mergeTime is for how long a request may come by other ways, too: as long as
+// a server transaction lives (RFC 3261 §17.2.2, timer J).
+const mergeTime = 32 * time.Second
+
+// merged reports whether this very request has reached b before, by another way.
+func (a *application) merged(i int) bool {
+	b := &a.bindings[i]
+	return a.stale(i) && a.in.CSeq == b.CSeq && a.in.Now.Sub(b.Updated) < mergeTime &&
+		(a.in.Flow != b.Flow || !slices.Equal(a.policy.storedPath(a.in), b.Path))
+}
+
 // retransmitted reports whether the Record already holds this very request.
 // Then it is answered again and changes nothing; we keep no transaction to
 // absorb it. Of two contacts that are one device only the later one is found.
@@ -138,7 +158,7 @@ func (a *application) retransmitted(res *Result) bool {
 			held[i] = held[i] || a.stale(i) && b.CSeq == a.in.CSeq && a.repeats(&a.plans[pi], b)
 		}
 	}
-	var again Result
+	again := *res
 	for pi := range a.plans {
 		pl := &a.plans[pi]
 		if pl.remove() {
@@ -151,7 +171,6 @@ func (a *application) retransmitted(res *Result) bool {
 		a.carry(pl, &a.bindings[i], &again)
 	}
 	if again.Retransmission = len(again.Carried) > 0; again.Retransmission {
-		again.Path = res.Path
 		*res = again
 	}
 	return again.Retransmission
@@ -205,6 +224,10 @@ func (a *application) matches(pl *plan) ([]int, error) {
 		if r == noMatch {
 			continue
 		}
+		if a.merged(i) {
+			// RFC 3261 §8.2.2.2: it came before by another way.
+			return nil, refuse(482, "Loop Detected")
+		}
 		if a.stale(i) {
 			// RFC 3261 §10.3 step 7: the CSeq must grow within a Call-ID, else
 			// the whole request fails.
@@ -256,13 +279,16 @@ func (a *application) register(pl *plan, res *Result) error {
 // userAgentLen bounds what is kept of a User-Agent, in bytes.
 const userAgentLen = 128
 
+// agentOf is what is kept of the request's User-Agent.
+func agentOf(in *Input) string { return in.UserAgent[:min(len(in.UserAgent), userAgentLen)] }
+
 // fill writes the contact into b. Identity and birthday stay.
 func (a *application) fill(b *usrloc.Binding, pl *plan) {
 	c := pl.contact
 	*b = usrloc.Binding{
 		ID: b.ID, Created: b.Created,
 		Contact: c.URI, Params: c.Params, Q: pl.q,
-		Path:     a.policy.storedPath(a.in),
+		Path: a.policy.storedPath(a.in), Received: a.policy.storedReceived(a.in), Methods: a.in.Methods,
 		Instance: c.Instance, RegID: pl.id.regID,
 		Push: pl.push.store,
 	}
@@ -274,21 +300,13 @@ func (a *application) fill(b *usrloc.Binding, pl *plan) {
 func (p *Policy) renew(b *usrloc.Binding, in *Input, granted time.Duration, refresh bool) {
 	expires := in.Now.Add(granted)
 	b.CallID, b.CSeq, b.Flow = in.CallID, in.CSeq, in.Flow
-	b.UserAgent = in.UserAgent[:min(len(in.UserAgent), userAgentLen)]
+	b.UserAgent = agentOf(in)
 	b.Updated, b.Expires, b.RetainUntil, b.RefreshAt = in.Now, expires, expires, time.Time{}
 	if refresh {
 		// RFC 8599 §5.5: early enough for the REGISTER to arrive in time. A
 		// device that wakes itself is pushed to only if it did not.
 		b.RefreshAt = expires.Add(-p.Push.Lead)
 	}
-}
-
-// storedPath is what a binding keeps of the request's Path.
-func (p *Policy) storedPath(in *Input) []string {
-	if p.Path == PathOff || len(in.Path) == 0 {
-		return nil
-	}
-	return in.Path
 }
 
 // limit applies the policy for one contact too many.
@@ -304,7 +322,7 @@ func (a *application) limit() error {
 	if count <= p.MaxContacts || !added {
 		return nil
 	}
-	if p.Overflow == ReplaceOldest {
+	if p.Overflow != RejectNew {
 		for ; count > p.MaxContacts; count-- {
 			i := a.oldest()
 			if i < 0 {
@@ -323,11 +341,14 @@ func (a *application) limit() error {
 	return r
 }
 
-// oldest returns the binding that was refreshed longest ago and is not part of
-// this request, or -1.
+// oldest returns the binding that was refreshed longest ago, may be replaced and
+// is not part of this request, or -1.
 func (a *application) oldest() int {
 	at := -1
 	for i := range a.bindings {
+		if a.policy.Overflow == ReplaceUnavailable && a.policy.Reachable(&a.bindings[i]) {
+			continue
+		}
 		if a.marks[i] == (mark{}) && (at < 0 || a.bindings[i].Updated.Before(a.bindings[at].Updated)) {
 			at = i
 		}

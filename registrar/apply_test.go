@@ -106,15 +106,15 @@ func TestApply_Retransmission(t *testing.T) {
 	tests := []struct {
 		name    string
 		change  func(*Input)
-		refused bool
+		refused int
 	}{
 		{name: "the same again", change: func(*Input) {}},
 		{name: "other lifetime is not seen in the binding", change: func(in *Input) { in.Contacts[0].Expires.Seconds = 1800 }},
-		{name: "other parameters", change: func(in *Input) { in.Contacts[0].Params = ";a" }, refused: true},
-		{name: "other q", change: func(in *Input) { in.Contacts[0].Q = 1 }, refused: true},
-		{name: "other flow", change: func(in *Input) { in.Flow = flowFrom(9) }, refused: true},
-		{name: "other path", change: func(in *Input) { in.Path = []string{"<sip:e;lr>"} }, refused: true},
-		{name: "removal", change: func(in *Input) { in.Contacts[0].Expires.Seconds = 0 }, refused: true},
+		{name: "other parameters", change: func(in *Input) { in.Contacts[0].Params = ";a" }, refused: 500},
+		{name: "other q", change: func(in *Input) { in.Contacts[0].Q = 1 }, refused: 500},
+		{name: "other flow", change: func(in *Input) { in.Flow = flowFrom(9) }, refused: 482},
+		{name: "other path", change: func(in *Input) { in.Path = []string{"<sip:e;lr>"} }, refused: 482},
+		{name: "removal", change: func(in *Input) { in.Contacts[0].Expires.Seconds = 0 }, refused: 500},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -125,8 +125,8 @@ func TestApply_Retransmission(t *testing.T) {
 			in := w.input("one", 1, phone)
 			tt.change(in)
 			res, err := w.apply(in)
-			if tt.refused {
-				wantRefusal(t, err, 500)
+			if tt.refused != 0 {
+				wantRefusal(t, err, tt.refused)
 				return
 			}
 			if err != nil {
@@ -328,6 +328,11 @@ func TestApply_MaxContacts(t *testing.T) {
 			name: "not those of the request", overflow: ReplaceOldest, status: 403,
 			contacts: []string{"<sip:b@h>", "<sip:c@h>"}, want: []string{"sip:b@h", "sip:c@h"},
 		},
+		{name: "the unreachable one gives way", overflow: ReplaceUnavailable, status: 403, contacts: []string{"<sip:c@h>"}, want: []string{"sip:b@h", "sip:c@h"}},
+		{
+			name: "both can be reached", overflow: ReplaceUnavailable, status: 403,
+			contacts: []string{"<sip:c@h>", "<sip:a@h>"}, refused: 403,
+		},
 		{
 			name: "too many in one request", overflow: ReplaceOldest, status: 403,
 			contacts: []string{"<sip:c@h>", "<sip:d@h>", "<sip:e@h>"}, refused: 403,
@@ -335,7 +340,10 @@ func TestApply_MaxContacts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, func(p *Policy) { p.MaxContacts, p.Overflow, p.OverflowStatus = 2, tt.overflow, tt.status })
+			w := newWorld(t, func(p *Policy) {
+				p.MaxContacts, p.Overflow, p.OverflowStatus = 2, tt.overflow, tt.status
+				p.Reachable = func(b *usrloc.Binding) bool { return b.Contact != "sip:a@h" }
+			})
 			w.mustRegister("one", 1, "<sip:a@h>")
 			w.after(time.Second)
 			w.mustRegister("two", 1, "<sip:b@h>")
@@ -391,7 +399,7 @@ func TestApply_Path_RFC3327_5_3(t *testing.T) {
 	first, second := []string{"<sip:p2;lr>", "<sip:p1;lr>"}, []string{"<sip:p3;lr>"}
 	w := newWorld(t)
 	in := w.input("one", 1, "<sip:a@h>")
-	in.Path, in.PathSupported = first, true
+	in.Path, in.Supported = first, ExtPath
 	res, err := w.apply(in)
 	if err != nil || !slices.Equal(w.only().Path, first) {
 		t.Fatalf("stored %q, %v", w.only().Path, err)
@@ -411,7 +419,7 @@ func TestApply_Path_RFC3327_5_3(t *testing.T) {
 
 	w.p.Path = PathOff
 	in = w.input("one", 3, "<sip:a@h>")
-	in.Path, in.PathSupported = first, true
+	in.Path, in.Supported = first, ExtPath
 	if res, err = w.apply(in); err != nil || w.only().Path != nil || len(res.Path) != 0 {
 		t.Errorf("switched off, but stored %q and shown %q, %v", w.only().Path, res.Path, err)
 	}

@@ -2,37 +2,37 @@ package registrar
 
 import "time"
 
-// requested returns the lifetime that a contact asks for, in seconds, by its
-// parameter and the header field of the request. token says that it has a
-// pn-prid.
-func (p *Policy) requested(parameter, header Expires, token bool) uint32 {
+// requested returns the lifetime to aim at for a contact, in seconds, by its
+// parameter and the header field of the request; Present says that the phone
+// named it. token says that it has a pn-prid.
+func (p *Policy) requested(parameter, header Expires, token bool) Expires {
 	// RFC 3261 §10.3 step 7: the contact's own parameter, else the header
 	// field, else the registrar's default.
 	switch {
 	case parameter.Present:
-		return parameter.Seconds
+		return parameter
 	case header.Present:
-		return header.Seconds
+		return header
 	}
 	// Who leaves it to us is not told that it is too short.
 	granted := max(p.DefaultExpires, p.MinExpires)
 	if token && p.Push.Waking != nil {
 		granted = max(granted, p.Push.MinExpires)
 	}
-	return uint32(granted / time.Second)
+	return Expires{Seconds: uint32(granted / time.Second)}
 }
 
-// grant returns the lifetime to give to a contact that asked for that many
-// seconds; 0 is a removal. push may lose its data if the lifetime is too short.
-func (p *Policy) grant(asked uint32, push *pushPlan, random float64) (time.Duration, error) {
-	if asked == 0 {
+// grant returns the lifetime to give to a contact whose lifetime was requested
+// so; 0 is a removal. push may lose its data if the lifetime is too short.
+func (p *Policy) grant(asked Expires, push *pushPlan, random float64) (time.Duration, error) {
+	if asked.Seconds == 0 {
 		return 0, nil
 	}
 	least, most := p.MinExpires, p.MaxExpires
 	if push.wakes() {
 		most = p.Push.MaxExpires
 	}
-	granted := time.Duration(asked) * time.Second
+	granted := time.Duration(asked.Seconds) * time.Second
 	if granted < least {
 		// RFC 3261 §10.3 step 7: no 423 to whoever asks for an hour or more. The
 		// minimum is never above that.
@@ -49,12 +49,13 @@ func (p *Policy) grant(asked uint32, push *pushPlan, random float64) (time.Durat
 			return 0, p.tooBrief(push)
 		}
 		push.drop()
-		granted = min(granted, p.MaxExpires)
+		most = p.MaxExpires
+		granted = min(granted, most)
 	}
 	if push.wakes() {
 		least = max(least, p.Push.MinExpires)
 	}
-	return p.shorten(granted, least, random), nil
+	return p.Jitter.spread(granted, least, most, asked.Present, random), nil
 }
 
 // tooBrief is the answer to a lifetime below the minimum.
@@ -66,13 +67,4 @@ func (p *Policy) tooBrief(push *pushPlan) *Refusal {
 	r := refuse(423, "Interval Too Brief")
 	r.MinExpires = uint32((least + time.Second - 1) / time.Second)
 	return r
-}
-
-// shorten takes a random part off granted, but not so much that it falls below
-// least: devices that registered together (after an outage, say) do not come
-// back together.
-func (p *Policy) shorten(granted, least time.Duration, random float64) time.Duration {
-	spread := max(p.JitterTime, granted/100*time.Duration(p.JitterPercent))
-	shorter := (granted - time.Duration(float64(spread)*random)).Truncate(time.Second)
-	return max(shorter, least)
 }

@@ -106,7 +106,7 @@ func TestApply_Jitter(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, func(p *Policy) { p.JitterTime, p.JitterPercent = tt.time, tt.percent })
+			w := newWorld(t, func(p *Policy) { p.Jitter.Time, p.Jitter.Percent = tt.time, tt.percent })
 			in := w.input("one", 1, tt.contact)
 			in.Random = tt.random
 			if _, err := w.apply(in); err != nil {
@@ -124,7 +124,7 @@ func TestApply_Jitter(t *testing.T) {
 }
 
 func TestApply_LifetimeIsNeverLongerThanAsked_RFC6665_4_2_1_1(t *testing.T) {
-	w := newWorld(t, func(p *Policy) { p.JitterPercent = 50 })
+	w := newWorld(t, func(p *Policy) { p.Jitter.Percent = 50 })
 	for seconds := uint32(60); seconds < 5000; seconds += 7 {
 		in := w.input("one", seconds, "<sip:a@h>")
 		in.Expires = Expires{Present: true, Seconds: seconds}

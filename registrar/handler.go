@@ -37,8 +37,9 @@ type Exchange interface {
 func (r *Registrar) Serve(x Exchange, may func(usrloc.AOR) bool) {
 	// Stores keep milliseconds. The policy is read after the clock: see rules.
 	now := time.Now().Truncate(time.Millisecond)
-	p := r.policy.Load()
-	in, err := r.read(p, x.Message(), x.Flow(), now, may)
+	all := r.policy.Load()
+	in, err := r.read(all, x.Message(), x.Flow(), now, may)
+	p := all.of(in)
 	if err != nil {
 		r.refuse(x, in, err)
 		return
@@ -51,7 +52,7 @@ func (r *Registrar) Serve(x Exchange, may func(usrloc.AOR) bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	var res Result
 	apply := func(rec usrloc.Record) (next usrloc.Record, err error) {
-		next, res, err = Apply(&p.Policy, rec, in)
+		next, res, err = Apply(p, rec, in)
 		return next, err
 	}
 	r.store.Update(ctx, in.AOR, apply, func(rec usrloc.Record, changes []usrloc.Change, err error) {
@@ -61,7 +62,7 @@ func (r *Registrar) Serve(x Exchange, may func(usrloc.AOR) bool) {
 				r.refuse(x, in, p.storeRefusal(err))
 				return
 			}
-			r.accept(x, &p.Policy, &rec, &res, in.Now)
+			r.accept(x, p, &rec, &res, in.Now)
 			r.accepted(in, &res, changes)
 		})
 	})
@@ -77,7 +78,7 @@ func (r *Registrar) accept(x Exchange, p *Policy, rec *usrloc.Record, res *Resul
 
 // storeRefusal is what a Store's error means to the phone. It never means "not
 // registered".
-func (p *rules) storeRefusal(err error) error {
+func (p *Policy) storeRefusal(err error) error {
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal):
@@ -123,6 +124,9 @@ func (r *Refusal) reply() sipmsg.Reply {
 	}
 	if len(r.Unsupported) > 0 {
 		add("Unsupported", strings.Join(r.Unsupported, ", "))
+	}
+	if r.Require != "" {
+		add("Require", r.Require)
 	}
 	return reply
 }

@@ -232,7 +232,7 @@ func TestServe_Events(t *testing.T) {
 			}
 		}
 		for labels, want := range map[[2]string]float64{
-			{"applied", "200"}: 4, {"retransmission", "200"}: 1, {"fetched", "200"}: 1, {"refused", "500"}: 1,
+			{"inserted", "200"}: 1, {"updated", "200"}: 2, {"deleted", "200"}: 1, {"retransmission", "200"}: 1, {"fetched", "200"}: 1, {"refused", "500"}: 1,
 		} {
 			if got := testutil.ToFloat64(s.metrics.requests.WithLabelValues(labels[0], labels[1])); got != want {
 				t.Errorf("%v requests %v, want %v", labels, got, want)

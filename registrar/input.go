@@ -22,10 +22,18 @@ type Input struct {
 	Flow flow.Flow
 	// UserAgent is its User-Agent, "" if absent.
 	UserAgent string
-	// Path holds the Path values, topmost first; PathSupported says that the
-	// phone lists path in Supported.
-	Path          []string
-	PathSupported bool
+	// Methods are those of its Allow.
+	Methods usrloc.Methods
+	// Supported are the extensions that the phone supports.
+	Supported Extensions
+	// Relayed says that the request came by a proxy: it has more than one Via.
+	Relayed bool
+	// Path holds the Path values, topmost first. PathOutbound says that the proxy
+	// next to the phone keeps the flow to it (RFC 5626 §5.1); PathReceived is where
+	// the topmost one saw the phone, a SIP URI, "" if it does not say.
+	Path         []string
+	PathOutbound bool
+	PathReceived string
 	// Star says that the Contact header field is "*"; Contacts is empty then.
 	Star bool
 	// Contacts are the Contact values in order; none (and no Star) is a fetch.
@@ -90,6 +98,10 @@ type Result struct {
 	// Path is to be echoed (RFC 3327 §5.3); nil if the phone does not support
 	// it.
 	Path []string
+	// GRUU: GRUUs are listed. Outbound: a flow was registered, and the phone wants
+	// to know (RFC 5626 §6); FlowTimer is the Flow-Timer in seconds, 0 for none.
+	GRUU, Outbound bool
+	FlowTimer      uint32
 	// Fetch says that the request only asked, Retransmission that it was
 	// applied before: the Record was not changed.
 	Fetch, Retransmission bool
@@ -121,6 +133,8 @@ type Refusal struct {
 	RetryAfter time.Duration
 	// Unsupported are the option tags of a 420.
 	Unsupported []string
+	// Require is the option tag of a 421.
+	Require string
 	// Err is the cause for the log; it may be nil.
 	Err error
 }

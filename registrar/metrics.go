@@ -1,6 +1,7 @@
 package registrar
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,22 +14,29 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	changes  *prometheus.CounterVec
 	// Of those, the ones that are counted often.
-	applied, fetched, retransmitted, updated prometheus.Counter
+	fetched, retransmitted, updates, updated prometheus.Counter
 }
+
+// The results of REGISTER requests that were worked in.
+const (
+	resultInserted = "inserted" // at least one binding is new
+	resultUpdated  = "updated"  // bindings were refreshed or changed
+	resultDeleted  = "deleted"  // bindings were removed, or there were none
+)
 
 // newMetrics registers the metrics; with a nil Registerer they count for nobody.
 func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_registrar_requests_total",
-			Help: "REGISTER requests by result (applied, fetched, retransmission, refused) and status.",
+			Help: "REGISTER requests by result (inserted, updated, deleted, fetched, retransmission, refused) and status.",
 		}, []string{"result", "status"}),
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_registrar_changes_total",
 			Help: "Bindings that REGISTER requests changed, by what became of them.",
 		}, []string{"action"}),
 	}
-	m.applied, m.fetched = m.requests.WithLabelValues("applied", "200"), m.requests.WithLabelValues("fetched", "200")
+	m.updates, m.fetched = m.requests.WithLabelValues(resultUpdated, "200"), m.requests.WithLabelValues("fetched", "200")
 	m.retransmitted = m.requests.WithLabelValues("retransmission", "200")
 	m.updated = m.changes.WithLabelValues(usrloc.Updated.String())
 	if r != nil {
@@ -37,20 +45,31 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) accepted(res *Result) {
+func (m *metrics) accepted(res *Result, changes []usrloc.Change) {
 	switch {
 	case res.Fetch:
 		m.fetched.Inc()
 	case res.Retransmission:
 		m.retransmitted.Inc()
 	default:
-		m.applied.Inc()
+		m.requests.WithLabelValues(resultOf(res, changes), "200").Inc()
 	}
+}
+
+// resultOf is the result of a REGISTER that was worked in.
+func resultOf(res *Result, changes []usrloc.Change) string {
+	switch {
+	case len(res.Carried) == 0:
+		return resultDeleted
+	case slices.ContainsFunc(changes, func(c usrloc.Change) bool { return c.Kind == usrloc.Created }):
+		return resultInserted
+	}
+	return resultUpdated
 }
 
 // refreshed counts a REGISTER that a Refresh worked in.
 func (m *metrics) refreshed() {
-	m.applied.Inc()
+	m.updates.Inc()
 	m.updated.Inc()
 }
 

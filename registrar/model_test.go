@@ -128,7 +128,12 @@ func (h *household) play(s step) {
 		register(0)
 	case 7: // an old request arrives late
 		before := snapshot(w.rec)
-		_, err := w.register(p.callID(), p.cseq, p.contact(flow, 301), "<sip:intruder@h>")
+		contacts := []string{p.contact(flow, 301), "<sip:intruder@h>"}
+		if flow > 0 {
+			// One flow registers alone; without something new it is a copy.
+			contacts = []string{p.contact(flow, 301) + ";q=0.1"}
+		}
+		_, err := w.register(p.callID(), p.cseq, contacts...)
 		if _, live := p.ends[flow]; live && p.last[flow] == fmt.Sprint(p.callID(), p.cseq) {
 			wantRefusal(t, err, 500)
 		} else if err == nil {

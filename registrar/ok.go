@@ -6,21 +6,34 @@ import (
 	"strings"
 	"time"
 
+	"reveille/flow"
 	"reveille/internal/sipmsg"
 	"reveille/usrloc"
 )
 
 // AppendOK appends to dst the header lines that the 200 to a REGISTER adds to
 // those every response has, each ended by CRLF: all bindings of rec as of now,
-// the Path if it is to be shown, the push services and the date. It allocates
-// nothing if dst is large enough.
+// the Path if it is to be shown, the routes to take, what was agreed on for a
+// flow, the push services and the date. It allocates nothing if dst is large
+// enough.
 func AppendOK(dst []byte, p *Policy, rec *usrloc.Record, res *Result, now time.Time) []byte {
 	for i := range rec.Bindings {
 		b := &rec.Bindings[i]
 		if b.Expired(now) {
 			continue
 		}
-		dst = appendContact(dst, b, slices.Contains(res.Carried, b.ID), now)
+		carried := slices.Contains(res.Carried, b.ID)
+		if p.RequestContactsOnly && !carried && !res.Fetch {
+			continue
+		}
+		dst = appendContact(dst, b, carried, now)
+		if res.GRUU && b.Instance != "" {
+			dst = appendGRUUs(dst, p.GRUU, rec.AOR, b)
+		}
+		if p.ReceivedParam != "" {
+			dst = appendReceived(dst, p.ReceivedParam, b)
+		}
+		dst = append(dst, "\r\n"...)
 	}
 	// RFC 3327 §5.3: the Path as received.
 	for _, v := range res.Path {
@@ -30,6 +43,17 @@ func AppendOK(dst []byte, p *Policy, rec *usrloc.Record, res *Result, now time.T
 	}
 	if len(res.Path) > 0 {
 		dst = append(dst, "Supported: path\r\n"...)
+	}
+	// RFC 3608 §6.1: in each answer the same.
+	for _, uri := range p.ServiceRoute {
+		dst = append(append(append(dst, "Service-Route: <"...), uri...), ">\r\n"...)
+	}
+	if res.Outbound {
+		dst = append(dst, "Require: outbound\r\n"...)
+	}
+	if res.FlowTimer != 0 {
+		dst = strconv.AppendUint(append(dst, "Flow-Timer: "...), uint64(res.FlowTimer), 10)
+		dst = append(dst, "\r\n"...)
 	}
 	for i := range res.Caps {
 		dst = appendCap(dst, &res.Caps[i], p.Push.PURR)
@@ -63,7 +87,7 @@ func appendTwo(dst []byte, n int) []byte {
 }
 
 // appendContact appends one binding with what is left of its lifetime (RFC 3261
-// §10.3 step 8).
+// §10.3 step 8), without the end of the line.
 func appendContact(dst []byte, b *usrloc.Binding, carried bool, now time.Time) []byte {
 	dst = append(dst, "Contact: <"...)
 	if carried {
@@ -85,8 +109,40 @@ func appendContact(dst []byte, b *usrloc.Binding, carried bool, now time.Time) [
 	}
 	dst = append(dst, ";expires="...)
 	// What is left of a second counts as one, for 0 would mean "removed".
-	dst = strconv.AppendInt(dst, max(int64(b.Expires.Sub(now)/time.Second), 1), 10)
-	return append(dst, "\r\n"...)
+	return strconv.AppendInt(dst, max(int64(b.Expires.Sub(now)/time.Second), 1), 10)
+}
+
+// appendReceived appends from where a binding was registered.
+func appendReceived(dst []byte, name string, b *usrloc.Binding) []byte {
+	dst = append(append(append(dst, ';'), name...), `="`...)
+	if b.Received != "" {
+		return append(append(dst, b.Received...), '"')
+	}
+	dst = append(dst, "sip:"...)
+	if addr := b.Flow.Remote.Addr().Unmap(); addr.Is6() {
+		dst = append(addr.WithZone("").AppendTo(append(dst, '[')), ']')
+	} else {
+		dst = addr.AppendTo(dst)
+	}
+	dst = strconv.AppendUint(append(dst, ':'), uint64(b.Flow.Remote.Port()), 10)
+	dst = append(append(dst, ";transport="...), transportParam(b.Flow.Transport)...)
+	return append(dst, '"')
+}
+
+// transportParam is the value of a URI's transport parameter for t (RFC 3261
+// §19.1.1, RFC 7118 §5.2).
+func transportParam(t flow.Transport) string {
+	switch t {
+	case flow.UDP:
+		return "udp"
+	case flow.TCP:
+		return "tcp"
+	case flow.TLS:
+		return "tls"
+	case flow.WS, flow.WSS:
+		return "ws"
+	}
+	return "udp"
 }
 
 // appendWithoutPRID appends parameters ("host;a=b;c?headers") less pn-prid.

@@ -3,10 +3,12 @@ package registrar
 import (
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"reveille/flow"
 	"reveille/usrloc"
 )
 
@@ -96,6 +98,49 @@ func TestAppendOK_ExpiredIsNotListed(t *testing.T) {
 	w.after(60*time.Second + time.Millisecond)
 	if got, want := w.ok(Result{}), "Contact: <sip:b@h>;expires=1\r\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAppendOK_RequestContactsOnly(t *testing.T) {
+	w := newWorld(t, func(p *Policy) { p.RequestContactsOnly = true })
+	w.mustRegister("one", 1, "<sip:a@h>")
+	res := w.mustRegister("two", 1, "<sip:b@h>")
+	if got, want := w.ok(res), "Contact: <sip:b@h>;expires=3600\r\n"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	// Who asks for all gets all.
+	if got := w.ok(w.mustRegister("three", 1)); strings.Count(got, "Contact: ") != 2 {
+		t.Errorf("fetch: got\n%s", got)
+	}
+}
+
+func TestAppendOK_ReceivedParam(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		in   func(*Input)
+		want string
+	}{
+		{"UDP", func(*Input) {}, "sip:192.0.2.1:5060;transport=udp"},
+		{"TCP", func(in *Input) { in.Flow = streamFrom(7) }, "sip:192.0.2.1:7;transport=tcp"},
+		{"WSS, IPv6", func(in *Input) {
+			in.Flow = flow.Flow{Transport: flow.WSS, Remote: netip.MustParseAddrPort("[fe80::1%eth0]:443")}
+		}, "sip:[fe80::1]:443;transport=ws"},
+		{"IPv4 in IPv6", func(in *Input) {
+			in.Flow = flow.Flow{Transport: flow.TLS, Remote: netip.MustParseAddrPort("[::ffff:192.0.2.9]:5061")}
+		}, "sip:192.0.2.9:5061;transport=tls"},
+		{"a proxy saw it", func(in *Input) {
+			in.Path, in.PathReceived = []string{"<sip:e;lr>"}, "sip:198.51.100.1:9"
+		}, "sip:198.51.100.1:9"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, func(p *Policy) { p.ReceivedParam, p.PathReceived = "received", true })
+			in := w.input("one", 1, "<sip:a@h>")
+			tt.in(in)
+			res := w.mustApply(in)
+			if got, want := w.ok(res), "Contact: <sip:a@h>;expires=3600;received=\""+tt.want+"\"\r\n"; got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
 	}
 }
 

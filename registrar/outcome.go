@@ -12,7 +12,7 @@ import (
 
 // accepted tells what an accepted REGISTER did.
 func (r *Registrar) accepted(in *Input, res *Result, changes []usrloc.Change) {
-	r.metrics.accepted(res)
+	r.metrics.accepted(res, changes)
 	for i := range changes {
 		c := &changes[i]
 		r.metrics.changed(c)
@@ -81,7 +81,7 @@ const actionRefreshed = "refreshed"
 // CSeq.
 func sameButTime(a, b *usrloc.Binding) bool {
 	return a.Contact == b.Contact && a.Params == b.Params && a.Q == b.Q && a.Flow == b.Flow &&
-		slices.Equal(a.Path, b.Path) && a.UserAgent == b.UserAgent &&
+		slices.Equal(a.Path, b.Path) && a.Received == b.Received && a.UserAgent == b.UserAgent && a.Methods == b.Methods &&
 		a.Instance == b.Instance && a.RegID == b.RegID && a.Push == b.Push
 }
 

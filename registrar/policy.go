@@ -3,9 +3,13 @@ package registrar
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
+	"reveille/internal/domain"
+	"reveille/internal/sipmsg"
 	"reveille/push"
 	"reveille/usrloc"
 )
@@ -16,6 +20,12 @@ type Policy struct {
 	// Domains are the hosts served, as they appear in a To URI: names or IP
 	// addresses (IPv6 in brackets), in any case. At least one.
 	Domains []string
+	// Aliases are other hosts by which a domain is addressed; the values are from
+	// Domains. A user has the same AOR by whatever host.
+	Aliases map[string]string
+	// FoldUser says that the case of a user part does not count: all AORs are in
+	// lower case. RFC 3261 §19.1.4 has it count.
+	FoldUser bool
 
 	// DefaultExpires is granted where a REGISTER names no lifetime; it is
 	// bounded like a requested one.
@@ -26,11 +36,8 @@ type Policy struct {
 	MinExpires, MaxExpires time.Duration
 	// ShortExpires says what becomes of a lifetime below MinExpires.
 	ShortExpires ShortExpires
-	// JitterTime and JitterPercent shorten what is granted by up to the larger
-	// of both, at random, so that devices which registered together do not come
-	// back together. Nothing is shortened below its minimum. At most 50 percent.
-	JitterTime    time.Duration
-	JitterPercent int
+	// Jitter spreads what is granted. Nothing is shortened below its minimum.
+	Jitter Jitter
 
 	// DefaultQ is the preference of a contact that names none; usrloc.QUnset
 	// leaves it open.
@@ -41,6 +48,9 @@ type Policy struct {
 	MaxContacts int
 	// Overflow says what becomes of one contact too many.
 	Overflow Overflow
+	// Reachable reports whether a binding can be reached now, for
+	// ReplaceUnavailable.
+	Reachable func(*usrloc.Binding) bool
 	// OverflowStatus refuses one contact too many: 403, or 503 with RetryAfter.
 	OverflowStatus int
 
@@ -64,6 +74,28 @@ type Policy struct {
 
 	// Path says what becomes of Path header fields (RFC 3327).
 	Path PathMode
+	// PathReceived keeps where the proxy that wrote the topmost Path saw the phone
+	// (Binding.Received).
+	PathReceived bool
+	// ServiceRoute are the routes that phones are told to take when they call, SIP
+	// URIs with lr, in order (RFC 3608).
+	ServiceRoute []string
+	// GRUU makes temporary GRUUs; with nil phones get none, nor public ones (RFC
+	// 5627).
+	GRUU GRUU
+	// Outbound is the policy for RFC 5626.
+	Outbound OutboundPolicy
+
+	// RequestContactsOnly lists in the 200 only the contacts that the request
+	// carried. RFC 3261 §10.3 step 8 wants all.
+	RequestContactsOnly bool
+	// ReceivedParam names a parameter of the Contacts in the 200 that tells from
+	// where each was registered, as a SIP URI; empty for none.
+	ReceivedParam string
+
+	// Rules change the policy for some phones; the first that is for a phone
+	// counts.
+	Rules []Rule
 
 	// Push is the policy for RFC 8599.
 	Push PushPolicy
@@ -113,6 +145,9 @@ const (
 	RejectNew Overflow = iota
 	// ReplaceOldest removes the bindings that were refreshed longest ago.
 	ReplaceOldest
+	// ReplaceUnavailable removes bindings that cannot be reached, those that were
+	// refreshed longest ago first, and refuses if that is not enough.
+	ReplaceUnavailable
 )
 
 // Match is how contacts without instance and push parameters are compared.
@@ -126,18 +161,6 @@ const (
 	// MatchParameter compares the URI parameter MatchParam; contacts without it
 	// are compared by their URIs.
 	MatchParameter
-)
-
-// PathMode says what becomes of Path header fields (RFC 3327 §5.3).
-type PathMode uint8
-
-const (
-	// PathLazy stores Path and shows it in the 200 to a phone that supports it.
-	PathLazy PathMode = iota
-	// PathStrict answers 420 to a Path from a phone that does not support it.
-	PathStrict
-	// PathOff ignores Path.
-	PathOff
 )
 
 // TooShort says what becomes of a contact that wants to be woken and asks for
@@ -199,6 +222,7 @@ func DefaultPolicy(domains ...string) Policy {
 		MaxContact:     2048,
 		StaleStatus:    500,
 		RetryAfter:     30 * time.Second,
+		Outbound:       OutboundPolicy{FlowTimer: 2 * time.Minute},
 		Push: PushPolicy{
 			MaxExpires: 30 * 24 * time.Hour,
 			// As long asleep as the refresh may take, at least: a shorter
@@ -221,12 +245,11 @@ func (p *Policy) Validate() error {
 			errs = append(errs, fmt.Errorf("registrar policy: "+format, args...))
 		}
 	}
-	check(len(p.Domains) > 0, "no domains")
 	check(p.DefaultExpires >= time.Second, "default expires %v is below 1s", p.DefaultExpires)
 	check(p.MinExpires >= 0 && p.MinExpires <= time.Hour, "min expires %v is not within 0 and 1h", p.MinExpires)
 	check(p.MaxExpires >= max(p.MinExpires, time.Second) && p.MaxExpires <= maxLifetime, "max expires %v is below the minimum or too long", p.MaxExpires)
-	check(p.JitterTime >= 0, "jitter %v is negative", p.JitterTime)
-	check(p.JitterPercent >= 0 && p.JitterPercent <= 50, "jitter of %d percent is not within 0 and 50", p.JitterPercent)
+	check(p.Jitter.Time >= 0, "jitter %v is negative", p.Jitter.Time)
+	check(p.Jitter.Percent >= 0 && p.Jitter.Percent <= 50, "jitter of %d percent is not within 0 and 50", p.Jitter.Percent)
 	check(p.DefaultQ >= usrloc.QUnset && p.DefaultQ <= 1000, "default q %d is not within 0 and 1000", p.DefaultQ)
 	check(p.MaxContacts >= 1 && p.MaxContacts <= 100, "max contacts %d is not within 1 and 100", p.MaxContacts)
 	check(p.OverflowStatus == 403 || p.OverflowStatus == 503, "overflow status %d is neither 403 nor 503", p.OverflowStatus)
@@ -234,6 +257,14 @@ func (p *Policy) Validate() error {
 	check(p.Match != MatchParameter || p.MatchParam != "", "match by parameter without its name")
 	check(p.StaleStatus == 500 || p.StaleStatus == 400, "stale status %d is neither 500 nor 400", p.StaleStatus)
 	check(p.RetryAfter >= 0, "retry after %v is negative", p.RetryAfter)
+	check(p.Overflow != ReplaceUnavailable || p.Reachable != nil, "replace unavailable contacts without knowing which are")
+	for _, uri := range p.ServiceRoute {
+		check(isServiceRoute(uri), "service route %q is no SIP URI with lr", uri)
+	}
+	check(p.ReceivedParam == "" || isToken(p.ReceivedParam), "received parameter %q is no name", p.ReceivedParam)
+	check(p.Outbound.FlowTimer >= 0 && p.Outbound.FlowTimer <= maxLifetime, "flow timer %v is negative or too long", p.Outbound.FlowTimer)
+	// RFC 5626 §6.
+	check(p.Outbound.Mode == OutboundOff || p.Path != PathOff, "outbound without Path")
 	if p.Push.Waking != nil {
 		q := &p.Push
 		check(q.Lead > 0, "push lead %v is not positive", q.Lead)
@@ -243,14 +274,47 @@ func (p *Policy) Validate() error {
 		// RFC 8599 §5.6.1.1: more than 120 s.
 		check(q.PNSReg == 0 || q.PNSReg > max(q.Lead, 120*time.Second), "pnsreg %v is not above the lead %v and 120s", q.PNSReg, q.Lead)
 	}
-	return errors.Join(errs...)
+	if _, err := p.domainSet(); err != nil {
+		errs = append(errs, fmt.Errorf("registrar policy: %w", err))
+	}
+	return errors.Join(append(errs, validateRules(p)...)...)
 }
 
-// domainSet is Domains for look-ups.
-func (p *Policy) domainSet() map[string]struct{} {
-	set := make(map[string]struct{}, len(p.Domains))
-	for _, d := range p.Domains {
-		set[strings.ToLower(d)] = struct{}{}
+// domainSet is Domains and Aliases.
+func (p *Policy) domainSet() (*domain.Set, error) {
+	list := make([]domain.Domain, len(p.Domains))
+	index := map[string]int{}
+	for i, name := range p.Domains {
+		list[i].Name, index[name] = name, i
 	}
-	return set
+	for _, alias := range slices.Sorted(maps.Keys(p.Aliases)) {
+		i, ok := index[p.Aliases[alias]]
+		if !ok {
+			return nil, fmt.Errorf("alias %s of %q, which is no domain", alias, p.Aliases[alias])
+		}
+		list[i].Aliases = append(list[i].Aliases, alias)
+	}
+	return domain.New(list, p.FoldUser)
+}
+
+// isServiceRoute reports whether s can be the URI of a Service-Route. RFC 3608
+// §5: it has lr.
+func isServiceRoute(s string) bool {
+	u, err := sipmsg.ParseURI(s)
+	if err != nil || !u.IsSIP() || u.Headers != "" || !clean(s) || strings.ContainsAny(s, "<>\" ") {
+		return false
+	}
+	_, ok := u.Param("lr")
+	return ok
+}
+
+// isToken reports whether s can be the name of a parameter (RFC 3261 §25.1).
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-.!%*_+`'~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
 }

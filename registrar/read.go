@@ -11,11 +11,14 @@ import (
 	"reveille/usrloc"
 )
 
-// read turns a REGISTER into the Input of Apply: RFC 3261 §10.3 steps 2 and 5, and the Path rule of RFC 3327 §5.3. may says which AORs its sender may
+// read turns a REGISTER into the Input of Apply: RFC 3261 §10.3 steps 2 and 5, and the
+// Path rule of RFC 3327 §5.3. may says which AORs its sender may
 // register (step 4); nil means all.
 func (r *Registrar) read(p *rules, m *sipmsg.Message, f flow.Flow, now time.Time, may func(usrloc.AOR) bool) (*Input, error) {
 	in := &Input{
 		CallID: m.CallID(), CSeq: m.CSeq().Seq, Now: now, Flow: f, Star: m.ContactStar(), Random: rand.Float64(),
+		// RFC 5626 §6: the registrar is the first hop or not.
+		Relayed: len(m.Vias()) > 1,
 	}
 	if err := r.addressed(p, m, in, may); err != nil {
 		return in, err
@@ -25,15 +28,16 @@ func (r *Registrar) read(p *rules, m *sipmsg.Message, f flow.Flow, now time.Time
 		in.Expires = ParseExpires(v)
 	}
 	in.PushIndicated = pushIndicated(m)
-	for _, path := range m.Paths() {
-		in.Path = append(in.Path, path.String())
+	for line := range m.Headers() {
+		switch line.ID {
+		case sipmsg.HdrAllow:
+			in.Methods |= usrloc.ParseMethods(line.Value)
+		case sipmsg.HdrSupported:
+			in.Supported |= ParseExtensions(line.Value)
+		}
 	}
-	// RFC 3327 §5.3: without support the phone would not see what was inserted.
-	in.PathSupported = m.HasToken(sipmsg.HdrSupported, "path") || m.HasToken(sipmsg.HdrRequire, "path")
-	if len(in.Path) > 0 && !in.PathSupported && p.Path == PathStrict {
-		e := refuse(420, "Bad Extension")
-		e.Unsupported = []string{"path"}
-		return in, e
+	if err := readPath(&p.Policy, m, in); err != nil {
+		return in, err
 	}
 	contacts := m.Contacts()
 	if len(contacts) > maxContacts {
@@ -59,46 +63,43 @@ func (r *Registrar) addressed(p *rules, m *sipmsg.Message, in *Input, may func(u
 	// Step 2: what the phone requires and we do not know.
 	var unknown []string
 	for tag := range m.Tokens(sipmsg.HdrRequire) {
-		if !strings.EqualFold(tag, "path") || p.Path == PathOff {
+		e := extension(tag)
+		if e == 0 || !p.extensions().Has(e) {
 			unknown = append(unknown, tag)
 		}
+		// Who requires it supports it.
+		in.Supported |= e
 	}
 	if len(unknown) > 0 {
-		e := refuse(420, "Bad Extension")
-		e.Unsupported = unknown
-		return e
+		return badExtension(unknown...)
 	}
 	// Step 5: the AOR is To's URI without parameters, unescaped.
 	to := m.To().URI
 	if !to.IsSIP() {
 		return refuse(400, "To Is No SIP URI")
 	}
-	aor, err := sipmsg.CanonicalAOR(to)
+	aor, ours, err := p.domains.AOR(to)
 	if err != nil {
 		return &Refusal{Code: 400, Reason: "Bad To", Err: err}
 	}
-	in.AOR = usrloc.AOR(aor)
+	in.AOR = aor
 	// Step 4.
 	if may != nil && !may(in.AOR) {
 		return refuse(403, "Forbidden")
 	}
-	if to.User == "" || !p.serves(to.Host) {
+	if to.User == "" || !ours {
 		return refuse(404, "Not Found")
 	}
 	return nil
-}
-
-func (p *rules) serves(host string) bool {
-	_, ok := p.domains[strings.ToLower(host)]
-	return ok
 }
 
 // readContact reads one Contact value. What is malformed in it counts as
 // absent, but for expires (see ParseExpires).
 func readContact(a *sipmsg.NameAddr) Contact {
 	c := Contact{
-		URI:    a.URI.String(),
-		Params: string(a.Params.Without("q", "expires")),
+		URI: a.URI.String(),
+		// RFC 5627 §5.1: GRUUs are not for the phone to choose.
+		Params: string(a.Params.Without("q", "expires", pubGRUU, tempGRUU)),
 		Q:      readQ(a.Params),
 	}
 	c.Expires = readExpires(a.Params)

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unsafe"
 
+	"reveille/flow"
 	"reveille/internal/event"
 	"reveille/internal/sipmsg"
 	"reveille/push"
@@ -20,12 +21,12 @@ type Toucher interface {
 }
 
 // A Refresh is a REGISTER that may be no more than the refresh of a binding: one
-// contact, no Path, nothing required, no proxy that wakes the phone. It can be
+// contact, one Via, no Path, nothing required, no proxy that wakes the phone. It can be
 // used again and is not safe for concurrent use. Its strings need to be valid
 // only while it is worked on.
 type Refresh struct {
-	// Input is what the request says, less Contacts, Star, Path and
-	// PushIndicated.
+	// Input is what the request says, less Contacts, Star, Relayed, Path with all
+	// that belongs to it, and PushIndicated.
 	Input Input
 	// Contact is the value of its Contact header field, whatever that is.
 	Contact string
@@ -36,6 +37,7 @@ type Refresh struct {
 
 	registrar *Registrar
 	rules     *rules
+	policy    *Policy // of the rules, for this phone
 	touch     func([]usrloc.Binding) int
 
 	// What was done. The strings of the bindings lie in kept.
@@ -67,7 +69,9 @@ func (r *Registrar) NewRefresh() *Refresh {
 func (w *Refresh) Try(store Toucher, dst []byte, wait usrloc.Waiter) ([]byte, usrloc.Touched) {
 	r, in := w.registrar, &w.Input
 	w.rules = r.policy.Load()
-	if w.rules.checkLimits(in) != nil {
+	w.policy = w.rules.of(in)
+	// An AOR by another name is looked up the long way.
+	if w.policy.checkLimits(in) != nil || !w.rules.domains.Stands(in.AOR) {
 		return dst, usrloc.TouchDeclined
 	}
 	touched := store.Touch(in.AOR, in.Now, w.touch, wait)
@@ -77,8 +81,8 @@ func (w *Refresh) Try(store Toucher, dst []byte, wait usrloc.Waiter) ([]byte, us
 	if touched == usrloc.TouchDone {
 		r.metrics.refreshed()
 	}
-	rec := usrloc.Record{Bindings: w.bindings}
-	return AppendOK(dst, &w.rules.Policy, &rec, &w.result, in.Now), touched
+	rec := usrloc.Record{AOR: in.AOR, Bindings: w.bindings}
+	return AppendOK(dst, w.policy, &rec, &w.result, in.Now), touched
 }
 
 // work finds the binding among those of the AOR, and renews it. It returns its
@@ -104,10 +108,16 @@ func (w *Refresh) work(all []usrloc.Binding) int {
 // renew decides about the binding at index i, and renews it. timing are the
 // parameters of the Contact.
 func (w *Refresh) renew(all []usrloc.Binding, i int, timing sipmsg.Params) bool {
-	p, in, b := w.rules, &w.Input, &all[i]
+	p, in, b := w.policy, &w.Input, &all[i]
 	switch {
-	case b.Updated.UnixMilli() < p.since.Load():
+	case b.Updated.UnixMilli() < w.rules.since.Load() || len(w.rules.Rules) > 0 && b.UserAgent != agentOf(in):
 		// Another policy accepted it.
+		return false
+	case b.Methods != in.Methods:
+		// It is written the long way.
+		return false
+	case b.RegID == 0 && b.Instance != "" && p.Outbound.Mode != OutboundOff && sipmsg.Params(b.Params).Has("reg-id"):
+		// It came by proxies that kept no flow, and may be one now.
 		return false
 	case b.Q != p.preference(readQ(timing)):
 		return false
@@ -136,12 +146,16 @@ func (w *Refresh) renew(all []usrloc.Binding, i int, timing sipmsg.Params) bool 
 	w.result = Result{Carried: w.carried[:]}
 	w.carried[0] = b.ID
 	if wakes {
-		announced, ok := p.caps.of(&p.Policy, b.Push)
+		announced, ok := w.rules.caps.of(&w.rules.Policy, b.Push)
 		if !ok {
 			return false
 		}
 		w.caps[0] = p.fit(announced, b.ID, &pl, granted)
 		w.result.Caps = w.caps[:]
+	}
+	w.result.GRUU = p.GRUU != nil && in.Supported.Has(ExtGRUU)
+	if b.RegID != 0 {
+		p.answerFlow(in, &w.result)
 	}
 	p.renew(b, in, granted, pl.refresh)
 	sample := w.registrar.refreshed
@@ -161,7 +175,7 @@ func (w *Refresh) alone(all []usrloc.Binding, i int, granted time.Duration) bool
 	pl := plan{id: identityOfURI(b.Contact), granted: granted}
 	pl.id.instance, pl.id.regID, pl.id.push = b.Instance, b.RegID, b.Push
 	for j := range all {
-		if j != i && w.rules.sameDevice(&w.Input, &pl, &all[j]) != noMatch {
+		if j != i && w.policy.sameDevice(&w.Input, &pl, &all[j]) != noMatch {
 			return false
 		}
 	}
@@ -173,16 +187,21 @@ func (w *Refresh) alone(all []usrloc.Binding, i int, granted time.Duration) bool
 func (w *Refresh) keep(all []usrloc.Binding) {
 	w.kept, w.bindings = w.kept[:0], w.bindings[:0]
 	for i := range all {
-		w.kept = append(append(w.kept, all[i].Contact...), all[i].Params...)
+		b := &all[i]
+		w.kept = append(append(w.kept, b.Contact...), b.Params...)
+		w.kept = append(append(w.kept, b.Instance...), b.CallID...)
 	}
 	kept := unsafe.String(unsafe.SliceData(w.kept), len(w.kept))
+	next := func(n int) (s string) {
+		s, kept = kept[:n], kept[n:]
+		return s
+	}
 	for i := range all {
 		b := &all[i]
-		contact, rest := kept[:len(b.Contact)], kept[len(b.Contact):]
 		w.bindings = append(w.bindings, usrloc.Binding{
-			ID: b.ID, Contact: contact, Params: rest[:len(b.Params)], Q: b.Q, Expires: b.Expires,
+			ID: b.ID, Contact: next(len(b.Contact)), Params: next(len(b.Params)), Instance: next(len(b.Instance)), CallID: next(len(b.CallID)),
+			Q: b.Q, Expires: b.Expires, Flow: flow.Flow{Transport: b.Flow.Transport, Remote: b.Flow.Remote},
 		})
-		kept = rest[len(b.Params):]
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"regexp"
 	"testing"
 	"time"
 
@@ -71,12 +72,13 @@ func (x *refreshing) apply(in Input, contact string) string {
 	in.Contacts = []Contact{c}
 	var res Result
 	var out string
+	policy := x.r.policy.Load().of(&in)
 	x.store.Update(x.t.Context(), alice, func(rec usrloc.Record) (next usrloc.Record, err error) {
-		next, res, err = Apply(x.r.Policy(), rec, &in)
+		next, res, err = Apply(policy, rec, &in)
 		return next, err
 	}, func(rec usrloc.Record, _ []usrloc.Change, err error) {
 		if err == nil {
-			out = string(AppendOK(nil, x.r.Policy(), &rec, &res, in.Now))
+			out = string(AppendOK(nil, policy, &rec, &res, in.Now))
 		}
 	})
 	return out
@@ -103,6 +105,7 @@ var sameRecord = cmp.Options{cmpopts.EquateEmpty(), cmpopts.IgnoreFields(usrloc.
 const (
 	pushContact  = `<sip:alice@192.0.2.1:5060;pn-provider=fcm;pn-param=proj;pn-prid=token>;+sip.instance="<urn:x:1>";reg-id=1`
 	plainContact = `<sip:alice@192.0.2.1:5060;transport=udp>`
+	gruusContact = pushContact + `;pub-gruu="sip:alice@example.com;gr=urn:x:1"`
 )
 
 var refreshPolicies = map[string]func(*Policy){
@@ -112,13 +115,22 @@ var refreshPolicies = map[string]func(*Policy){
 	"parameter":       func(p *Policy) { p.Match, p.MatchParam = MatchParameter, "line" },
 	"reject short":    func(p *Policy) { p.ShortExpires, p.Push.TooShort = Reject, TooShortReject },
 	"default q":       func(p *Policy) { p.DefaultQ = 500 },
-	"jitter":          func(p *Policy) { p.JitterPercent = 20 },
+	"jitter":          func(p *Policy) { p.Jitter.Percent = 20 },
 	"short push":      func(p *Policy) { p.Push.MaxExpires = 10 * time.Minute },
 	"reject services": func(p *Policy) { p.Push.Unsupported = RejectUnsupported },
+	"jitter, default": func(p *Policy) { p.Jitter = Jitter{Percent: 20, Both: true, DefaultOnly: true} },
+	"gruu": func(p *Policy) {
+		p.GRUU, p.ReceivedParam, p.ServiceRoute = plainGRUU{}, "received", []string{"sip:out;lr"}
+	},
+	"no outbound":   func(p *Policy) { p.Outbound.Mode, p.RequestContactsOnly = OutboundOff, true },
+	"outbound only": func(p *Policy) { p.Outbound.Mode = OutboundRequired },
+	"rules": func(p *Policy) {
+		p.Rules = []Rule{{UserAgent: regexp.MustCompile("phone/2"), MaxExpires: 4 * time.Minute}, {MaxExpires: 20 * time.Minute, Domain: "example.com"}}
+	},
 }
 
 var refreshContacts = []string{
-	pushContact, plainContact,
+	pushContact, plainContact, gruusContact,
 	pushContact + ";+sip.pnsreg", pushContact + ";q=0.5", pushContact + ";expires=600", pushContact + ";expires=0", pushContact + ";expires=300;q=0.7",
 	`<sip:alice@192.0.2.1:5060;pn-provider=webpush;pn-prid=https%3a%2f%2fpush.example>;+sip.instance="<urn:x:2>"`,
 	`<sip:alice@192.0.2.1:5060;pn-provider=nobody;pn-param=x;pn-prid=y>`, `<sip:alice@192.0.2.1:5060;pn-provider=fcm;pn-param=proj;pn-prid=bare>`,
@@ -138,6 +150,7 @@ func TestRefresh_IsApply(t *testing.T) {
 			taken := 0
 			contacts := refreshContacts
 			contact, callID, cseq := contacts[0], "c1", uint32(1)
+			supported, methods := ExtOutbound|ExtGRUU, usrloc.MethodInvite
 			for n := range 1000 {
 				if n%25 == 0 {
 					contact = contacts[n/25%len(contacts)]
@@ -156,6 +169,13 @@ func TestRefresh_IsApply(t *testing.T) {
 				x.now = x.now.Add(time.Duration(r.IntN(200)) * time.Second)
 				in := x.input(callID, cseq)
 				in.Random = float64(r.IntN(4)) / 4
+				if r.IntN(10) == 0 {
+					supported, methods = Extensions(r.IntN(8)), methods^usrloc.MethodMessage
+				}
+				in.Supported, in.Methods = supported, methods
+				if r.IntN(10) == 0 {
+					in.Flow = streamFrom(5060)
+				}
 				if r.IntN(2) == 0 {
 					in.Expires = Expires{Present: true, Seconds: []uint32{0, 30, 100, 300, 3600, 1 << 31}[r.IntN(6)]}
 				}
@@ -176,14 +196,15 @@ func TestRefresh_IsApply(t *testing.T) {
 				// The same once more, from the same start, by Apply.
 				na := x.contact(one)
 				in.Contacts = []Contact{readContact(&na)}
-				want, res, err := Apply(x.r.Policy(), before, &in)
+				policy := x.r.policy.Load().of(&in)
+				want, res, err := Apply(policy, before, &in)
 				if err != nil {
 					t.Fatalf("step %d: Try takes %s, Apply: %v", n, one, err)
 				}
 				if full(want) != full(after) {
 					t.Fatalf("step %d: Try and Apply (-Apply +Try) of %s:\n%s", n, one, cmp.Diff(want, after, sameRecord))
 				}
-				if ok := string(AppendOK(nil, x.r.Policy(), &want, &res, in.Now)); got != ok {
+				if ok := string(AppendOK(nil, policy, &want, &res, in.Now)); got != ok {
 					t.Fatalf("step %d: Try answers\n%s\nApply\n%s", n, got, ok)
 				}
 			}
@@ -200,7 +221,7 @@ func full(rec usrloc.Record) string {
 	for i := range rec.Bindings {
 		b := &rec.Bindings[i]
 		s += fmt.Sprintln(b.Params, b.Q, b.CSeq, b.Created.UnixMilli(), b.RetainUntil.UnixMilli(), b.UserAgent, b.RegID,
-			b.Push.Provider, b.Push.Param, b.Push.SelfWaking, len(b.Path))
+			b.Push.Provider, b.Push.Param, b.Push.SelfWaking, len(b.Path), b.Received, b.Methods)
 	}
 	return s
 }
@@ -262,7 +283,7 @@ func TestRefresh_Declines(t *testing.T) {
 			if changed := x.record().Bindings[0].CSeq != before.Bindings[0].CSeq; changed != tt.want {
 				t.Errorf("changed: %v", changed)
 			}
-			if n := testutil.ToFloat64(x.r.metrics.applied); (n == 1) != tt.want {
+			if n := testutil.ToFloat64(x.r.metrics.updates); (n == 1) != tt.want {
 				t.Errorf("counted %v", n)
 			}
 		})

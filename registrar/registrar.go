@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"reveille/internal/domain"
 	"reveille/internal/event"
 	"reveille/usrloc"
 )
@@ -51,7 +52,9 @@ type Registrar struct {
 // rules are a Policy with what is worked out once.
 type rules struct {
 	Policy
-	domains map[string]struct{}
+	// ruled is the policy under each Rule.
+	ruled   []Policy
+	domains *domain.Set
 	// since is when they came into force, in Unix milliseconds: what was
 	// accepted at this time or later was accepted by them. caps holds what they
 	// announce for the push services seen.
@@ -92,7 +95,14 @@ func (r *Registrar) SetPolicy(p Policy) error {
 	if err := p.Validate(); err != nil {
 		return err
 	}
-	next := &rules{Policy: p, domains: p.domainSet()}
+	domains, err := p.domainSet()
+	if err != nil {
+		return err
+	}
+	next := &rules{Policy: p, domains: domains}
+	for i := range p.Rules {
+		next.ruled = append(next.ruled, p.Rules[i].under(&p))
+	}
 	next.since.Store(math.MaxInt64)
 	r.policy.Store(next)
 	// Whoever read the clock before this may have read the policy before the

@@ -49,14 +49,15 @@ func (x *refreshing) refreshesOne(in Input, contact string) bool {
 	}
 	na := x.contact(contact)
 	in.Contacts = []Contact{readContact(&na)}
-	want, res, err := Apply(x.r.Policy(), before, &in)
+	policy := x.r.policy.Load().of(&in)
+	want, res, err := Apply(policy, before, &in)
 	if err != nil {
 		x.t.Fatalf("Try takes %s, Apply: %v", contact, err)
 	}
 	if full(want) != full(after) {
 		x.t.Fatalf("Try and Apply (-Apply +Try) of %s:\n%s", contact, cmp.Diff(want, after, sameRecord))
 	}
-	if ok := string(AppendOK(nil, x.r.Policy(), &want, &res, in.Now)); got != ok {
+	if ok := string(AppendOK(nil, policy, &want, &res, in.Now)); got != ok {
 		x.t.Fatalf("Try answers\n%s\nApply\n%s", got, ok)
 	}
 	return true

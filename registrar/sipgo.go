@@ -43,7 +43,7 @@ func (r *Registrar) ServeSipgo(req *sip.Request, tx sip.ServerTransaction, may f
 	}
 	x.m = m
 	// RFC 3261 §10.3 step 1: the registrar of another domain is elsewhere.
-	if uri := m.RequestURI(); uri.IsSIP() && !r.policy.Load().serves(uri.Host) {
+	if uri := m.RequestURI(); uri.IsSIP() && !r.policy.Load().domains.Serves(uri.Host) {
 		x.Refuse(sipmsg.Reply{Code: 404})
 		return
 	}

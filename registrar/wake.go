@@ -25,8 +25,8 @@ func (p *pushPlan) wakes() bool { return !p.store.IsZero() }
 // drop makes the binding one that cannot be woken, and announces nothing.
 func (p *pushPlan) drop() { *p = pushPlan{} }
 
-// planPush reads what c, which asks for that many seconds, wants of push.
-func (p *Policy) planPush(in *Input, c *Contact, asked uint32) (pushPlan, error) {
+// planPush reads what c, which is to live for so long, wants of push.
+func (p *Policy) planPush(in *Input, c *Contact, asked Expires) (pushPlan, error) {
 	switch {
 	case !c.PushAsked:
 		// RFC 8599 §5.6.1: without pn-provider this is an ordinary contact.
@@ -34,7 +34,7 @@ func (p *Policy) planPush(in *Input, c *Contact, asked uint32) (pushPlan, error)
 	case in.PushIndicated:
 		// RFC 8599 §5.6.1: a proxy nearer to the phone wakes it.
 		return pushPlan{}, nil
-	case asked == 0:
+	case asked.Seconds == 0:
 		// RFC 8599 §4.1.2: a removal, not a query; nothing is announced.
 		return pushPlan{}, nil
 	case c.Push.PRID == "":

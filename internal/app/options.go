@@ -61,7 +61,7 @@ func registrarPolicy(cfg *configs.Config, waking registrar.Waking, keys *purr.Ke
 	if r.Expires.MinMode == configs.Reject {
 		p.ShortExpires = registrar.Reject
 	}
-	p.JitterTime, p.JitterPercent = r.Expires.Jitter.Time, r.Expires.Jitter.Percent
+	p.Jitter.Time, p.Jitter.Percent = r.Expires.Jitter.Time, r.Expires.Jitter.Percent
 	p.DefaultQ = usrloc.Q(r.DefaultQ*1000 + 0.5)
 	p.MaxContacts, p.OverflowStatus, p.RetryAfter = r.MaxContacts, int(r.OverflowStatus), r.RetryAfter
 	if r.Overflow == configs.ReplaceOldest {

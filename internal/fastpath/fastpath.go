@@ -152,6 +152,14 @@ func (a *attempt) try(p *Path, f flow.Flow, b, out []byte) ([]byte, bool) {
 	if v, ok := m.Header(sipmsg.HdrExpires); ok {
 		w.Input.Expires = registrar.ParseExpires(v)
 	}
+	for i := range m.Len() {
+		switch line := m.Line(i); line.ID {
+		case sipmsg.HdrSupported:
+			w.Input.Supported |= registrar.ParseExtensions(line.Value)
+		case sipmsg.HdrAllow:
+			w.Input.Methods |= usrloc.ParseMethods(line.Value)
+		}
+	}
 	a.tag = p.o.Layer.AppendTag(a.tag[:0], m.Via().Branch(), m.CallID(), m.From().Tag(), m.CSeq().Seq)
 	if a.later == nil {
 		a.later = p.waiting.Get().(*waiting)

@@ -147,6 +147,12 @@ func (p *Plain) CSeq() CSeq { return p.cseq }
 // Header returns the value of a header field, "" and false if there is none.
 func (p *Plain) Header(id HeaderID) (value string, ok bool) { return p.scan.Value(id) }
 
+// Len returns the number of header field lines.
+func (p *Plain) Len() int { return p.scan.n }
+
+// Line returns the i-th header field line, 0 <= i < Len(). It is not folded.
+func (p *Plain) Line(i int) Header { return p.scan.Header(i) }
+
 // AOR returns what CanonicalAOR makes of To, if that is how To is written.
 func (p *Plain) AOR() (aor string, ok bool) { return p.to.URI.canonical() }
 
