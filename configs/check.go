@@ -18,6 +18,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkDomains(cfg)
 	l.checkRegistrar(&cfg.Registrar)
 	l.checkAuth(cfg)
+	l.checkACL(cfg)
 	l.checkGuard(&cfg.Guard)
 	l.checkPush(cfg)
 	l.checkProxy(&cfg.Proxy)

@@ -3,6 +3,7 @@ package configs
 import (
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -12,33 +13,116 @@ func (l *loader) checkAuth(cfg *Config) {
 	if strings.ContainsAny(a.Realm, "\"\\\r\n:") {
 		l.errorAt("auth.realm", `contains ", \, : or a line end`, "")
 	}
-	l.checkAlgorithms(a)
-	l.checkUsers(a)
-	for i, t := range a.Trusted {
-		l.checkPrefix(fmt.Sprintf("auth.trusted[%d].cidr", i), t.CIDR)
-	}
+	l.checkOffered(cfg)
+	l.checkUsers(cfg)
+	l.checkBearer(&a.Bearer)
+	l.checkTrusted(a)
 	for _, m := range []struct {
 		name string
 		mode AuthMode
 	}{{"registrar", a.Mode.Registrar}, {"proxy", a.Mode.Proxy}} {
-		if m.mode == Required && len(a.Users) == 0 && a.UsersFile == "" {
+		if m.mode == Required && len(a.Users) == 0 && a.UsersFile == "" && a.Bearer.Issuer == "" {
 			l.errorAt("auth.mode."+m.name, "is required, but there are no users", "set auth.users_file or auth.users")
 		}
 	}
 }
 
-func (l *loader) checkAlgorithms(a *Auth) {
+// checkOffered looks at what challenges offer to whom.
+func (l *loader) checkOffered(cfg *Config) {
+	a := &cfg.Auth
 	if len(a.Algorithms) == 0 {
 		l.errorAt("auth.algorithms", "names no algorithm", "remove the key to offer SHA-256 and MD5")
 	}
-	for i, alg := range a.Algorithms {
-		if alg != "" && slices.Contains(a.Algorithms[:i], alg) {
-			l.errorAt(fmt.Sprintf("auth.algorithms[%d]", i), fmt.Sprintf("%s comes twice", alg), "")
+	twice(l, "auth.algorithms", a.Algorithms)
+	if i := slices.Index(a.Algorithms, MD5); i >= 0 && i < len(a.Algorithms)-1 {
+		l.warnAt(fmt.Sprintf("auth.algorithms[%d]", i), "MD5 is not the last: phones that take the first challenge they know log in with the weakest",
+			"put it last, or write an offer for the phones that need it in front")
+	}
+	for i, o := range a.Offers {
+		at := fmt.Sprintf("auth.offers[%d]", i)
+		if o.Listener == "" && o.UserAgent == "" {
+			l.errorAt(at, "matches every phone", "set user_agent or listener, or change auth.algorithms")
+		}
+		l.checkListener(cfg, at+".listener", o.Listener)
+		if _, err := regexp.Compile(o.UserAgent); err != nil {
+			l.errorAt(at+".user_agent", fmt.Sprintf("is no regular expression: %v", err), "see https://github.com/google/re2/wiki/Syntax")
+		}
+		if len(o.Algorithms) == 0 {
+			l.required(at+".algorithms", "write [MD5] for phones that know nothing else")
+		}
+		twice(l, at+".algorithms", o.Algorithms)
+	}
+	if len(a.QOP) == 0 {
+		l.errorAt("auth.qop", "names none", "remove the key to offer auth")
+	}
+	twice(l, "auth.qop", a.QOP)
+}
+
+// twice reports what stands in a list more than once.
+func twice[T ~string](l *loader, path string, list []T) {
+	for i, v := range list {
+		if v != "" && slices.Contains(list[:i], v) {
+			l.errorAt(fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("%s comes twice", v), "")
 		}
 	}
 }
 
-func (l *loader) checkUsers(a *Auth) {
+// checkListener looks whether a listener that may be named exists.
+func (l *loader) checkListener(cfg *Config, path, name string) {
+	var listeners []string
+	for _, ln := range cfg.Listen {
+		listeners = append(listeners, ln.Name)
+	}
+	if name != "" && !slices.Contains(listeners, name) {
+		l.errorAt(path, fmt.Sprintf("no listener is called %q", name), suggest(name, listeners))
+	}
+}
+
+// checkTrusted looks at who is believed without credentials.
+func (l *loader) checkTrusted(a *Auth) {
+	twice(l, "auth.identify_by", a.IdentifyBy)
+	if !slices.Contains(a.IdentifyBy, ByUsername) {
+		l.errorAt("auth.identify_by", "is without auth_username, so that nobody could log in", "")
+	}
+	for i, t := range a.Trusted {
+		at := fmt.Sprintf("auth.trusted[%d]", i)
+		switch {
+		case t.Certificate == "":
+			l.checkPrefix(at+".cidr", t.CIDR)
+		case t.CIDR.IsValid():
+			l.errorAt(at, "cidr and certificate exclude each other", "write two entries: either is enough")
+		}
+	}
+}
+
+func (l *loader) checkACL(cfg *Config) {
+	for _, list := range []struct {
+		name  string
+		rules []ACLRule
+	}{{"acl.source", cfg.ACL.Source}, {"acl.contact", cfg.ACL.Contact}} {
+		denies := false
+		for i, r := range list.rules {
+			at := fmt.Sprintf("%s[%d]", list.name, i)
+			l.checkListener(cfg, at+".listener", r.Listener)
+			switch {
+			case r.Deny.IsValid() && r.Permit.IsValid():
+				l.errorAt(at, "deny and permit exclude each other", "write two entries: the last that matches decides")
+			case r.Deny.IsValid():
+				l.checkPrefix(at+".deny", r.Deny)
+			case r.Permit.IsValid():
+				l.checkPrefix(at+".permit", r.Permit)
+			default:
+				l.errorAt(at, "neither denies nor permits", "write deny: 192.0.2.0/24 or permit: 192.0.2.0/24")
+			}
+			if denies = denies || r.Deny.IsValid(); r.Permit.IsValid() && !denies {
+				l.warnAt(at, "permits what nothing in front of it denies", "what no rule matches is permitted: begin with deny: 0.0.0.0/0 and deny: ::/0")
+			}
+		}
+	}
+}
+
+func (l *loader) checkUsers(cfg *Config) {
+	a := &cfg.Auth
 	seen := map[string]int{}
 	for i := range a.Users {
 		u := &a.Users[i]
@@ -55,29 +139,48 @@ func (l *loader) checkUsers(a *Auth) {
 			seen[u.Name] = i
 		}
 		l.checkCredential(a, u, at)
+		for j, aor := range u.AORs {
+			l.checkAOR(cfg.Domains, fmt.Sprintf("%s.aors[%d]", at, j), aor)
+		}
 	}
 }
 
-// checkCredential wants exactly one proof for a user, and one that fits an
-// algorithm that is offered.
+// checkAOR wants an address of record in a domain of ours: nobody could register
+// another one.
+func (l *loader) checkAOR(domains []string, path, aor string) {
+	m := aorSyntax.FindStringSubmatch(aor)
+	if m == nil {
+		l.errorAt(path, fmt.Sprintf("%q is no address of record", aor), "write sip:sales@example.com")
+		return
+	}
+	if domain := strings.ToLower(m[1]); !slices.Contains(domains, domain) {
+		l.errorAt(path, fmt.Sprintf("%s is none of domains", domain), suggest(domain, domains))
+	}
+}
+
+var aorSyntax = regexp.MustCompile(`^(?:sips?:)?[^@\s<>"]+@([^@:;?\s<>"]+|\[[0-9a-fA-F:.]+\])$`)
+
+// checkCredential wants a password or hashes for a user, of algorithms that are
+// offered.
 func (l *loader) checkCredential(a *Auth, u *User, at string) {
 	var given []string
-	for _, key := range []string{"password", "password_file", "ha1_md5", "ha1_sha256"} {
+	for _, key := range []string{"password", "password_file", "ha1_md5", "ha1_sha256", "ha1_sha512_256"} {
 		if l.nodes[at+"."+key] != nil {
 			given = append(given, key)
 		}
 	}
 	switch {
 	case len(given) == 0:
-		l.errorAt(at, "has no credential", "set password, password_file, ha1_md5 or ha1_sha256")
+		l.errorAt(at, "has no credential", "set password, password_file, ha1_md5, ha1_sha256 or ha1_sha512_256")
 		return
-	case len(given) > 1:
-		l.errorAt(at, strings.Join(given, " and ")+" exclude each other", "keep one")
+	case len(given) > 1 && strings.HasPrefix(given[0], "password"):
+		l.errorAt(at, strings.Join(given, " and ")+" exclude each other", "keep one, or hashes alone")
 		return
 	}
 	l.inline(at+".password_file", u.PasswordFile, &u.Password)
 	l.checkHA1(a, at+".ha1_md5", u.HA1MD5, 16, MD5)
 	l.checkHA1(a, at+".ha1_sha256", u.HA1SHA256, 32, SHA256)
+	l.checkHA1(a, at+".ha1_sha512_256", u.HA1SHA512256, 32, SHA512256)
 	if key := given[0]; key == "password" && u.Password == "" && !l.complained(at+"."+key) {
 		l.errorAt(at+"."+key, "is empty", "an empty password would let anyone in")
 	}
@@ -91,7 +194,9 @@ func (l *loader) checkHA1(a *Auth, path string, ha1 Secret, size int, alg Algori
 	if b, err := hex.DecodeString(ha1.Reveal()); err != nil || len(b) != size {
 		l.errorAt(path, fmt.Sprintf("is not %d hexadecimal digits", 2*size), "write the digest of name:realm:password")
 	}
-	if !slices.Contains(a.Algorithms, alg) {
+	offered := slices.Contains(a.Algorithms, alg) ||
+		slices.ContainsFunc(a.Offers, func(o Offer) bool { return slices.Contains(o.Algorithms, alg) })
+	if !offered {
 		l.errorAt(path, fmt.Sprintf("can never be used: auth.algorithms does not offer %s", alg), "")
 	}
 }

@@ -18,6 +18,7 @@ type Config struct {
 	Registrar Registrar `yaml:"registrar"`
 	Limits    Limits    `yaml:"limits"`
 	Auth      Auth      `yaml:"auth"`
+	ACL       ACL       `yaml:"acl"`
 	Guard     Guard     `yaml:"guard"`
 	Push      Push      `yaml:"push"`
 	Proxy     Proxy     `yaml:"proxy"`
@@ -173,14 +174,21 @@ type Auth struct {
 	// Realm is what phones show and hash; empty means the first domain, see
 	// Config.Realm.
 	Realm string `yaml:"realm"`
-	// Algorithms are offered in this order (RFC 8760).
+	// Algorithms are offered in this order (RFC 8760); Offers replace them for
+	// some clients, the first that matches.
 	Algorithms []Algorithm `yaml:"algorithms"`
+	Offers     []Offer     `yaml:"offers"`
+	QOP        []QOP       `yaml:"qop"`
 	// UsersFile holds users in the format of docs/operations.md; Users are
 	// those of this file. Both together count.
 	UsersFile SecretFile `yaml:"users_file"`
 	Users     []User     `yaml:"users"`
+	// Bearer has tokens taken besides passwords if it names an issuer.
+	Bearer Bearer `yaml:"bearer"`
 	// NonceTTL is how long a nonce may be used.
 	NonceTTL time.Duration `yaml:"nonce_ttl" range:"10s..24h"`
+	// IdentifyBy is the order in which it is looked how a sender is known.
+	IdentifyBy []Means `yaml:"identify_by"`
 	// Trusted sources are not asked for credentials.
 	Trusted []Trusted `yaml:"trusted"`
 	Limit   AuthLimit `yaml:"limit"`
@@ -196,17 +204,72 @@ type AuthModes struct {
 type User struct {
 	// Name is the digest user name and the user part of the AOR.
 	Name string `yaml:"name"`
-	// Exactly one of these four proves the user: the password in the file or in
-	// a file of its own, or H(name:realm:password) in hexadecimal.
+	// The password in the file or in a file of its own, or one or more of
+	// H(name:realm:password) in hexadecimal.
 	Password     Secret     `yaml:"password"`
 	PasswordFile SecretFile `yaml:"password_file"`
 	HA1MD5       Secret     `yaml:"ha1_md5"`
 	HA1SHA256    Secret     `yaml:"ha1_sha256"`
+	HA1SHA512256 Secret     `yaml:"ha1_sha512_256"`
+	// AORs are further addresses of record that the user may register.
+	AORs []string `yaml:"aors"`
 }
 
-// Trusted is a source that is believed without credentials.
+// Offer replaces Auth.Algorithms for some clients.
+type Offer struct {
+	// Listener is where requests come in, UserAgent an RE2 expression that
+	// matches their User-Agent; empty matches all.
+	Listener  string `yaml:"listener"`
+	UserAgent string `yaml:"user_agent"`
+	// Algorithms are offered in this order.
+	Algorithms []Algorithm `yaml:"algorithms"`
+}
+
+// Bearer is for tokens of an authorization server (RFC 8898).
+type Bearer struct {
+	// Issuer is the iss claim; empty: no tokens are taken.
+	Issuer string `yaml:"issuer"`
+	// Audience must be among the values of the aud claim.
+	Audience string `yaml:"audience"`
+	// JWKSURL is where the keys of the issuer are, AuthzServer what phones are
+	// told in challenges.
+	JWKSURL     string `yaml:"jwks_url"`
+	AuthzServer string `yaml:"authz_server"`
+	// Scope is what tokens must be good for, and what challenges ask for.
+	Scope string `yaml:"scope"`
+	// Algorithms are the signatures accepted.
+	Algorithms []TokenAlgorithm `yaml:"algorithms"`
+	// UserClaim holds the user's name, AORsClaim further addresses of record.
+	UserClaim string `yaml:"user_claim"`
+	AORsClaim string `yaml:"aors_claim"`
+	// Skew is how much the clock of the issuer may differ.
+	Skew time.Duration `yaml:"skew" range:"1s..5m"`
+	// Refresh is how often the keys are fetched.
+	Refresh time.Duration `yaml:"refresh" range:"1m..24h"`
+	// Plaintext takes tokens without TLS too.
+	Plaintext bool `yaml:"plaintext"`
+}
+
+// ACL says whose requests are looked at, and which Contacts may be registered.
+type ACL struct {
+	Source  []ACLRule `yaml:"source"`
+	Contact []ACLRule `yaml:"contact"`
+}
+
+// ACLRule denies or permits a network; exactly one of both is set. The last rule
+// that matches decides.
+type ACLRule struct {
+	Deny   netip.Prefix `yaml:"deny"`
+	Permit netip.Prefix `yaml:"permit"`
+	// Listener is the only one that the rule is for; empty: every one.
+	Listener string `yaml:"listener"`
+}
+
+// Trusted is a source that is believed without credentials: a network, or whoever
+// has a certificate of that name.
 type Trusted struct {
-	CIDR netip.Prefix `yaml:"cidr"`
+	CIDR        netip.Prefix `yaml:"cidr"`
+	Certificate string       `yaml:"certificate"`
 }
 
 // AuthLimit slows down guessing: failed attempts per source address.

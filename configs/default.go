@@ -59,7 +59,15 @@ func Default() *Config {
 		Auth: Auth{
 			Mode:       AuthModes{Registrar: Off, Proxy: Off},
 			Algorithms: []Algorithm{SHA256, MD5},
+			QOP:        []QOP{QOPAuth},
+			Bearer: Bearer{
+				Algorithms: []TokenAlgorithm{RS256, ES256, EdDSA},
+				UserClaim:  "sub",
+				Skew:       30 * time.Second,
+				Refresh:    time.Hour,
+			},
 			NonceTTL:   5 * time.Minute,
+			IdentifyBy: []Means{ByIP, ByCertificate, ByUsername},
 			Limit:      AuthLimit{PerSource: 30, Burst: 20},
 		},
 		Guard: Guard{

@@ -101,11 +101,52 @@ type Algorithm string
 
 // The digest algorithms (RFC 8760).
 const (
-	SHA256 Algorithm = "SHA-256"
-	MD5    Algorithm = "MD5"
+	SHA512256 Algorithm = "SHA-512-256"
+	SHA256    Algorithm = "SHA-256"
+	MD5       Algorithm = "MD5"
 )
 
-func (Algorithm) values() []string { return []string{string(SHA256), string(MD5)} }
+func (Algorithm) values() []string { return []string{string(SHA512256), string(SHA256), string(MD5)} }
+
+// QOP is a quality of protection of a digest (RFC 7616 §3.4).
+type QOP string
+
+// The qualities: the method and URI, or the body too.
+const (
+	QOPAuth    QOP = "auth"
+	QOPAuthInt QOP = "auth-int"
+)
+
+func (QOP) values() []string { return []string{string(QOPAuth), string(QOPAuthInt)} }
+
+// Means is how a sender is known.
+type Means string
+
+// The means.
+const (
+	ByIP          Means = "ip"
+	ByCertificate Means = "certificate"
+	ByUsername    Means = "auth_username"
+)
+
+func (Means) values() []string {
+	return []string{string(ByIP), string(ByCertificate), string(ByUsername)}
+}
+
+// TokenAlgorithm is a signature algorithm of tokens by its JOSE name (RFC 7518
+// §3.1).
+type TokenAlgorithm string
+
+// The signature algorithms accepted by default.
+const (
+	RS256 TokenAlgorithm = "RS256"
+	ES256 TokenAlgorithm = "ES256"
+	EdDSA TokenAlgorithm = "EdDSA"
+)
+
+func (TokenAlgorithm) values() []string {
+	return []string{string(RS256), "RS384", "RS512", "PS256", "PS384", "PS512", string(ES256), "ES384", "ES512", string(EdDSA)}
+}
 
 // Unsupported says what becomes of a REGISTER that names a push service for
 // which no app is configured.

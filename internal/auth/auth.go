@@ -235,7 +235,12 @@ type Authenticator struct {
 	// decoy is verified against when there is no such user, so that it takes as
 	// long as for one.
 	decoy   Credentials
-	lookups sync.WaitGroup
+	lookups *lookups
+}
+
+// lookups are the requests that wait for an answer about their sender.
+type lookups struct {
+	running sync.WaitGroup
 	waiting atomic.Int64
 }
 
@@ -253,12 +258,13 @@ func New(o Options) (*Authenticator, error) {
 		metrics:  newMetrics(o.Registerer),
 		qop:      joinQOP(o.QOP),
 		decoy:    newDecoy(),
+		lookups:  new(lookups),
 	}, nil
 }
 
 // Wait returns when no lookup is under way any more. Call it after the last
 // Authenticate, and end their contexts to be quick.
-func (a *Authenticator) Wait() { a.lookups.Wait() }
+func (a *Authenticator) Wait() { a.lookups.running.Wait() }
 
 // Authenticate decides about m, which arrived on f at now, and calls done with
 // the Decision exactly once: before it returns if the Source can say at once, else
@@ -276,16 +282,16 @@ func (a *Authenticator) Authenticate(ctx context.Context, m *sipmsg.Message, f f
 			return
 		}
 	}
-	if a.waiting.Add(1) > a.maxWaiting() {
-		a.waiting.Add(-1)
+	if a.lookups.waiting.Add(1) > a.maxWaiting() {
+		a.lookups.waiting.Add(-1)
 		r.refuseBusy()
 		done(r.finish())
 		return
 	}
 	later := r
-	a.lookups.Go(func() {
+	a.lookups.running.Go(func() {
 		later.lookup(ctx)
-		a.waiting.Add(-1)
+		a.lookups.waiting.Add(-1)
 		done(later.finish())
 	})
 }
