@@ -136,8 +136,7 @@ func unreadable(file string, err error) *Fault {
 	if errors.Is(err, fs.ErrPermission) {
 		f.Mend = "the user that runs the server must be able to read it"
 	}
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		err = path.Err // Without the path, which is told anyway.
 	}
 	f.What = "cannot be read: " + err.Error()

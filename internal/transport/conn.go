@@ -45,8 +45,8 @@ type conn struct {
 	held atomic.Int64 // until when silence does not end it, in the same way
 
 	// nc and framing are set before anyone else learns of the flow: by
-	// newConn, then by handshake. socket is what nc was at first, below TLS:
-	// closing that never waits for the peer.
+	// newConn, then by handshake. socket lies below TLS and whatever else there
+	// is: closing that never waits for the peer.
 	socket  net.Conn
 	nc      net.Conn
 	framing framing
@@ -60,10 +60,12 @@ type conn struct {
 	queued  int        // bytes of pending and of the write under way
 }
 
-func newConn(l *listener, nc net.Conn, remote netip.AddrPort) *conn {
+// newConn returns a connection to remote that began at the time born. What it
+// carries goes through nc, which leads to socket.
+func newConn(l *listener, socket, nc net.Conn, remote netip.AddrPort, born time.Time) *conn {
 	f := l.flow(remote)
 	f.Incarnation = l.t.opts.Incarnation
-	return &conn{t: l.t, l: l, flow: f, socket: nc, nc: nc, born: time.Now()}
+	return &conn{t: l.t, l: l, flow: f, socket: socket, nc: nc, born: born}
 }
 
 func (c *conn) peer() peer { return peer{c.flow.Transport, c.flow.Remote, c.name} }
@@ -78,9 +80,9 @@ func (c *conn) open() bool {
 }
 
 // abandon closes a connection that was never started.
-func (c *conn) abandon() {
-	if err := c.socket.Close(); err != nil {
-		c.t.log.Debug("close refused connection", slog.Any("err", err))
+func (t *Transport) abandon(socket net.Conn) {
+	if err := socket.Close(); err != nil {
+		t.log.Debug("close refused connection", slog.Any("err", err))
 	}
 }
 
@@ -90,7 +92,7 @@ func (c *conn) handshake(ctx context.Context) (err error) {
 	if err := c.t.tune(c.socket); err != nil {
 		return err
 	}
-	nc := c.socket
+	nc := c.nc
 	if c.l.Transport.Secure() {
 		if nc, err = c.secure(ctx, nc); err != nil {
 			return err

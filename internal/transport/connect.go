@@ -99,15 +99,15 @@ func (t *Transport) dialPeer(l *listener, p peer) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(l, nc, p.remote)
-	c.born, c.dialled, c.name = began, true, p.name
+	c := newConn(l, nc, nc, p.remote, began)
+	c.dialled, c.name = true, p.name
 	if err := c.handshake(ctx); err != nil {
-		c.abandon()
+		t.abandon(nc)
 		return nil, err
 	}
 	if refused, ok := t.conns.add(c); !ok {
 		l.metrics.refused(refused).Inc()
-		c.abandon()
+		t.abandon(nc)
 		return nil, ErrBusy
 	}
 	t.conns.ready(c)

@@ -25,6 +25,7 @@ type conns struct {
 	byPeer    map[peer]*conn     // the newest connection of each peer that is ready
 	perSource map[netip.Addr]int // accepted connections
 	last      uint64             // the number given to the newest connection
+	reserved  int                // connections of which nobody knows whose they are yet
 }
 
 func newConns(limit, perSource int) *conns {
@@ -42,7 +43,7 @@ func newConns(limit, perSource int) *conns {
 func (r *conns) add(c *conn) (refused string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.byID) >= r.max {
+	if r.full() {
 		return "total", false
 	}
 	if c.source.IsValid() {
@@ -55,6 +56,26 @@ func (r *conns) add(c *conn) (refused string, ok bool) {
 	c.flow.Conn = r.last
 	r.byID[c.flow.Conn] = c
 	return "", true
+}
+
+func (r *conns) full() bool { return len(r.byID)+r.reserved >= r.max }
+
+// reserve takes the place of a connection that is not added yet, and reports
+// whether there was one. release gives it back.
+func (r *conns) reserve() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.full() {
+		return false
+	}
+	r.reserved++
+	return true
+}
+
+func (r *conns) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reserved--
 }
 
 // ready lets find return c: its handshake is done.

@@ -15,6 +15,7 @@
 // responses leave by the Flow of their request, never by an address out of a
 // Via. internal/app builds it; internal/transaction sends through it.
 //
+// Behind a load balancer the client's address comes from a PROXY protocol header.
 // TLS lies below the stream of a connection, on the connection's own goroutine;
 // whom the peer has proven to be by it is a property of the flow (RFC 5922). WS
 // and WSS are further framings and handshakes (see framing and stream).

@@ -47,7 +47,7 @@ func TestHold_SilentConnectionsLiveAsLongAsWanted(t *testing.T) {
 				synctest.Wait()
 				f, start := b.last(), time.Now()
 				tc.act(b, f, start)
-				time.Sleep(start.Add(tc.want - time.Second).Sub(time.Now()))
+				time.Sleep(time.Until(start.Add(tc.want - time.Second)))
 				synctest.Wait()
 				if !b.Open(f) {
 					t.Fatalf("closed before %v with %v", tc.want, b.cause(f))

@@ -32,6 +32,8 @@ type listener struct {
 	accept  net.Listener // stream transports only
 	stream  stream       // stream transports only
 
+	balancers []netip.Prefix // whose connections start with a PROXY protocol header; none: nobody's
+
 	tls     *tls.Config        // of accepted connections, TLS and WSS only
 	dialTLS func() *tls.Config // of dialled ones; nil: the machine's authorities
 }
@@ -50,7 +52,7 @@ func (t *Transport) bind(o ListenerOptions, index int) (*listener, error) {
 		metrics:      t.metrics.listener(o.Name),
 	}
 	if o.Transport.Stream() {
-		l.stream, l.tls, l.dialTLS = streamOf(o), o.TLS, o.DialTLS
+		l.stream, l.tls, l.dialTLS, l.balancers = streamOf(o), o.TLS, o.DialTLS, o.Balancers
 		l.accept, err = t.opts.Network.Listen(t.ctx, b.network("tcp"), b.String())
 		if err != nil {
 			return nil, err

@@ -38,7 +38,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		sendErrors:   counter("send_errors_total", "Messages that could not be sent.", "reason"),
 		opened:       counter("connections_opened_total", "Connections accepted or dialled.", "direction"),
 		closed:       counter("connections_closed_total", "Connections ended.", "reason"),
-		refused:      counter("connections_refused_total", "Connections closed at once because a bound was reached.", "bound"),
+		refused:      counter("connections_refused_total", "Connections closed at once because a bound was reached, or no balancer says whose they are.", "bound"),
 		dialErrors:   counter("dial_errors_total", "Attempts to connect that failed, or were not made because a bound was reached.", "reason"),
 		conns: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "reveille", Subsystem: "transport", Name: "connections", Help: "Open connections.",

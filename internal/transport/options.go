@@ -75,6 +75,10 @@ type ListenerOptions struct {
 	// ReadBuffer is the kernel's receive buffer of each UDP socket in bytes, as
 	// far as the system allows; 0 means 2 MiB.
 	ReadBuffer int
+	// Balancers are the networks of the load balancers before a stream listener.
+	// Connections come from these only, and begin with a header of the PROXY
+	// protocol that names the client, before TLS. None: they come from clients.
+	Balancers []netip.Prefix
 	// TLS is the server side of TLS and WSS, required there and nowhere else: what
 	// certificates are shown, and whether clients are asked for theirs. What its
 	// functions return may change from one handshake to the next.
@@ -116,7 +120,8 @@ type Options struct {
 	// MaxConns bounds the connections, dialled ones included; default 50,000.
 	MaxConns int
 	// MaxConnsPerSource bounds the accepted connections of one IPv4 address or
-	// one IPv6 /64; default 500, for many phones share an operator's NAT.
+	// one IPv6 /64, the client's where a balancer names it; default 500, for many
+	// phones share an operator's NAT.
 	MaxConnsPerSource int
 	// MaxDials bounds the connections being dialled at once, and the calls of
 	// Connect that wait for each of them; default 256.
@@ -325,6 +330,8 @@ func (l ListenerOptions) validate() error {
 		return errors.New("no TLS configuration")
 	case !secure && l.TLS != nil, !l.Transport.Stream() && l.DialTLS != nil:
 		return fmt.Errorf("%s has no TLS", l.Transport)
+	case !l.Transport.Stream() && len(l.Balancers) > 0:
+		return fmt.Errorf("%s has no PROXY protocol", l.Transport)
 	}
 	if l.Sockets < 1 || l.Sockets > maxSockets {
 		return fmt.Errorf("sockets must be 1 to %d", maxSockets)

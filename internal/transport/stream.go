@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
+	"time"
 )
 
 // serve accepts connections until Stop closes the listener. It waits for no
@@ -31,20 +33,30 @@ func (l *listener) serve() {
 	}
 }
 
-// admit starts an accepted connection, or closes it at once if its source or
-// the listener has too many.
+// admit starts an accepted connection, or closes it at once if there are too
+// many.
 func (l *listener) admit(nc net.Conn) {
-	remote := addrPort(nc.RemoteAddr())
-	c := newConn(l, nc, remote)
+	remote, now := addrPort(nc.RemoteAddr()), time.Now()
+	if len(l.balancers) > 0 {
+		l.admitBalanced(nc, remote, now)
+		return
+	}
+	if c := l.enter(nc, nc, remote, now); c != nil && !l.t.spawn(c.accepted) {
+		l.t.conns.remove(c)
+		l.t.abandon(nc)
+	}
+}
+
+// enter numbers a connection that a peer made, or closes it and returns nil if
+// its source or the listener has too many.
+func (l *listener) enter(socket, nc net.Conn, remote netip.AddrPort, born time.Time) *conn {
+	c := newConn(l, socket, nc, remote, born)
 	c.source = sourceOf(remote.Addr())
 	if refused, ok := l.t.conns.add(c); !ok {
 		l.metrics.refused(refused).Inc()
-		c.abandon()
-		return
+		l.t.abandon(socket)
+		return nil
 	}
 	l.metrics.accepted.Inc()
-	if !l.t.spawn(c.accepted) {
-		l.t.conns.remove(c)
-		c.abandon()
-	}
+	return c
 }
