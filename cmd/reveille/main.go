@@ -3,6 +3,7 @@
 //	reveille serve [--config FILE]   run the server
 //	reveille check FILE              report every problem of a configuration
 //	reveille config default|schema   print the documented configuration, or its schema
+//	reveille import pjsip FILE       make them of the configuration of Asterisk
 //	reveille bindings check|repair|export|import DIR
 //	                                 look after the registrations on disk
 //	reveille bindings backup {--config FILE | --store DIR} DESTINATION

@@ -1,0 +1,123 @@
+package pjsip
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// planOf imports one file with the domain example.com.
+func planOf(t *testing.T, text string) *Plan {
+	t.Helper()
+	doc, err := Parse("a", texts{"a": text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return MakePlan("a", doc, Options{Domains: []string{"Example.com"}, UsersFile: "users"})
+}
+
+// phone is a complete user with these lines more in each section.
+func phone(name, endpoint, auth, aor string) string {
+	return fmt.Sprintf("[%[1]s]\ntype=endpoint\nauth=%[1]s\naors=%[1]s\n%[2]s\n[%[1]s]\ntype=auth\nusername=%[1]s\n%[3]s\n[%[1]s]\ntype=aor\n%[4]s\n", name, endpoint, auth, aor)
+}
+
+func TestPlan_Notes(t *testing.T) {
+	tests := []struct {
+		name, text, want string
+	}{
+		{"a reference to nothing", phone("u", "transport=gone", "password=p", ""), "a:5: [u] transport: there is no transport [gone]"},
+		{"a reference to another kind", phone("u", "", "password=p", "") + "[v]\ntype=endpoint\nauth=u\naors=u-auth\n[u-auth]\ntype=auth\n", "a:16: [v] aors: there is no aor [u-auth]"},
+		{"an option of media", phone("u", "rtp_symmetric=yes", "password=p", ""), "a:5: [u] rtp_symmetric: is about media"},
+		{"an option nobody knows", phone("u", "Colour=red", "password=p", ""), "a:5: [u] Colour: is not known to this import"},
+		{"an endpoint that proves nothing", "[u]\ntype=endpoint\naors=u\n[u]\ntype=aor\n", "a:1: [u]: has neither auth nor identify"},
+		{"an AOR that nobody has", "[u]\ntype=aor\n", "a:1: [u]: no endpoint names this aor"},
+		{"two limits", phone("u", "", "password=p", "max_contacts=2") + phone("v", "", "password=p", "max_contacts=3"), "a:12: [u] max_contacts: is 3 for all users, not 2"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := planOf(t, tt.text)
+			if !slices.ContainsFunc(p.Notes, func(n Note) bool { return strings.HasPrefix(n.String(), tt.want) }) {
+				t.Errorf("notes %q, want one that begins %q", p.Notes, tt.want)
+			}
+			if problem := unusable(t.TempDir(), p); problem != "" {
+				t.Error(problem)
+			}
+		})
+	}
+}
+
+// A template's line is told once, however many sections inherit it, and the
+// comment tells what many sections have in common once.
+func TestPlan_NotesAreNotRepeated(t *testing.T) {
+	text := "[t](!)\ncontext=office\n"
+	for i := range 300 {
+		text += fmt.Sprintf("[u%d](t)\ntype=endpoint\nauth=u%[1]d\nlanguage=de\n[u%[1]d]\ntype=auth\nusername=u%[1]d\npassword=p\n", i)
+	}
+	p := planOf(t, text)
+	count := func(option string) (n int) {
+		for _, note := range p.Notes {
+			if note.Option == option {
+				n++
+			}
+		}
+		return n
+	}
+	if got := count("context"); got != 1 {
+		t.Errorf("%d notes of the template's option, want 1", got)
+	}
+	if got := count("language"); got != 300 {
+		t.Errorf("%d notes of an option in 300 sections", got)
+	}
+	if config := string(p.Config()); strings.Count(config, " language: ") != 1 || !strings.Contains(config, "(and 299 more like it)") {
+		t.Errorf("the comment repeats itself:\n%.2000s", config)
+	}
+}
+
+func TestPlan_SecretsStayInTheUsersFile(t *testing.T) {
+	p := planOf(t, phone("u", "colour=hidden", "password=hidden", "contact=sip:u:hidden@192.0.2.1")+
+		"[v]\ntype=auth\nusername=u\npassword=hidden\n[w]\ntype=endpoint\nauth=v\n"+
+		"[r]\ntype=registration\nclient_uri=sip:u:hidden@example.com\n")
+	if strings.Contains(string(p.Config()), "hidden") {
+		t.Errorf("a password stands in the configuration:\n%s", p.Config())
+	}
+	for _, n := range p.Notes {
+		if strings.Contains(n.String(), "hidden") {
+			t.Errorf("a password stands in a note: %s", n)
+		}
+	}
+	if !strings.Contains(string(p.Users()), `password: "hidden"`) {
+		t.Errorf("users file:\n%s", p.Users())
+	}
+}
+
+// What a file says must not leave the comments that repeat it.
+func TestPlan_NamesCannotWriteYAML(t *testing.T) {
+	p := planOf(t, "[x\rsecurity: {open: anyone may register and call}\u2028y\x1b[2J]\ntype=endpoint\ncolour=1\n")
+	for _, bad := range []string{"\r", "\u2028", "\x1b"} {
+		if strings.Contains(string(p.Config()), bad) || strings.Contains(p.Notes[0].String(), bad) {
+			t.Errorf("%q is printed as it is", bad)
+		}
+	}
+	if problem := unusable(t.TempDir(), p); problem != "" {
+		t.Error(problem)
+	}
+}
+
+func TestPlan_PasswordsAreKeptAsTheyAre(t *testing.T) {
+	for _, password := range []string{"0123", "null", "y", "~", `a"b\c`, "ü€😀", "a: b # c", "${HOME}", "'", "- x", "[", "a\tb"} {
+		p := planOf(t, phone("u", "", "password="+password, ""))
+		if strings.ContainsRune(password, '\t') {
+			if p.Users() != nil {
+				t.Errorf("a control character in a password is taken over")
+			}
+			continue
+		}
+		if len(p.users) != 1 || p.users[0].password != password {
+			t.Errorf("password %q is read as %+v", password, p.users)
+		}
+		if problem := unusable(t.TempDir(), p); problem != "" {
+			t.Errorf("password %q: %s", password, problem)
+		}
+	}
+}
