@@ -7,6 +7,7 @@ import (
 	"reveille/flow"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
+	"reveille/usrloc"
 )
 
 // Ack implements transaction.User: the ACK to a 2xx, which is a request of its
@@ -14,37 +15,69 @@ import (
 // that sent the 2xx is awake.
 func (p *Proxy) Ack(q *transaction.Queue, from flow.Flow, m *sipmsg.Message) {
 	g := p.passage(m)
-	if g.token == nil {
-		p.metrics.discarded.WithLabelValues("ack_without_token").Inc()
-		return
-	}
-	to, ok := p.destination(m, g)
-	if n, has := m.MaxForwards(); !ok || (has && n == 0) {
+	if n, has := m.MaxForwards(); has && n == 0 {
 		p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 		return
 	}
-	p.withFlow(q, m, g, to, func(out flow.Flow) {
-		wire := p.build(m, outgoing{passage: g, realm: p.opts().Realm, in: from, out: out}, newBranch(loopHash(m)))
+	if g.token == nil {
+		p.ackToGRUU(q, from, m, g)
+		return
+	}
+	to, ok := p.destination(m, g)
+	if !ok {
+		p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
+		return
+	}
+	p.sendACK(q, from, m, g, to)
+}
+
+// ackToGRUU sends on an ACK that carries no token of ours, for the dialog began
+// without us, but is addressed to a GRUU of ours (RFC 5627 §6.1). Others are
+// dropped.
+func (p *Proxy) ackToGRUU(q *transaction.Queue, from flow.Flow, m *sipmsg.Message, g passage) {
+	if m.ToTag() == "" || !p.namesGRUU(m.RequestURI()) {
+		p.metrics.discarded.WithLabelValues("ack_without_token").Inc()
+		return
+	}
+	p.opts().Gate.Admit(m, from, func(a Admission) {
+		q.Post(func() {
+			if a.Refusal != nil {
+				p.metrics.discarded.WithLabelValues("ack_refused").Inc()
+				return
+			}
+			p.sendACK(q, from, m, g, leg{binding: p.phoneOf(m.RequestURI())})
+		})
+	})
+}
+
+func (p *Proxy) sendACK(q *transaction.Queue, from flow.Flow, m *sipmsg.Message, g passage, to leg) {
+	p.withFlow(q, m, g, to, func(out flow.Flow, uri string) {
+		wire := p.build(m, outgoing{
+			uri: uri, passage: g, realm: p.opts().Realm, claim: claim{trusted: p.trusts(from)}, trusted: p.trusts(out), in: from, out: out,
+		}, newBranch(loopHash(m)))
 		if err := p.opts().Flows.Send(out, wire); err != nil {
 			p.metrics.discarded.WithLabelValues("ack_send").Inc()
 		}
 	})
 }
 
-// withFlow calls fn with the flow on which a leg can be reached now, if any.
-func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to leg, fn func(flow.Flow)) {
-	out := to.flow
-	if !to.binding.IsZero() {
-		if aor, err := p.opts().Store.Resolve(context.Background(), to.binding); err == nil {
-			if rec, err := p.opts().Store.Get(context.Background(), aor); err == nil {
-				if b := rec.Find(to.binding); b != nil && !b.Expired(time.Now()) {
-					out = contactFlow(b)
-				}
-			}
+// withFlow calls fn with the flow on which a leg can be reached now, if any, and
+// the Request-URI, empty if it is the received one.
+func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to leg, fn func(out flow.Flow, uri string)) {
+	out, uri := to.flow, ""
+	if t, ok := p.awake(to.binding); ok {
+		out = t.flow
+		if !g.strict && p.namesGRUU(m.RequestURI()) {
+			uri = t.uri
 		}
 	}
 	if !out.IsZero() && p.opts().Flows.Open(out) {
-		fn(out)
+		fn(out, uri)
+		return
+	}
+	if g.token == nil {
+		// No relay without right.
+		p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 		return
 	}
 	h, ok := p.nextHop(m, g)
@@ -57,6 +90,27 @@ func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to 
 			p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 			return
 		}
-		q.Post(func() { fn(out) })
+		q.Post(func() { fn(out, uri) })
 	})
+}
+
+// awake returns the device of a binding as a target that gets a request at once.
+func (p *Proxy) awake(id usrloc.BindingID) (target, bool) {
+	if id.IsZero() {
+		return target{}, false
+	}
+	aor, err := p.opts().Store.Resolve(context.Background(), id)
+	if err != nil {
+		return target{}, false
+	}
+	rec, err := p.opts().Store.Get(context.Background(), aor)
+	if err != nil {
+		return target{}, false
+	}
+	v := p.view("ACK", time.Now())
+	bindings := contactsOf(&rec, id, v.now)
+	if len(bindings) == 0 {
+		return target{}, false
+	}
+	return v.device(aor, bindings), true
 }

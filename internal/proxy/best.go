@@ -10,6 +10,8 @@ type final struct {
 	reason string
 	// message is the device's answer; nil if the final is ours.
 	message *sipmsg.Message
+	// trusted: message came from a peer that is believed.
+	trusted bool
 }
 
 // unavailable is the final for a device that cannot be had now. Outside a dialog

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"reveille/flow"
@@ -37,6 +38,9 @@ type branch struct {
 	// lost: the connection broke under the request and the device was woken
 	// instead. That happens once.
 	lost bool
+	// rungOut: it rang for too long and was told to stop, for others to be tried.
+	rungOut bool
+	ring    *transaction.Timer
 }
 
 func (b *branch) ended() bool { return b.state == ended }
@@ -51,6 +55,8 @@ func (b *branch) start() {
 		if b.state == calling {
 			b.wait.delay = b.fork.s.Queue().After(b.fork.raceDelay(), b.overtake)
 		}
+	case dial:
+		b.connect()
 	case park:
 		b.park()
 	case unreachable:
@@ -58,17 +64,39 @@ func (b *branch) start() {
 	}
 }
 
+// connect sends the request as soon as there is a connection to the target.
+func (b *branch) connect() {
+	f, h := b.fork, b.target.hop
+	q := f.s.Queue()
+	f.p.opts().Flows.Connect(h.transport, h.addr, func(to flow.Flow, err error) {
+		q.Post(func() {
+			switch {
+			case b.state != idle || b.target.hop != h:
+				// Given up meanwhile, or the phone has registered.
+			case err != nil:
+				f.p.opts().Logger.Info("connect", "remote", h.addr.String(), "err", err)
+				b.fail(b.failure(503, "Not Reachable"))
+			default:
+				b.forward(to)
+			}
+			f.conclude()
+		})
+	})
+}
+
 // forward sends the request on a flow.
 func (b *branch) forward(to flow.Flow) {
 	f := b.fork
 	m := f.s.Message()
 	b.target.flow, b.newer = to, nil
-	out := outgoing{uri: b.target.uri, passage: f.passage, realm: f.realm, in: f.s.Flow(), out: to}
-	if !f.inDialog {
-		// The route set of a dialog goes before what the phone registered (RFC
-		// 3327 §5.2 speaks of requests to the AOR).
+	out := outgoing{
+		uri: b.target.uri, passage: f.passage, realm: f.realm, claim: f.claim, trusted: b.told(), in: f.s.Flow(), out: to,
+	}
+	if f.pathed() {
 		out.path = b.target.binding.Path
-		if recordRouted(f.method) && !f.p.opts().NoRecordRoute {
+	}
+	if !f.inDialog {
+		if recordRouted(f.method) && f.staysInPath(&b.target.binding) {
 			t := token{
 				dialog: dialogID(m.CallID(), m.FromTag()), caller: f.caller,
 				callee: leg{binding: b.target.binding.ID, flow: to},
@@ -83,13 +111,46 @@ func (b *branch) forward(to flow.Flow) {
 		return
 	}
 	b.client, b.state = client, calling
-	f.p.emit(m, event.Call{Step: "forwarded", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: time.Since(f.began)})
+	f.p.emit(m, event.Call{Step: "forwarded", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: time.Since(f.began)})
 }
 
 // recordRouted reports whether requests of a method begin a dialog whose later
 // requests must find their way through us.
 func recordRouted(method string) bool {
 	return method == "INVITE" || method == "REFER" || method == "SUBSCRIBE" || method == "NOTIFY"
+}
+
+// pathed reports whether the Path of the device goes into the request. In a dialog
+// the route set goes before what the phone registered (RFC 3327 §5.2 speaks of
+// requests to the AOR), unless the dialog knows the phone by its GRUU alone.
+func (f *fork) pathed() bool {
+	if f.inDialog && !f.gruu {
+		return false
+	}
+	// RFC 5627 §6.1: the Path would lead where the Route comes from.
+	return !f.passage.foreign
+}
+
+// staysInPath reports whether the dialog's later requests come through us. RFC
+// 5627 §6.2: always, for a phone with a GRUU behind other proxies.
+func (f *fork) staysInPath(b *usrloc.Binding) bool {
+	return !f.p.opts().NoRecordRoute || b.Instance != "" && len(b.Path) > 0
+}
+
+// trusted reports whether the device or next hop is a peer that is believed.
+func (b *branch) trusted() bool { return b.fork.p.trusts(b.target.flow) }
+
+// told reports whether the device or next hop may know who sent the request.
+func (b *branch) told() bool {
+	return b.trusted() || b.target.aor != "" && b.fork.p.opts().Identity.TrustOutbound
+}
+
+// user is whose device the branch is for.
+func (b *branch) user() usrloc.AOR {
+	if b.target.aor != "" {
+		return b.target.aor
+	}
+	return b.fork.aor
 }
 
 func (b *branch) id() string {
@@ -102,23 +163,14 @@ func (b *branch) id() string {
 // is reports whether n is a binding of the branch's device. A phone that comes
 // back under another binding, such as its other reg-id (RFC 5626 §7) or one made
 // after it had been removed, is still the same phone.
-func (b *branch) is(n *usrloc.Binding) bool {
-	old := &b.target.binding
-	switch {
-	case old.ID.IsZero():
-		return false
-	case old.ID == n.ID, old.Instance != "" && old.Instance == n.Instance:
-		return true
-	}
-	return !n.Push.IsZero() && old.Push.Provider == n.Push.Provider && old.Push.Param == n.Push.Param && old.Push.PRID == n.Push.PRID
-}
+func (b *branch) is(n *usrloc.Binding) bool { return sameDevice(&b.target.binding, n) }
 
 // gone is called when the branch's binding was removed or has expired.
 func (b *branch) gone() {
 	// RFC 8599 §5.5: it will not come any more.
 	if b.state == parked {
 		b.unpark("binding_gone")
-		b.finish(b.fork.unavailable("Registration Ended"))
+		b.fail(b.fork.unavailable("Registration Ended"))
 	}
 }
 
@@ -128,6 +180,10 @@ func (b *branch) registered(n *usrloc.Binding) {
 	case b.state == parked:
 		b.become(n)
 		b.wake(contactFlow(n))
+	case b.state == idle:
+		// The connection to where it was, which is being made, is not waited for.
+		b.become(n)
+		b.forward(contactFlow(n))
 	case b.state != calling || contactFlow(n) == b.target.flow:
 		// It rings, is done, or gets the request where it was sent to.
 	case b.target.reach == race:
@@ -145,10 +201,11 @@ func (b *branch) registered(n *usrloc.Binding) {
 }
 
 // become takes over what the device registered last. In a dialog the remote
-// target stays what the dialog says (RFC 3261 §12.2.1.1).
+// target stays what the dialog says (RFC 3261 §12.2.1.1), but for a GRUU (RFC 5627
+// §6.1).
 func (b *branch) become(n *usrloc.Binding) {
 	b.target.binding = *n
-	if !b.fork.inDialog {
+	if !b.fork.inDialog || b.fork.gruu {
 		b.target.uri = requestURI(n.Contact)
 	}
 }
@@ -186,8 +243,56 @@ func (b *branch) finish(end final) {
 		return
 	}
 	b.unpark("")
+	b.ring.Stop()
 	b.state = ended
+	if b.rungOut && end.code == 487 {
+		end = b.fork.unavailable("No Answer")
+	}
 	b.fork.finished(b, end)
+}
+
+// fail ends the branch, unless the failure was that of a flow and the device has
+// another.
+func (b *branch) fail(end final) {
+	if !b.another() {
+		b.finish(end)
+	}
+}
+
+// lose is fail for a branch that got no answer: a device that may have begun to
+// ring is asked no second time.
+func (b *branch) lose(end final) {
+	if b.state == answered {
+		b.finish(end)
+		return
+	}
+	b.fail(end)
+}
+
+// another goes on with the device's next binding, if there is one that can be
+// reached.
+func (b *branch) another() bool {
+	f := b.fork
+	if b.newer != nil {
+		b.target.spare = slices.Insert(b.target.spare, 0, *b.newer)
+		b.newer = nil
+	}
+	v := f.view(time.Now())
+	for len(b.target.spare) > 0 && !f.over && b.state != ended {
+		t := v.device(b.target.aor, b.target.spare)
+		b.target.spare = t.spare
+		if t.binding.Expired(v.now) || t.reach == unreachable || t.reach == park && !b.wait.pushed.IsZero() {
+			continue
+		}
+		b.unpark("")
+		if f.inDialog && !f.gruu {
+			t.uri = b.target.uri
+		}
+		b.target, b.client, b.state = t, nil, idle
+		b.start()
+		return true
+	}
+	return false
 }
 
 // Response implements transaction.ClientUser.
@@ -206,20 +311,28 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 			b.state = answered
 			b.unpark("")
 		}
+		if code > 100 && b.ring == nil && len(f.rest) > 0 {
+			b.ring = f.s.Queue().After(f.p.opts().Ring, b.ringsTooLong)
+		}
 		// RFC 3261 §16.7 step 4: 100 ends here; RFC 4320 §4.1: nothing
 		// provisional goes upstream for other methods.
 		if code > 100 && usable && f.invite() && !f.closed {
-			f.relay(m)
+			f.relay(b, m)
 		}
 		return
 	case !usable:
 		b.finish(f.ownFinal(502, "Answer Without Via"))
 	case code < 300:
 		b.unpark("")
+		b.ring.Stop()
 		b.state = ended
 		f.success(b, m)
+	case code == 408 || code == 430:
+		// RFC 5626 §7, RFC 5627 §6.1: these speak of the flow, every other final
+		// of the device.
+		b.fail(final{code: code, message: m, trusted: b.trusted()})
 	default:
-		b.finish(final{code: code, message: m})
+		b.finish(final{code: code, message: m, trusted: b.trusted()})
 	}
 	f.conclude()
 }
@@ -251,9 +364,9 @@ func (b *branch) Failed(c *transaction.Client, err error) {
 	case broken && b.again():
 	case broken:
 		// RFC 3261 §16.9: as if the branch had answered 503.
-		b.finish(b.failure(503, "Device Connection Lost"))
+		b.lose(b.failure(503, "Device Connection Lost"))
 	case f.invite():
-		b.finish(b.failure(408, "No Answer From Device"))
+		b.lose(b.failure(408, "No Answer From Device"))
 	default:
 		// RFC 4320 §4.2: the sender's timer has fired too. The transaction layer
 		// ends the request without an answer.
@@ -265,7 +378,7 @@ func (b *branch) Failed(c *transaction.Client, err error) {
 // failure is the final of a branch that got no answer. A device that cannot be
 // reached is not available; that says nothing of this server.
 func (b *branch) failure(code int, why string) final {
-	if b.target.binding.ID.IsZero() {
+	if b.target.aor == "" {
 		return b.fork.ownFinal(code, why)
 	}
 	return b.fork.unavailable(why)

@@ -50,19 +50,22 @@ func exposes(c sipmsg.NameAddr) bool {
 
 // concealed is a Contact without push data.
 func concealed(c sipmsg.NameAddr) string {
-	s := "<" + c.URI.WithoutParams(pushParams[:]...) + ">" + string(c.Params.Without(pushParams[:]...))
-	if c.Display == "" {
-		return s
-	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(c.Display) + `" ` + s
+	return nameAddr(c.Display, c.URI.WithoutParams(pushParams[:]...)) + string(c.Params.Without(pushParams[:]...))
 }
 
 // dropCredentials removes the Proxy-Authorization values of our realm and no
-// others (RFC 3261 §22.3).
+// others (RFC 3261 §22.3). A bearer token names no realm, and whoever sees it can
+// use it: it goes no further (RFC 8898 §2.1.2).
 func dropCredentials(e *sipmsg.Edit, realm string) {
 	e.RemoveIf(func(h sipmsg.Header) bool {
-		return h.ID == sipmsg.HdrProxyAuthorization && realmOf(h.Value) == realm
+		return h.ID == sipmsg.HdrProxyAuthorization && (realmOf(h.Value) == realm || isBearer(h.Value))
 	})
+}
+
+// isBearer reports whether credentials are a token (RFC 6750 §2.1).
+func isBearer(credentials string) bool {
+	fields := strings.Fields(credentials)
+	return len(fields) > 0 && strings.EqualFold(fields[0], "Bearer")
 }
 
 // realmOf returns the realm of credentials (RFC 3261 §25.1, credentials); "" if

@@ -176,7 +176,8 @@ func TestInDialog_OurCredentialsStayWithUs_RFC3261_22_3(t *testing.T) {
 		ok := w.call(p, "c1")
 		ours := `Proxy-Authorization: Digest username="bob", realm = "example.com", response="secret"`
 		theirs := `Proxy-Authorization: Digest username="x", opaque="realm=\"example.com\"", realm="elsewhere"`
-		w.recv(caller, inDialogRequest("BYE", 2, ok, true, "sip:alice@198.51.100.1:5060", ours, theirs))
+		token := `Proxy-Authorization: bearer secret`
+		w.recv(caller, inDialogRequest("BYE", 2, ok, true, "sip:alice@198.51.100.1:5060", ours, theirs, token))
 		bye := w.expect("BYE 198.51.100.1:5060")[0]
 		if raw := bye.m.Raw(); strings.Contains(raw, "secret") || !strings.Contains(raw, "elsewhere") {
 			t.Errorf("credentials for us went on, or those of others did not:\n%s", raw)

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,19 +25,29 @@ type fork struct {
 	began   time.Time
 	// realm is the realm of the credentials that were for us.
 	realm string
+	// claim is what is known of the sender.
+	claim claim
 	// caller is the caller's leg, for the Record-Route token.
 	caller leg
 	// method is that of the request.
 	method   string
 	inDialog bool
+	// gruu: the Request-URI is a GRUU of ours.
+	gruu bool
+	// one: the request is for one phone that a dialog knows, and device names it.
+	one    bool
+	device usrloc.BindingID
 
-	// aor is the user whose devices are tried; empty for a next hop.
+	// aor is the user who is called; empty for a next hop. It may be other users
+	// whose devices are tried.
 	aor      usrloc.AOR
 	branches []*branch
-	best     final
+	// rest are the targets that are tried when all branches have failed.
+	rest []target
+	best final
 	// refusals are the 401 and 407 answers, whose challenges are aggregated.
 	refusals []*sipmsg.Message
-	unwatch  func()
+	unwatch  []func()
 	// joins: devices of the user that register meanwhile are tried too.
 	joins bool
 	// closed: a final answer went upstream.
@@ -51,7 +62,7 @@ type fork struct {
 func (p *Proxy) newFork(s *transaction.Server, g passage, realm string) *fork {
 	f := &fork{
 		p: p, s: s, lane: p.lane(s.Queue()), passage: g, began: time.Now(), realm: realm,
-		method: s.Message().Method(),
+		method: s.Message().Method(), claim: claim{trusted: p.trusts(s.Flow())},
 	}
 	f.lane.forks[s] = f
 	s.OnEnd(func() {
@@ -74,30 +85,6 @@ func (f *fork) raceDelay() time.Duration {
 		return f.p.opts().RaceDelay
 	}
 	return f.p.opts().RaceDelayOther
-}
-
-// toUser looks the user up and starts a branch for each device.
-func (f *fork) toUser(aor usrloc.AOR) {
-	f.aor = aor
-	now := time.Now()
-	rec, err := f.watch(aor)
-	if err != nil {
-		f.refuse(f.noLookup())
-		return
-	}
-	set := targets(rec, f.p.view(f.method, now))
-	if len(set) == 0 {
-		if !f.p.opts().Known(aor) {
-			f.refuse(sipmsg.Reply{Code: 404})
-			return
-		}
-		f.refuse(sipmsg.Reply{Code: 480, Reason: "Not Registered"})
-		return
-	}
-	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(aor), Flow: f.s.Flow()})
-	// RFC 3261 §16.5: locations that appear meanwhile should be added.
-	f.joins = f.invite()
-	f.start(set[:min(len(set), f.p.opts().MaxForks)])
 }
 
 // start begins a branch for each target. No answer leaves before all have begun:
@@ -135,7 +122,7 @@ func (f *fork) watch(aor usrloc.AOR) (usrloc.Record, error) {
 		f.p.opts().Logger.Warn("look up", "aor", string(aor), "err", err)
 		return usrloc.Record{}, err
 	}
-	f.unwatch = cancel
+	f.unwatch = append(f.unwatch, cancel)
 	return rec, nil
 }
 
@@ -157,6 +144,9 @@ func (f *fork) changed(c usrloc.Change) {
 	}
 	for _, b := range f.branches {
 		switch {
+		case b.target.aor != c.AOR:
+			// Another user's registration releases nothing, though the phone be one.
+			continue
 		case c.New == nil && b.target.binding.ID == c.Old.ID:
 			b.gone()
 		case c.New == nil || !b.is(c.New) || b.ended() && b.client == nil:
@@ -168,15 +158,51 @@ func (f *fork) changed(c usrloc.Change) {
 		f.conclude()
 		return
 	}
-	if c.Kind == usrloc.Created && f.joins && f.pending() && len(f.branches) < f.p.opts().MaxForks {
-		rec := usrloc.Record{AOR: c.AOR, Bindings: []usrloc.Binding{*c.New}}
-		set := targets(rec, f.p.view(f.method, time.Now()))
-		for i := range set {
-			// It registered this moment: it is awake on that flow.
-			set[i].reach = forward
-		}
-		f.start(set)
+	if f.changedLater(c) || c.Kind != usrloc.Created || !f.joins || !f.pending() {
+		return
 	}
+	if len(f.branches)+len(f.rest) < f.p.opts().MaxForks {
+		f.join(c.AOR, c.New)
+	}
+}
+
+// changedLater takes a change to a device whose turn has not come, if it is one.
+func (f *fork) changedLater(c usrloc.Change) bool {
+	i := slices.IndexFunc(f.rest, func(t target) bool {
+		return t.aor == c.AOR && (c.New != nil && sameDevice(&t.binding, c.New) || c.New == nil && t.binding.ID == c.Old.ID)
+	})
+	switch {
+	case i < 0:
+		return false
+	case c.New == nil && len(f.rest[i].spare) == 0:
+		f.rest = slices.Delete(f.rest, i, i+1)
+	case c.New == nil:
+		f.rest[i].binding, f.rest[i].spare = f.rest[i].spare[0], f.rest[i].spare[1:]
+	default:
+		t := &f.rest[i]
+		t.spare = slices.DeleteFunc(t.spare, func(b usrloc.Binding) bool { return b.ID == c.New.ID })
+		if t.binding.ID != c.New.ID {
+			t.spare = append(t.spare, t.binding)
+		}
+		t.binding = *c.New
+	}
+	return true
+}
+
+// join adds a device that has just registered, at once or in its turn.
+func (f *fork) join(aor usrloc.AOR, n *usrloc.Binding) {
+	o := f.p.opts()
+	rec := o.pick(usrloc.Record{AOR: aor, Bindings: []usrloc.Binding{*n}}, f.method, &lookup{})
+	set := targets(rec, f.p.view(f.method, time.Now()))
+	for i := range set {
+		// It registered this moment: it is awake on that flow.
+		set[i].reach = forward
+	}
+	if o.Fork == Parallel {
+		f.start(set)
+		return
+	}
+	f.rest = o.order(append(f.rest, set...))
 }
 
 func (f *fork) pending() bool {
@@ -209,6 +235,8 @@ func (f *fork) conclude() {
 	case f.pending():
 	case f.closed:
 		f.release()
+	case len(f.rest) > 0 && !f.over:
+		f.next()
 	case f.cancelled && f.best.code < 600:
 		// RFC 3261 §9.2: the caller gave up, whatever the branches made of it.
 		f.refuse(sipmsg.Reply{Code: 487})
@@ -239,10 +267,10 @@ func (f *fork) refuse(r sipmsg.Reply) {
 
 // release gives back what the fork holds outside itself.
 func (f *fork) release() {
-	if f.unwatch != nil {
-		f.unwatch()
-		f.unwatch = nil
+	for _, cancel := range f.unwatch {
+		cancel()
 	}
+	f.unwatch = nil
 }
 
 // Cancel implements transaction.User: the caller gave up. The CANCEL itself has

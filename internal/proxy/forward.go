@@ -34,8 +34,11 @@ type outgoing struct {
 	token string
 	// realm is the realm of credentials that were for us.
 	realm string
-	in    flow.Flow // where the request came from
-	out   flow.Flow // where it leaves
+	// claim is what is known of the sender; trusted: the receiver may know it.
+	claim   claim
+	trusted bool
+	in      flow.Flow // where the request came from
+	out     flow.Flow // where it leaves
 }
 
 // build makes the bytes that leave for a branch. Whatever is not named here
@@ -80,6 +83,7 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		dropCredentials(e, o.realm)
 	}
 	concealPush(m, e)
+	p.identify(m, e, o.claim, o.trusted)
 	if o.out.Stream() {
 		// RFC 3261 §16.6 step 9.
 		e.EnsureContentLength()

@@ -43,9 +43,10 @@ type world struct {
 	// cannot: no credential for these providers; deny is the Gate's answer.
 	cannot  map[string]bool
 	watches int
-	// refuse is what Wake says, if anything.
-	refuse error
-	admit  func(*sipmsg.Message) Admission
+	// refuse is what Wake says, if anything; unreachable is what Connect says.
+	refuse      error
+	unreachable error
+	admit       func(*sipmsg.Message) Admission
 }
 
 type sent struct {
@@ -195,7 +196,7 @@ func (w *world) Open(f flow.Flow) bool {
 }
 
 func (w *world) Connect(t flow.Transport, to netip.AddrPort, done func(flow.Flow, error)) {
-	done(flow.Flow{Listener: "main", Transport: t, Remote: to}, nil)
+	done(flow.Flow{Listener: "main", Transport: t, Remote: to}, w.unreachable)
 }
 
 // The server has UDP and TCP at port 5060 and WSS at port 443.
@@ -268,6 +269,11 @@ type phone struct {
 	push     usrloc.Push
 	q        usrloc.Q
 	path     []string
+	regID    uint32
+	agent    string
+	methods  usrloc.Methods
+	// callID is that of its REGISTERs, uri its Contact if that is not the usual.
+	callID, uri string
 }
 
 func (w *world) newPhone(user string, f flow.Flow, provider string) *phone {
@@ -276,7 +282,7 @@ func (w *world) newPhone(user string, f flow.Flow, provider string) *phone {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := &phone{aor: aor, id: id, flow: f, instance: "urn:uuid:" + id.String(), q: usrloc.QUnset}
+	p := &phone{aor: aor, id: id, flow: f, instance: "urn:uuid:" + id.String(), q: usrloc.QUnset, callID: "r"}
 	if provider != "" {
 		p.push = usrloc.Push{Provider: provider, Param: "app", PRID: "token-" + user + "-" + id.String()[28:]}
 	}
@@ -285,6 +291,9 @@ func (w *world) newPhone(user string, f flow.Flow, provider string) *phone {
 
 // contact is the phone's Contact URI.
 func (p *phone) contact() string {
+	if p.uri != "" {
+		return p.uri
+	}
 	s := "sip:" + strings.TrimSuffix(strings.TrimPrefix(string(p.aor), "sip:"), "@example.com") + "@" + p.flow.Remote.String()
 	if p.push.Provider != "" {
 		s += ";pn-provider=" + p.push.Provider + ";pn-param=" + p.push.Param + ";pn-prid=" + p.push.PRID
@@ -302,8 +311,9 @@ func (w *world) register(p *phone) {
 	now := time.Now()
 	w.store.Update(context.Background(), p.aor, func(r usrloc.Record) (usrloc.Record, error) {
 		b := usrloc.Binding{
-			ID: p.id, Contact: p.contact(), Q: p.q, CallID: "r", CSeq: 1, Created: now, Updated: now,
-			Expires: now.Add(time.Hour), RetainUntil: now.Add(time.Hour), Flow: p.flow, Instance: p.instance, Push: p.push, Path: p.path,
+			ID: p.id, Contact: p.contact(), Q: p.q, CallID: p.callID, CSeq: 1, Created: now, Updated: now,
+			Expires: now.Add(time.Hour), RetainUntil: now.Add(time.Hour), Flow: p.flow, Instance: p.instance, RegID: p.regID,
+			Push: p.push, Path: p.path, UserAgent: p.agent, Methods: p.methods,
 		}
 		out := []usrloc.Binding{}
 		found := false

@@ -24,7 +24,7 @@ func (f *fork) toRoute(a Admission) {
 		f.refuse(sipmsg.Reply{Code: 403, Reason: "Relaying Not Allowed"})
 		return
 	}
-	f.connect(hop{route.Transport, route.NextHop})
+	f.start([]target{{reach: dial, hop: hop{route.Transport, route.NextHop}}})
 }
 
 // routeFor returns the configured route for a URI that is no user of ours.
@@ -41,7 +41,7 @@ func (p *Proxy) routeFor(u sipmsg.URI) (Route, bool) {
 // and the peer told us an address, a new connection is made.
 func (f *fork) toPeer(to flow.Flow) {
 	if !to.IsZero() && f.p.opts().Flows.Open(to) {
-		f.start([]target{{flow: to}})
+		f.start([]target{{reach: forward, flow: to}})
 		return
 	}
 	h, ok := f.p.nextHop(f.s.Message(), f.passage)
@@ -49,27 +49,7 @@ func (f *fork) toPeer(to flow.Flow) {
 		f.refuse(sipmsg.Reply{Code: 500, Reason: "Peer Gone", Headers: f.p.retryAfter()})
 		return
 	}
-	f.connect(h)
-}
-
-// connect forwards to a fixed address, as soon as there is a flow to it.
-func (f *fork) connect(h hop) {
-	b := &branch{fork: f}
-	f.branches = append(f.branches, b)
-	q := f.s.Queue()
-	f.p.opts().Flows.Connect(h.transport, h.addr, func(to flow.Flow, err error) {
-		q.Post(func() {
-			switch {
-			case b.ended():
-			case err != nil:
-				f.p.opts().Logger.Info("connect to next hop", "remote", h.addr.String(), "err", err)
-				b.finish(f.ownFinal(503, "Next Hop Unreachable"))
-			default:
-				b.forward(to)
-			}
-			f.conclude()
-		})
-	})
+	f.start([]target{{reach: dial, hop: h}})
 }
 
 // A hop is an address to connect to.
@@ -90,9 +70,18 @@ func (p *Proxy) nextHop(m *sipmsg.Message, g passage) (hop, bool) {
 	case g.strict:
 		u = routes[len(routes)-1].URI
 	}
+	if p.opts().Flows.IsOwn(u.Host, u.PortNum(), 0) {
+		// What leads back to us leads nowhere.
+		return hop{}, false
+	}
+	return hopOf(u)
+}
+
+// hopOf reads the address in a URI (RFC 3263 §4.1, §4.2). ok is false if the host
+// is a name, which is not resolved, or if nothing can be connected to.
+func hopOf(u sipmsg.URI) (h hop, ok bool) {
 	addr, ok := u.HostAddr()
-	if !ok || p.opts().Flows.IsOwn(u.Host, u.PortNum(), 0) {
-		// A name is not resolved, and what leads back to us leads nowhere.
+	if !ok || !u.IsSIP() {
 		return hop{}, false
 	}
 	t := flow.UDP

@@ -20,6 +20,7 @@ type stranger struct {
 	phones  []*phone
 	purrs   []string
 	tokens  []string // URIs of our Record-Routes
+	gruus   []string
 	asked   []sent
 	n       int
 }
@@ -59,6 +60,7 @@ func (s *stranger) settle() {
 		s.register(p)
 		s.phones = append(s.phones, p)
 		s.purrs = append(s.purrs, s.keys.Mint(p.id))
+		s.gruus = append(s.gruus, p.public(), s.temporary(p))
 		s.recv(caller, request("INVITE", "sip:alice@example.com", fmt.Sprint("c", i)))
 		for _, out := range s.take() {
 			if out.flow == fl {
@@ -76,6 +78,7 @@ func (s *stranger) settle() {
 	gone := s.newPhone("alice", udp("198.51.100.9:5060"), "fcm")
 	s.register(gone)
 	s.purrs = append(s.purrs, s.keys.Mint(gone.id), "forged0000")
+	s.gruus = append(s.gruus, gone.public(), s.temporary(gone))
 	s.unregister(gone)
 	s.sleeps(s.phones[1])
 	s.take()
@@ -109,6 +112,8 @@ func (s *stranger) uri() string {
 		return "sips:" + user + host + params
 	case 3, 4:
 		return s.tokens[s.pick(len(s.tokens))]
+	case 5, 6:
+		return s.gruus[s.pick(len(s.gruus))]
 	}
 	return "sip:" + user + host + params
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"reveille/internal/event"
@@ -21,6 +22,7 @@ func (p *Proxy) inDialog(s *transaction.Server, g passage) {
 	}
 	f := p.newFork(s, g, p.opts().Realm)
 	f.inDialog = true
+	f.gruu = !g.strict && p.namesGRUU(s.Message().RequestURI())
 	f.toLeg(to)
 }
 
@@ -30,8 +32,10 @@ func (p *Proxy) destination(m *sipmsg.Message, g passage) (to leg, ok bool) {
 	to, ok = g.token.destination(m.CallID(), m.FromTag(), m.ToTag())
 	if ok && to.binding.IsZero() {
 		// The peer was not known as a phone of ours when the dialog began; its
-		// PURR says which it is.
-		to.binding = p.device(g.purr)
+		// PURR or GRUU says which it is.
+		if to.binding = p.device(g.purr); to.binding.IsZero() && p.namesGRUU(m.RequestURI()) {
+			to.binding = p.phoneOf(m.RequestURI())
+		}
 	}
 	return to, ok
 }
@@ -55,16 +59,20 @@ func (p *Proxy) device(purr string) usrloc.BindingID {
 // toLeg sends the request to one leg of a dialog: the binding's device wherever
 // it is now, or the flow of a peer without binding.
 func (f *fork) toLeg(to leg) {
-	if to.binding.IsZero() {
-		f.toPeer(to.flow)
+	if !to.binding.IsZero() {
+		switch found, err := f.toBinding(to.binding); {
+		case err != nil:
+			f.refuse(f.noLookup())
+			return
+		case found:
+			return
+		}
+	}
+	if f.gruu {
+		f.toGRUU(f.p.gruuOf(f.s.Message().RequestURI()))
 		return
 	}
-	switch found, err := f.toBinding(to.binding); {
-	case err != nil:
-		f.refuse(f.noLookup())
-	case !found:
-		f.toPeer(to.flow)
-	}
+	f.toPeer(to.flow)
 }
 
 // toBinding sends the request to one device. found is false, and nothing has
@@ -81,41 +89,64 @@ func (f *fork) toBinding(id usrloc.BindingID) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	now := time.Now()
-	b := rec.Find(id)
-	if b == nil || b.Expired(now) {
+	f.one, f.device = true, id
+	v := f.view(time.Now())
+	bindings := contactsOf(&rec, id, v.now)
+	if len(bindings) == 0 {
 		f.release()
 		return false, nil
 	}
 	f.aor = aor
-	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(aor), Binding: b.ID.String(), Flow: f.s.Flow()})
-	t := target{reach: f.reachOne(b, now), binding: *b, flow: contactFlow(b)}
-	if !f.inDialog {
-		t.uri = requestURI(b.Contact)
+	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(aor), Binding: id.String(), Flow: f.s.Flow()})
+	t := v.device(aor, bindings)
+	if f.inDialog && !f.gruu {
+		// RFC 3261 §12.2.1.1: the remote target is the dialog's.
+		t.uri = ""
 	}
+	t.reach = f.inLine(&t)
 	f.start([]target{t})
 	return true, nil
 }
 
-// reachOne is target selection for a request to one device. The policy Always
-// does not apply: a phone in a call is awake more often than not, and then a push
-// would not make it register.
-func (f *fork) reachOne(b *usrloc.Binding, now time.Time) reach {
-	switch {
-	case f.inDialog && f.lane.lines[f.lineKey(b.ID)] != nil:
-		// Others wait in front; this one must not overtake them.
-		return park
-	case b.Push.Provider == "":
-		return forward
-	case f.p.opts().Flows.Alive(b.Flow, now):
-		if f.p.opts().Policy(b.Push.Provider, b.UserAgent) == Race && f.canWake(b) {
-			return race
+// contactsOf returns the binding with that ID and the others of its device: the
+// phone's other flows serve as well (RFC 5626 §7). There are none if the binding
+// is gone.
+func contactsOf(rec *usrloc.Record, id usrloc.BindingID, now time.Time) []usrloc.Binding {
+	b := rec.Find(id)
+	if b == nil || b.Expired(now) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(rec.Bindings), func(other usrloc.Binding) bool {
+		return other.ID != id && (b.Instance == "" || other.Instance != b.Instance || other.Expired(now))
+	})
+}
+
+// view is target selection for this request. The policy Always does not apply to
+// the phone of a dialog: it is awake more often than not, and then a push would
+// not make it register.
+func (f *fork) view(now time.Time) view {
+	v := f.p.view(f.method, now)
+	if f.inDialog {
+		v.wakes = f.method != "PRACK"
+	}
+	if f.inDialog || f.one {
+		v.policy = func(provider, agent string) Mode {
+			if mode := f.p.opts().Policy(provider, agent); mode != Always {
+				return mode
+			}
+			return Asleep
 		}
-		return forward
-	case f.canWake(b):
+	}
+	return v
+}
+
+// inLine is how a device is reached if others of the same dialog may wait for it.
+func (f *fork) inLine(t *target) reach {
+	if f.inDialog && f.lane.lines[f.lineKey()] != nil {
+		// They wait in front; this one must not overtake them.
 		return park
 	}
-	return unreachable
+	return t.reach
 }
 
 // canWake reports whether this request may wake the device behind b.

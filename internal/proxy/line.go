@@ -22,9 +22,9 @@ type line struct {
 	queue []*branch
 }
 
-func (f *fork) lineKey(device usrloc.BindingID) lineKey {
+func (f *fork) lineKey() lineKey {
 	m := f.s.Message()
-	return lineKey{callID: m.CallID(), fromTag: m.FromTag(), toTag: m.ToTag(), device: device}
+	return lineKey{callID: m.CallID(), fromTag: m.FromTag(), toTag: m.ToTag(), device: f.device}
 }
 
 // queueUp puts a parked branch into its dialog's line. first is true if its push
@@ -34,7 +34,7 @@ func (b *branch) queueUp() (first bool) {
 	if !f.inDialog {
 		return true
 	}
-	key := f.lineKey(b.target.binding.ID)
+	key := f.lineKey()
 	l := f.lane.lines[key]
 	if l == nil {
 		l = &line{key: key, lane: f.lane}

@@ -8,6 +8,7 @@ import (
 
 type metrics struct {
 	requests  *prometheus.CounterVec
+	lookups   *prometheus.CounterVec
 	parked    prometheus.Gauge
 	wakes     *prometheus.CounterVec
 	wakeTime  prometheus.Histogram
@@ -20,6 +21,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_proxy_requests_total", Help: "Requests that were answered upstream, by method and status class.",
 		}, []string{"method", "class"}),
+		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_proxy_lookups_total",
+			Help: "Look-ups of a user's devices, by what came of them: found, push_only, none, method (no device takes it) or error.",
+		}, []string{"result"}),
 		parked: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "reveille_proxy_parked", Help: "Branches that wait for a phone to wake.",
 		}),
@@ -39,7 +44,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"reason"}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded)
+		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded)
 	}
 	return m
 }

@@ -54,12 +54,13 @@ func TestModel_AnyOrderOfEvents(t *testing.T) {
 	policies := []Mode{Race, Asleep, Always}
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			mode := policies[seed%3]
-			inWorld(t, Options{Policy: func(string, string) Mode { return mode }}, func(w *world) {
+			mode, fork := policies[seed%3], ForkMode(seed/3%3)
+			o := Options{Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second}
+			inWorld(t, o, func(w *world) {
 				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 8599)), calls: map[string]*modelCall{}}
 				defer func() {
 					if t.Failed() {
-						t.Logf("policy %d, trace:\n%s", mode, strings.Join(m.trace, "\n"))
+						t.Logf("policy %d, fork %d, trace:\n%s", mode, fork, strings.Join(m.trace, "\n"))
 					}
 				}()
 				m.play()

@@ -2,14 +2,16 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"reveille/flow"
+	"reveille/internal/domain"
 	"reveille/internal/event"
 	"reveille/internal/sipmsg"
 	"reveille/internal/wake"
@@ -56,6 +58,8 @@ type Admission struct {
 	Refusal *sipmsg.Reply
 	// User is the AOR of the authenticated sender, empty if unauthenticated.
 	User usrloc.AOR
+	// May reports whether the user may call under an AOR besides User; nil: none.
+	May func(usrloc.AOR) bool
 	// Trusted: the sender is a configured peer.
 	Trusted bool
 	// Realm is the realm whose credentials were ours and are not passed on; empty
@@ -114,6 +118,8 @@ type Route struct {
 	// Transport and NextHop are where such requests go.
 	Transport flow.Transport
 	NextHop   netip.AddrPort
+	// Trusted: the next hop is told who calls, and believed (RFC 3325).
+	Trusted bool
 }
 
 // Options configure a Proxy. Store, Flows, Waker, Gate and Keys are required.
@@ -124,14 +130,37 @@ type Options struct {
 	Gate  Gate
 	// Keys seal the Record-Route tokens and open PURRs.
 	Keys *purr.Keyring
-	// Domains are those whose users are registered here; at least one.
+	// Domains are those whose users are registered here; at least one. Hosts holds
+	// them with their aliases; nil: they have none.
 	Domains []string
+	Hosts   *domain.Set
 	// Realm is the realm of the credentials that are meant for us and that no
 	// other party should see; default the first domain.
 	Realm string
 	// Known reports whether a user exists that has no binding; nil: every user
 	// of our domains does.
 	Known func(usrloc.AOR) bool
+	// AORs holds what is configured for single users; none of the contacts is a
+	// name. Shared, not to be changed.
+	AORs map[usrloc.AOR]AOR
+	// Fork and Sort say in which order a user's devices are tried.
+	Fork ForkMode
+	Sort Sort
+	// Ring is how long a phone rings while others wait for their turn; default
+	// 20 s.
+	Ring time.Duration
+	// MethodFilter leaves out devices that do not take the request's method.
+	MethodFilter bool
+	// UserAgents leaves out devices with another User-Agent; nil: none.
+	UserAgents *regexp.Regexp
+	// Identity is the policy for what requests say of their sender.
+	Identity Identity
+	// Trusted reports whether the peer of a flow belongs to the trust domain (RFC
+	// 3325), besides the next hops of routes that say so; nil: nobody does.
+	Trusted func(flow.Flow) bool
+	// RegisteredCallers refuses requests from an address at which their sender is
+	// not registered; peers are exempt.
+	RegisteredCallers bool
 	// Policy chooses the wake policy of a device; nil: Race for all.
 	Policy func(provider, userAgent string) Mode
 	// Wakes are methods that wake a phone besides INVITE, MESSAGE and requests
@@ -170,6 +199,16 @@ func (o *Options) validate() error {
 	if len(o.Domains) == 0 {
 		return errors.New("proxy: at least one domain is required")
 	}
+	if o.Hosts == nil {
+		var list []domain.Domain
+		for _, name := range o.Domains {
+			list = append(list, domain.Domain{Name: name})
+		}
+		var err error
+		if o.Hosts, err = domain.New(list, false); err != nil {
+			return fmt.Errorf("proxy: %w", err)
+		}
+	}
 	defaultTo(&o.Realm, o.Domains[0])
 	if o.Sink == nil {
 		o.Sink = event.Discard{}
@@ -183,6 +222,16 @@ func (o *Options) validate() error {
 	if o.Known == nil {
 		o.Known = func(usrloc.AOR) bool { return true }
 	}
+	if o.Trusted == nil {
+		o.Trusted = func(flow.Flow) bool { return false }
+	}
+	for aor, a := range o.AORs {
+		for _, c := range a.Contacts {
+			if _, ok := hopOf(c.URI); !ok {
+				return fmt.Errorf("proxy: contact %s of %s is no IP address that can be sent to", c.URI, aor)
+			}
+		}
+	}
 	if o.Waits.Provider == nil {
 		// A person may have to click before a browser's page comes back.
 		o.Waits.Provider = map[string]time.Duration{"webpush": 45 * time.Second}
@@ -191,6 +240,7 @@ func (o *Options) validate() error {
 	defaultTo(&o.Waits.Message, 15*time.Second)
 	defaultTo(&o.Waits.InDialog, 15*time.Second)
 	defaultTo(&o.Waits.Silent, 8*time.Second)
+	defaultTo(&o.Ring, 20*time.Second)
 	defaultTo(&o.RaceDelay, 300*time.Millisecond)
 	defaultTo(&o.RaceDelayOther, 2*time.Second)
 	defaultTo(&o.RetryAfter, 5*time.Second)
@@ -206,17 +256,6 @@ func defaultTo[T comparable](v *T, d T) {
 	if *v == zero {
 		*v = d
 	}
-}
-
-// served reports whether host is one of our domains.
-func (o *Options) served(host string) bool {
-	for _, d := range o.Domains {
-		// RFC 1034 §3.1: the final dot changes nothing.
-		if strings.EqualFold(d, strings.TrimSuffix(host, ".")) {
-			return true
-		}
-	}
-	return false
 }
 
 // wakes reports whether a request outside a dialog wakes a sleeping phone.

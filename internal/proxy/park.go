@@ -39,7 +39,7 @@ func (b *branch) park() {
 		b.finish(f.unavailable("Server Is Stopping"))
 		return
 	}
-	if !f.p.bucket.enter(f.aor) {
+	if !f.p.bucket.enter(b.user()) {
 		f.p.metrics.wakes.WithLabelValues("bucket_full").Inc()
 		b.finish(f.unavailable("Too Many Requests Waiting"))
 		return
@@ -48,7 +48,7 @@ func (b *branch) park() {
 	b.state = parked
 	b.waitUntil(time.Now().Add(f.waitFor(&b.target.binding)))
 	b.recheckIn(250 * time.Millisecond)
-	f.p.emit(f.s.Message(), event.Call{Step: "parked", AOR: string(f.aor), Binding: b.id(), Elapsed: time.Since(f.began)})
+	f.p.emit(f.s.Message(), event.Call{Step: "parked", AOR: string(b.user()), Binding: b.id(), Elapsed: time.Since(f.began)})
 	if b.queueUp() {
 		b.push()
 	}
@@ -81,7 +81,7 @@ func (b *branch) push() {
 	q := f.s.Queue()
 	b.wait.asked++
 	asked := b.wait.asked
-	id, cancel, err := f.p.opts().Waker.Wake(f.aor, &b.target.binding, wake.Cause{
+	id, cancel, err := f.p.opts().Waker.Wake(b.user(), &b.target.binding, wake.Cause{
 		Kind: f.pushKind(), Method: f.method, CallID: f.s.Message().CallID(), Deadline: b.wait.until,
 	}, func(o push.Outcome) {
 		q.Post(func() {
@@ -171,7 +171,7 @@ func (b *branch) wakeAlone(to flow.Flow) {
 	b.unpark("")
 	since := b.countWake()
 	b.target.reach = forward // It does not follow the phone any further.
-	f.p.emit(f.s.Message(), event.Call{Step: "woken", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: since})
+	f.p.emit(f.s.Message(), event.Call{Step: "woken", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: since})
 	b.forward(to)
 }
 
@@ -195,7 +195,7 @@ func (b *branch) timedOut() {
 		f.p.metrics.wakes.WithLabelValues("timed_out").Inc()
 	}
 	b.unpark("timed_out")
-	f.p.emit(f.s.Message(), event.Call{Step: "timed_out", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Elapsed: time.Since(f.began)})
+	f.p.emit(f.s.Message(), event.Call{Step: "timed_out", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Elapsed: time.Since(f.began)})
 	b.finish(f.unavailable("Device Did Not Wake"))
 	f.conclude()
 }
@@ -218,7 +218,7 @@ func (b *branch) unpark(result string) {
 	}
 	b.state = idle
 	b.leaveLine()
-	b.fork.p.bucket.leave(b.fork.aor)
+	b.fork.p.bucket.leave(b.user())
 	b.fork.p.metrics.parked.Dec()
 	if result != "" {
 		b.fork.p.metrics.wakes.WithLabelValues(result).Inc()

@@ -100,20 +100,22 @@ func (p *Proxy) reject(s *transaction.Server, r sipmsg.Reply) {
 // with one of our own addresses instead of a domain means a user of the first
 // domain: callers that know only the server's address write it so.
 func (p *Proxy) aorOf(u sipmsg.URI) (usrloc.AOR, bool) {
+	hosts := p.opts().Hosts
 	switch {
 	case u.User == "" || !p.ours(u):
 		return "", false
-	case !p.opts().served(u.Host):
-		u.Host = p.opts().Domains[0]
+	case !hosts.Serves(u.Host):
+		// A new URI, for the text of the old one names the old host.
+		u = sipmsg.URI{Scheme: u.Scheme, User: u.User, Host: hosts.Names()[0]}
 	}
-	aor, err := sipmsg.CanonicalAOR(u)
-	return usrloc.AOR(aor), err == nil
+	aor, _, err := hosts.AOR(u)
+	return aor, err == nil
 }
 
 // ours reports whether u names this server itself: one of our addresses, or a
 // domain of ours.
 func (p *Proxy) ours(u sipmsg.URI) bool {
-	return u.IsSIP() && (p.opts().served(u.Host) || p.own(u))
+	return u.IsSIP() && (p.opts().Hosts.Serves(u.Host) || p.own(u))
 }
 
 // own reports whether u names an address of ours, on whatever transport: of two

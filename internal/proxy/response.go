@@ -21,10 +21,17 @@ func reasonFor(code int) sipmsg.HeaderField {
 
 // upstream is a branch's answer as it goes to the caller: without our Via, and
 // without push data that is nobody else's business.
-func (f *fork) upstream(m *sipmsg.Message) *sipmsg.Edit {
+// trusted says whether the device or next hop that sent it is believed.
+func (f *fork) upstream(m *sipmsg.Message, trusted bool) *sipmsg.Edit {
 	e := m.Edit()
 	e.PopVia()
 	concealPush(m, e)
+	f.p.identify(m, e, claim{trusted: trusted}, f.claim.trusted || f.claim.asserted != "" && f.p.opts().Identity.TrustOutbound)
+	if f.claim.from != "" {
+		// The caller knows its own From.
+		e.Remove(sipmsg.HdrFrom)
+		e.Push("From", f.s.Message().From().String())
+	}
 	if f.s.Flow().Stream() {
 		// RFC 3261 §18.3: what came in a datagram may have no Content-Length.
 		e.EnsureContentLength()
@@ -33,9 +40,9 @@ func (f *fork) upstream(m *sipmsg.Message) *sipmsg.Edit {
 }
 
 // relay passes a provisional answer on (RFC 3261 §16.7 step 5).
-func (f *fork) relay(m *sipmsg.Message) {
+func (f *fork) relay(b *branch, m *sipmsg.Message) {
 	f.p.emit(f.s.Message(), event.Call{Step: "ringing", AOR: string(f.aor), Status: m.Status(), Elapsed: time.Since(f.began)})
-	f.s.Respond(m.Status(), f.upstream(m).Bytes())
+	f.s.Respond(m.Status(), f.upstream(m, b.trusted()).Bytes())
 }
 
 // success passes a 2xx on at once. Every 2xx to an INVITE goes upstream, also a
@@ -47,7 +54,7 @@ func (f *fork) success(b *branch, m *sipmsg.Message) {
 	}
 	first := !f.closed
 	f.closed = true
-	f.s.Respond(m.Status(), f.upstream(m).Bytes())
+	f.s.Respond(m.Status(), f.upstream(m, b.trusted()).Bytes())
 	if !first {
 		return
 	}
@@ -80,7 +87,7 @@ func (f *fork) sendFinal(best final) {
 		f.s.Reply(r)
 		return
 	}
-	e := f.upstream(best.message)
+	e := f.upstream(best.message, best.trusted)
 	// RFC 3261 §16.7 step 7: the caller sees the challenges of all branches.
 	if code == 401 || code == 407 {
 		for _, other := range f.refusals {

@@ -78,15 +78,18 @@ func (p *Proxy) Request(s *transaction.Server) {
 	}
 	// Invariant: a To tag without a token of ours is forged or belongs to a
 	// dialog that we are not part of. A foreign Route is a request to relay.
-	if m.ToTag() != "" {
+	// But a GRUU of ours finds its phone without any dialog (RFC 5627 §6.1), and
+	// nothing is relayed elsewhere.
+	uri := m.RequestURI()
+	follows := m.ToTag() != "" && p.namesGRUU(uri)
+	if m.ToTag() != "" && !follows {
 		p.reject(s, sipmsg.Reply{Code: 403, Reason: "No Such Dialog Here"})
 		return
 	}
-	if g.foreign {
+	if g.foreign && !follows {
 		p.reject(s, sipmsg.Reply{Code: 403, Reason: "Route Not Allowed"})
 		return
 	}
-	uri := m.RequestURI()
 	if p.ours(uri) && uri.User == "" {
 		p.answer(s)
 		return
@@ -162,13 +165,25 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 	if realm == "" {
 		realm = p.opts().Realm
 	}
+	claim, refusal := p.claim(m, s.Flow(), a)
+	if refusal == nil {
+		refusal = p.registeredCaller(m, s.Flow(), a.User, claim.trusted)
+	}
+	if refusal == nil && p.foreignGRUU(m, a) {
+		refusal = &sipmsg.Reply{Code: 403, Reason: "Contact Is Not Yours"}
+	}
+	if refusal != nil {
+		p.reject(s, *refusal)
+		return
+	}
 	f := p.newFork(s, g, realm)
-	if recordRouted(f.method) {
+	f.claim, f.inDialog = claim, m.ToTag() != ""
+	if recordRouted(f.method) && !f.inDialog {
 		f.caller = p.callerLeg(m, a.User, s.Flow())
 	}
 	device := p.device(g.purr)
 	aor, ours := p.aorOf(m.RequestURI())
-	if ours || !device.IsZero() {
+	if (ours || !device.IsZero()) && !f.inDialog {
 		switch f.method {
 		case "SUBSCRIBE":
 			// No event package is served here, and phones are not subscribed to.
@@ -189,6 +204,10 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 		} else if found {
 			return
 		}
+	}
+	if p.namesGRUU(m.RequestURI()) {
+		f.toGRUU(p.gruuOf(m.RequestURI()))
+		return
 	}
 	if ours {
 		f.toUser(aor)

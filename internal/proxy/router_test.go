@@ -78,6 +78,7 @@ func TestRequest_SlowGateHoldsTheCancelBack(t *testing.T) {
 		w.proxy.opts().Gate = gateFunc(func(done func(Admission)) { answer = done })
 		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
 		w.recv(caller, cancelOf("c1"))
+		time.Sleep(200 * time.Millisecond)
 		if got := w.take(); len(got) != 1 || got[0].m.Status() != 100 {
 			t.Fatalf("sent%s\nwant 100 alone while the Gate decides", lines(got))
 		}
@@ -109,7 +110,7 @@ func (g gateFunc) Admit(_ *sipmsg.Message, _ flow.Flow, done func(Admission)) { 
 
 func TestRequest_RoutesAreForThoseWithRight(t *testing.T) {
 	trunk := Route{Name: "trunk", Domain: "pstn.example", Prefix: "+1", Transport: flow.UDP, NextHop: netip.MustParseAddrPort("203.0.113.80:5060")}
-	inWorld(t, Options{Routes: []Route{trunk}}, func(w *world) {
+	inWorld(t, Options{Routes: []Route{trunk}, Identity: Identity{From: AnyFrom}}, func(w *world) {
 		w.recv(caller, request("INVITE", "sip:+1555@pstn.example", "x1"))
 		w.expect("403 203.0.113.9:5060")
 		w.admit = func(*sipmsg.Message) Admission { return Admission{User: "sip:bob@example.com", Realm: "example.com"} }
@@ -222,4 +223,22 @@ func TestInvite_PlainPhoneWhoseConnectionIsGone(t *testing.T) {
 		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
 		w.expect("480 203.0.113.9:5060")
 	})
+}
+
+// A caller that knows only our address means the first domain, also if both are
+// equally long: the URI as it was written must not be taken for the user's.
+func TestAOROf_OurAddressStandsForTheDomain(t *testing.T) {
+	p, err := New(Options{Store: broken{}, Flows: &world{}, Waker: &world{}, Gate: &world{}, Keys: keyring(), Domains: []string{"abc.local"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, uri := range []string{"sip:alice@192.0.2.1", "sip:alice@192.0.2.1:5060", "sip:alice@abc.local", "sips:alice@ABC.local."} {
+		u, err := sipmsg.ParseURI(uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if aor, ok := p.aorOf(u); !ok || aor != "sip:alice@abc.local" {
+			t.Errorf("aorOf(%s) = %s, %v, want sip:alice@abc.local", uri, aor, ok)
+		}
+	}
 }

@@ -1,13 +1,10 @@
 package proxy
 
 import (
-	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"reveille/flow"
-	"reveille/internal/sipmsg"
 	"reveille/usrloc"
 )
 
@@ -19,6 +16,8 @@ const (
 	forward reach = iota
 	// race: send on the flow now, push if nothing comes back.
 	race
+	// dial: make a connection to the phone and send on it.
+	dial
 	// park: push and wait for the device to register.
 	park
 	// unreachable: the device cannot be reached; the branch fails at once.
@@ -28,13 +27,20 @@ const (
 // A target is one device or next hop of a request.
 type target struct {
 	reach reach
-	// binding is the device's; its ID is zero for a next hop that is not
-	// registered.
+	// aor is the user that the device belongs to; empty for a next hop.
+	aor usrloc.AOR
+	// binding is the device's; its ID is zero for what is not registered: a next
+	// hop, or a configured contact.
 	binding usrloc.Binding
 	// flow is where the request is sent, unless the device comes back elsewhere.
 	flow flow.Flow
+	// hop is where a connection is made to, if reach is dial.
+	hop hop
 	// uri is the Request-URI to send; empty keeps the received one.
 	uri string
+	// spare are the device's other bindings, the preferred first. They are tried
+	// one after another when the flow to the device fails (RFC 5626 §7).
+	spare []usrloc.Binding
 }
 
 // A view is what target selection knows of the world.
@@ -57,22 +63,30 @@ func targets(rec usrloc.Record, v view) []target {
 		if b.Expired(v.now) {
 			continue
 		}
-		// RFC 5626 §7: never two contacts of one instance at the same time. A
-		// live flow beats a dead one, then the one that registered last.
+		// RFC 5626 §7: never two contacts of one instance at the same time.
 		if j := sameInstance(set, b.Instance); j >= 0 {
-			if v.prefer(b, &set[j].binding) {
-				set[j] = v.target(b)
-			}
+			set[j].spare = append(set[j].spare, *b)
 			continue
 		}
-		set = append(set, v.target(b))
+		set = append(set, target{aor: rec.AOR, binding: *b})
 	}
-	// RFC 3261 §16.6: highest q first; without q counts as 1 (§20.10 leaves it
-	// open; a phone that says nothing means "call me").
-	slices.SortStableFunc(set, func(a, b target) int { return preference(b.binding.Q) - preference(a.binding.Q) })
+	for i := range set {
+		set[i] = v.device(rec.AOR, set[i].bindings())
+	}
+	byPreference(set)
 	return set
 }
 
+// bindings returns all bindings of the target's device.
+func (t *target) bindings() []usrloc.Binding { return append([]usrloc.Binding{t.binding}, t.spare...) }
+
+// byPreference sorts by RFC 3261 §16.6: highest q first.
+func byPreference(set []target) {
+	slices.SortStableFunc(set, func(a, b target) int { return preference(b.binding.Q) - preference(a.binding.Q) })
+}
+
+// preference is the order of a q. Without q counts as 1: §20.10 leaves it open,
+// and a phone that says nothing means "call me".
 func preference(q usrloc.Q) int {
 	if q == usrloc.QUnset {
 		return 1000
@@ -87,42 +101,33 @@ func sameInstance(set []target, instance string) int {
 	return slices.IndexFunc(set, func(t target) bool { return t.binding.Instance == instance })
 }
 
-func (v view) prefer(a, b *usrloc.Binding) bool {
-	if x, y := v.alive(a.Flow), v.alive(b.Flow); x != y {
-		return x
-	}
-	return a.Updated.After(b.Updated)
+// device is the target of one device with these bindings, of which there is at
+// least one; it keeps and sorts the slice. A live flow beats a dead one, then
+// comes what registered last (RFC 5627 §6.1).
+func (v view) device(aor usrloc.AOR, bindings []usrloc.Binding) target {
+	slices.SortStableFunc(bindings, func(a, b usrloc.Binding) int {
+		if x, y := v.alive(a.Flow), v.alive(b.Flow); x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return b.Updated.Compare(a.Updated)
+	})
+	// One that cannot be reached is not worth the first attempt.
+	first := max(0, slices.IndexFunc(bindings, func(b usrloc.Binding) bool { return v.reach(&b) != unreachable }))
+	t := v.target(aor, &bindings[first])
+	t.spare = slices.Delete(bindings, first, first+1)
+	return t
 }
 
 // target decides how the device behind b is reached.
-func (v view) target(b *usrloc.Binding) target {
-	return target{reach: v.reach(b), binding: *b, flow: contactFlow(b), uri: requestURI(b.Contact)}
-}
-
-// contactFlow returns the flow to a device that is awake: the one on which it
-// registered. A phone that does not sleep, is not behind a NAT (its Contact has
-// the address that we saw) and names another UDP port than it registered from
-// means that port (RFC 3261 §16.6 step 7).
-func contactFlow(b *usrloc.Binding) flow.Flow {
-	if b.Flow.Transport != flow.UDP || b.Push.Provider != "" || b.RegID != 0 || len(b.Path) > 0 {
-		return b.Flow
+func (v view) target(aor usrloc.AOR, b *usrloc.Binding) target {
+	t := target{reach: v.reach(b), aor: aor, binding: *b, flow: contactFlow(b), uri: requestURI(b.Contact)}
+	if t.reach == dial {
+		t.hop, _ = listens(b)
 	}
-	u, err := sipmsg.ParseURI(b.Contact)
-	if err != nil {
-		return b.Flow
-	}
-	t, named := u.Param("transport")
-	addr, ok := u.HostAddr()
-	if !ok || addr.Unmap() != b.Flow.Remote.Addr().Unmap() || named && !strings.EqualFold(t, "udp") || u.IsSIPS() {
-		return b.Flow
-	}
-	port := u.PortNum()
-	if port == 0 {
-		port = 5060
-	}
-	f := b.Flow
-	f.Remote = netip.AddrPortFrom(f.Remote.Addr(), port)
-	return f
+	return t
 }
 
 func (v view) reach(b *usrloc.Binding) reach {
@@ -130,6 +135,9 @@ func (v view) reach(b *usrloc.Binding) reach {
 		// A phone that does not sleep: always tried, if there is a way to it.
 		if v.open(b.Flow) {
 			return forward
+		}
+		if _, ok := listens(b); ok {
+			return dial
 		}
 		return unreachable
 	}

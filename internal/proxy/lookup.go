@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"reveille/internal/event"
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// A finding is what a look-up of a user's devices came to.
+type finding string
+
+const (
+	// found: at least one device can be sent to now.
+	found finding = "found"
+	// pushOnly: every device has to be woken first.
+	pushOnly finding = "push_only"
+	// none: nobody is registered.
+	none finding = "none"
+	// unsupported: devices are registered, but none takes the method.
+	unsupported finding = "method"
+	// failed: the location service cannot say.
+	failed finding = "error"
+)
+
+// A lookup gathers the target set of a request.
+type lookup struct {
+	set []target
+	// known: at least one of the users exists.
+	known bool
+	// methods are what the devices take that were left out for the method.
+	methods usrloc.Methods
+}
+
+// toUser looks the user up and starts a branch for each device.
+func (f *fork) toUser(aor usrloc.AOR) {
+	f.aor = aor
+	v := f.p.view(f.method, time.Now())
+	var l lookup
+	for _, one := range f.p.opts().expand(aor) {
+		rec, err := f.watch(one)
+		if err != nil {
+			f.noFinding(failed, f.noLookup())
+			return
+		}
+		l.add(targets(f.p.opts().pick(rec, f.method, &l), v))
+		l.add(f.p.opts().fixed(one, f.s.Message().RequestURI()))
+		l.known = l.known || f.p.known(one)
+	}
+	// RFC 3261 §16.5: locations that appear meanwhile should be added.
+	f.joins = f.invite() && f.p.opts().Fork != FirstOnly
+	f.toTargets(l)
+}
+
+// toTargets starts the branches of a look-up, or says why there are none.
+func (f *fork) toTargets(l lookup) {
+	switch {
+	case len(l.set) > 0:
+	case l.methods != 0:
+		// RFC 3261 §21.4.6: the answer says what would have been taken.
+		f.noFinding(unsupported, sipmsg.Reply{Code: 405, Headers: []sipmsg.HeaderField{{Name: "Allow", Value: strings.Join(l.methods.Names(), ", ")}}})
+		return
+	case !l.known:
+		f.noFinding(none, sipmsg.Reply{Code: 404})
+		return
+	default:
+		f.noFinding(none, sipmsg.Reply{Code: 480, Reason: "Not Registered"})
+		return
+	}
+	what := found
+	if !slices.ContainsFunc(l.set, func(t target) bool { return t.reach != park }) {
+		what = pushOnly
+	}
+	f.p.metrics.lookups.WithLabelValues(string(what)).Inc()
+	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
+	f.rest = f.p.opts().order(l.set)
+	f.rest = f.rest[:min(len(f.rest), f.p.opts().MaxForks)]
+	f.next()
+}
+
+func (f *fork) noFinding(what finding, r sipmsg.Reply) {
+	f.p.metrics.lookups.WithLabelValues(string(what)).Inc()
+	f.refuse(r)
+}
+
+// add adds the targets of one user. A device that is registered under two users
+// of whom both are called is one target all the same.
+func (l *lookup) add(set []target) {
+	for _, t := range set {
+		twice := slices.ContainsFunc(l.set, func(has target) bool {
+			return sameDevice(&has.binding, &t.binding) || has.reach == dial && has.hop == t.hop && has.uri == t.uri
+		})
+		if !twice {
+			l.set = append(l.set, t)
+		}
+	}
+}
+
+// sameDevice reports whether two bindings are those of one phone. What is not
+// registered is none.
+func sameDevice(a, b *usrloc.Binding) bool {
+	switch {
+	case a.ID.IsZero() || b.ID.IsZero():
+		return false
+	case a.ID == b.ID, a.Instance != "" && a.Instance == b.Instance:
+		return true
+	}
+	return !a.Push.IsZero() && a.Push.Provider == b.Push.Provider && a.Push.Param == b.Push.Param && a.Push.PRID == b.Push.PRID
+}
+
+// pick returns rec without the bindings that the filters leave out. What those
+// take that are left out for the method is added to l.
+func (o *Options) pick(rec usrloc.Record, method string, l *lookup) usrloc.Record {
+	if !o.MethodFilter && o.UserAgents == nil {
+		return rec
+	}
+	var kept []usrloc.Binding
+	for i := range rec.Bindings {
+		b := &rec.Bindings[i]
+		switch {
+		case o.UserAgents != nil && !o.UserAgents.MatchString(b.UserAgent):
+		case o.MethodFilter && !b.Methods.Allow(method):
+			l.methods |= b.Methods
+		default:
+			kept = append(kept, *b)
+		}
+	}
+	rec.Bindings = kept
+	return rec
+}
+
+// known reports whether aor is a user, or something, of ours.
+func (p *Proxy) known(aor usrloc.AOR) bool {
+	_, configured := p.opts().AORs[aor]
+	return configured || p.opts().Known(aor)
+}

@@ -1,0 +1,115 @@
+package proxy
+
+import (
+	"slices"
+	"time"
+)
+
+// A ForkMode says in which order the devices of a user are tried.
+type ForkMode uint8
+
+// The modes.
+const (
+	// Parallel tries all at once.
+	Parallel ForkMode = iota
+	// Sequential tries those of the highest preference, then, when all of these
+	// have failed, the next (RFC 3261 §16.6). A device that is being woken has not
+	// failed yet.
+	Sequential
+	// FirstOnly tries the best one and no other.
+	FirstOnly
+)
+
+// ParseForkMode reads a mode's name.
+func ParseForkMode(s string) (ForkMode, bool) {
+	switch s {
+	case "parallel":
+		return Parallel, true
+	case "sequential":
+		return Sequential, true
+	case "first_only":
+		return FirstOnly, true
+	}
+	return 0, false
+}
+
+// A Sort says which devices are preferred.
+type Sort uint8
+
+// The orders.
+const (
+	// ByQ prefers the highest q; equal ones are tried together.
+	ByQ Sort = iota
+	// ByRecent prefers who registered last, one at a time.
+	ByRecent
+)
+
+// ParseSort reads the name of an order.
+func ParseSort(s string) (Sort, bool) {
+	switch s {
+	case "q":
+		return ByQ, true
+	case "recent":
+		return ByRecent, true
+	}
+	return 0, false
+}
+
+// order sorts a target set, the preferred first, and keeps what may be tried.
+func (o *Options) order(set []target) []target {
+	if o.Sort == ByRecent {
+		slices.SortStableFunc(set, func(a, b target) int { return b.binding.Updated.Compare(a.binding.Updated) })
+	} else {
+		byPreference(set)
+	}
+	if o.Fork != FirstOnly || len(set) == 0 {
+		return set
+	}
+	// Of equal ones, a phone that is awake: the other would first have to wake.
+	best := slices.MinFunc(set[:o.group(set)], func(a, b target) int { return int(a.reach) - int(b.reach) })
+	return []target{best}
+}
+
+// group returns how many targets at the front of set are tried at one time.
+func (o *Options) group(set []target) int {
+	switch {
+	case o.Sort == ByRecent && o.Fork != Parallel:
+		return min(1, len(set))
+	case o.Fork == Parallel:
+		return len(set)
+	}
+	n := 0
+	for n < len(set) && preference(set[n].binding.Q) == preference(set[0].binding.Q) {
+		n++
+	}
+	return n
+}
+
+// next tries the next of the targets that are left. It is for a fork without a
+// pending branch.
+func (f *fork) next() {
+	n := f.p.opts().group(f.rest)
+	if n == 0 {
+		return
+	}
+	set := slices.Clone(f.rest[:n])
+	f.rest = f.rest[n:]
+	if len(f.branches) > 0 {
+		// Time has passed since they were looked at.
+		v := f.p.view(f.method, time.Now())
+		for i := range set {
+			if t := &set[i]; !t.binding.ID.IsZero() {
+				set[i] = v.device(t.aor, t.bindings())
+			}
+		}
+	}
+	f.start(set)
+}
+
+// ringsTooLong gives up a phone that rings while others wait for their turn.
+func (b *branch) ringsTooLong() {
+	if b.state == answered && !b.fork.over && len(b.fork.rest) > 0 {
+		b.rungOut = true
+		b.client.Cancel(reasonFor(408))
+	}
+}

@@ -1,0 +1,184 @@
+package proxy
+
+import (
+	"testing"
+	"time"
+
+	"reveille/usrloc"
+)
+
+// three registers three phones of alice with falling q.
+func three(w *world) []*phone {
+	var all []*phone
+	for i, addr := range []string{"198.51.100.1:5060", "198.51.100.2:5060", "198.51.100.3:5060"} {
+		p := w.newPhone("alice", udp(addr), "")
+		p.q = usrloc.Q(900 - 100*i)
+		w.register(p)
+		time.Sleep(time.Second)
+		all = append(all, p)
+	}
+	return all
+}
+
+func TestFork_Sequential_RFC3261_16_6(t *testing.T) {
+	inWorld(t, Options{Fork: Sequential}, func(w *world) {
+		w.register(&phone{
+			aor: "sip:alice@example.com", id: w.newPhone("alice", udp("198.51.100.9:5060"), "").id,
+			flow: udp("198.51.100.9:5060"), q: 900, callID: "r",
+		})
+		three(w)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		out := w.expect("INVITE 198.51.100.9:5060", "INVITE 198.51.100.1:5060")
+		w.reply(out[0], 486)
+		w.expect("ACK 198.51.100.9:5060")
+		w.reply(out[1], 486)
+		out = w.expect("ACK 198.51.100.1:5060", "INVITE 198.51.100.2:5060")
+		w.reply(out[1], 404)
+		out = w.expect("ACK 198.51.100.2:5060", "INVITE 198.51.100.3:5060")
+		w.reply(out[1], 200)
+		w.expect("200 203.0.113.9:5060")
+	})
+}
+
+func TestFork_SequentialEndsWithADecline_RFC3261_16_7_5(t *testing.T) {
+	inWorld(t, Options{Fork: Sequential}, func(w *world) {
+		three(w)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		w.reply(w.expect("INVITE 198.51.100.1:5060")[0], 603)
+		w.expect("ACK 198.51.100.1:5060", "603 203.0.113.9:5060")
+	})
+}
+
+func TestFork_SequentialCancelled_RFC3261_16_10(t *testing.T) {
+	inWorld(t, Options{Fork: Sequential}, func(w *world) {
+		three(w)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		out := w.expect("INVITE 198.51.100.1:5060")[0]
+		w.reply(out, 180)
+		w.expect("180 203.0.113.9:5060")
+		w.recv(caller, cancelOf("c1"))
+		cancel := w.expect("200 203.0.113.9:5060", "CANCEL 198.51.100.1:5060")[1]
+		w.reply(cancel, 200)
+		w.reply(out, 487)
+		w.expect("ACK 198.51.100.1:5060", "487 203.0.113.9:5060")
+	})
+}
+
+// A phone that is being woken has not failed, and one that rings too long has.
+func TestFork_SequentialWaitsForAWake(t *testing.T) {
+	inWorld(t, Options{Fork: Sequential, Ring: 10 * time.Second}, func(w *world) {
+		asleep := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")
+		w.register(asleep)
+		w.sleeps(asleep)
+		second := w.newPhone("alice", udp("198.51.100.2:5060"), "")
+		second.q = 500
+		w.register(second)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		w.expect()
+		w.pushCount(1)
+		time.Sleep(20 * time.Second)
+		w.expect()
+		asleep.flow = udp("198.51.100.1:6000")
+		w.register(asleep)
+		out := w.expect("INVITE 198.51.100.1:6000")[0]
+		w.reply(out, 180)
+		w.expect("180 203.0.113.9:5060")
+		time.Sleep(9 * time.Second)
+		w.expect()
+		time.Sleep(time.Second)
+		cancel := w.expect("CANCEL 198.51.100.1:6000")[0]
+		w.reply(cancel, 200)
+		w.reply(out, 487)
+		next := w.expect("ACK 198.51.100.1:6000", "INVITE 198.51.100.2:5060")[1]
+		// The last one may ring for as long as it likes.
+		w.reply(next, 180)
+		w.expect("180 203.0.113.9:5060")
+		time.Sleep(time.Minute)
+		w.reply(next, 404)
+		// Nobody cancelled: the first phone's 487 is our doing and not the answer.
+		w.expect("ACK 198.51.100.2:5060", "404 203.0.113.9:5060")
+	})
+}
+
+// While it waits for its turn, a phone may move, leave, or come.
+func TestFork_SequentialFollowsTheRegistrations(t *testing.T) {
+	inWorld(t, Options{Fork: Sequential}, func(w *world) {
+		all := three(w)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		out := w.expect("INVITE 198.51.100.1:5060")[0]
+		all[1].flow = udp("198.51.100.2:7000")
+		w.register(all[1])
+		w.unregister(all[2])
+		late := w.newPhone("alice", udp("198.51.100.4:5060"), "")
+		late.q = 600
+		w.register(late)
+		w.expect()
+		w.reply(out, 486)
+		out = w.expect("ACK 198.51.100.1:5060", "INVITE 198.51.100.2:7000")[1]
+		w.reply(out, 486)
+		out = w.expect("ACK 198.51.100.2:7000", "INVITE 198.51.100.4:5060")[1]
+		w.reply(out, 486)
+		w.expect("ACK 198.51.100.4:5060", "486 203.0.113.9:5060")
+	})
+}
+
+func TestFork_MessageIsDeliveredOnceInSequence(t *testing.T) {
+	inWorld(t, Options{Fork: Sequential}, func(w *world) {
+		three(w)
+		w.recv(caller, request("MESSAGE", "sip:alice@example.com", "m1"))
+		w.reply(w.expect("MESSAGE 198.51.100.1:5060")[0], 200)
+		w.expect("200 203.0.113.9:5060")
+	})
+}
+
+func TestFork_FirstOnly(t *testing.T) {
+	inWorld(t, Options{Fork: FirstOnly}, func(w *world) {
+		all := three(w)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		out := w.expect("INVITE 198.51.100.1:5060")[0]
+		w.register(w.newPhone("alice", udp("198.51.100.4:5060"), ""))
+		w.reply(out, 486)
+		w.expect("ACK 198.51.100.1:5060", "486 203.0.113.9:5060")
+		// Of equal ones the phone that is awake.
+		w.unregister(all[0])
+		asleep := w.newPhone("alice", udp("198.51.100.5:5060"), "fcm")
+		w.register(asleep)
+		w.sleeps(asleep)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c2"))
+		out = w.expect("INVITE 198.51.100.4:5060")[0]
+		w.reply(out, 486)
+		w.expect("ACK 198.51.100.4:5060", "486 203.0.113.9:5060")
+		w.pushCount(0)
+	})
+}
+
+func TestFork_MostRecentFirst(t *testing.T) {
+	inWorld(t, Options{Fork: Sequential, Sort: ByRecent}, func(w *world) {
+		three(w)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		out := w.expect("INVITE 198.51.100.3:5060")[0]
+		w.reply(out, 486)
+		out = w.expect("ACK 198.51.100.3:5060", "INVITE 198.51.100.2:5060")[1]
+		w.reply(out, 200)
+		w.expect("200 203.0.113.9:5060")
+	})
+}
+
+func TestOrder_Names(t *testing.T) {
+	for name, want := range map[string]ForkMode{"parallel": Parallel, "sequential": Sequential, "first_only": FirstOnly} {
+		if got, ok := ParseForkMode(name); !ok || got != want {
+			t.Errorf("ParseForkMode(%q) = %v, %v, want %v", name, got, ok, want)
+		}
+	}
+	if _, ok := ParseForkMode("both"); ok {
+		t.Error("ParseForkMode took an unknown name")
+	}
+	for name, want := range map[string]Sort{"q": ByQ, "recent": ByRecent} {
+		if got, ok := ParseSort(name); !ok || got != want {
+			t.Errorf("ParseSort(%q) = %v, %v, want %v", name, got, ok, want)
+		}
+	}
+	if _, ok := ParseSort(""); ok {
+		t.Error("ParseSort took an unknown name")
+	}
+}
