@@ -110,7 +110,7 @@ func (w *Refresh) work(all []usrloc.Binding) int {
 func (w *Refresh) renew(all []usrloc.Binding, i int, timing sipmsg.Params) bool {
 	p, in, b := w.policy, &w.Input, &all[i]
 	switch {
-	case b.Updated.UnixMilli() < w.rules.since.Load() || len(w.rules.Rules) > 0 && b.UserAgent != agentOf(in):
+	case b.Updated.UnixMilli() < w.rules.since.Load():
 		// Another policy accepted it.
 		return false
 	case b.Methods != in.Methods:

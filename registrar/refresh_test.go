@@ -251,6 +251,57 @@ func TestRefresh_AnotherPolicy(t *testing.T) {
 	}
 }
 
+// What came by a proxy without flows (RFC 5626 §6) is a flow when it comes straight.
+func TestRefresh_MayBeAFlowNow_RFC5626_6(t *testing.T) {
+	x := newRefreshing(t, nil)
+	in := x.input("c", 1)
+	in.Relayed = true
+	x.apply(in, pushContact)
+	if b := x.record().Bindings[0]; b.RegID != 0 {
+		t.Fatalf("reg-id %d", b.RegID)
+	}
+	if _, ok := x.try(x.input("c", 2), pushContact); ok {
+		t.Error("took what is to become a flow")
+	}
+	x.apply(x.input("c", 2), pushContact)
+	if _, ok := x.try(x.input("c", 3), pushContact); !ok || x.record().Bindings[0].RegID != 1 {
+		t.Errorf("declined a flow: %+v", x.record().Bindings)
+	}
+}
+
+// An AOR that is written in another way is not looked up as it stands.
+func TestRefresh_AnotherNameOfTheAOR(t *testing.T) {
+	for name, change := range map[string]func(*Policy){
+		"alias": func(p *Policy) {
+			p.Domains, p.Aliases = []string{"main.example"}, map[string]string{"example.com": "main.example"}
+		},
+		"case": func(p *Policy) { p.FoldUser = true },
+		"none": func(*Policy) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newRefreshing(t, nil, change)
+			const aor = "sip:Alice@example.com"
+			id, err := usrloc.NewBindingID(aor, x.r.random)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// From before the policy was that.
+			x.store.Update(t.Context(), aor, func(rec usrloc.Record) (usrloc.Record, error) {
+				end := x.now.Add(time.Hour)
+				rec.Bindings = []usrloc.Binding{{
+					ID: id, Contact: "sip:a@192.0.2.1", Q: usrloc.QUnset, CallID: "c", CSeq: 1, Updated: x.now, Expires: end, RetainUntil: end, Flow: flowFrom(1),
+				}}
+				return rec, nil
+			}, func(usrloc.Record, []usrloc.Change, error) {})
+			in := x.input("c", 2)
+			in.AOR = aor
+			if _, ok := x.try(in, "<sip:a@192.0.2.1>"); ok != (name == "none") {
+				t.Errorf("Try = %v", ok)
+			}
+		})
+	}
+}
+
 // A refresh that a Sink wants to hear of, or that Admit stops, changes nothing.
 func TestRefresh_Declines(t *testing.T) {
 	for _, tt := range []struct {

@@ -200,12 +200,25 @@ func (p *phones) restart() {
 	}
 }
 
+// extensionsOf is what a phone tells of itself. It changes with its network.
+func (p *phones) extensionsOf(i int) []string {
+	switch (i + p.port[i]) % 4 {
+	case 1:
+		return []string{"Supported: gruu, outbound, path", "Allow: INVITE, ACK, CANCEL, BYE, MESSAGE"}
+	case 2:
+		return []string{"Supported: 100rel", "k: outbound", "Allow: INVITE,ACK", "Allow: KDMQ"}
+	case 3:
+		return []string{"Supported: GRUU"}
+	}
+	return nil
+}
+
 func (p *phones) next() (string, flow.Flow) {
 	r := p.r
 	o := []int{0, 0, 1, 1, 2}[r.IntN(5)]
 	user, i := owners[o].user, p.turn[o]
 	p.cseq[i]++
-	m := register{user: user, callID: fmt.Sprintf("call-%d-%d", i, p.callID[i]), contact: contactOf(user, i), cseq: p.cseq[i]}
+	m := register{user: user, callID: fmt.Sprintf("call-%d-%d", i, p.callID[i]), contact: contactOf(user, i), cseq: p.cseq[i], more: p.extensionsOf(i)}
 	f := flowOf(uint16(5060 + i + 10*p.port[i]))
 	if p.port[i]%3 == 2 {
 		f = streamOf(f.Remote.Port())

@@ -105,6 +105,7 @@ func (p *pipeline) forget() {
 func FuzzPath(f *testing.F) {
 	m := register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 7}
 	f.Add([]byte(m.String()), false)
+	f.Add([]byte(strings.Replace(m.String(), "CSeq: 7", "Supported: gruu, outbound\r\nAllow: INVITE\r\nCSeq: 7", 1)), true)
 	f.Add([]byte(strings.Replace(m.String(), "expires=3600", "expires=60 ;q=1.0", 1)), true)
 	f.Add([]byte(strings.Replace(m.String(), "CSeq: 7", "Expires: 77\r\nX: y\r\nCSeq: 7", 1)), false)
 	f.Add([]byte(strings.Replace(m.String(), "pn-provider", "provider", 1)), true) // a second binding
@@ -127,7 +128,7 @@ func TestPath_Mutated(t *testing.T) {
 	const bytes = " \t\r\n,;:<>\"=*%@?aA09\x00\xff"
 	b := newPersistent(t, setup{loose: true})
 	for n := range 500 {
-		raw := register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 7, more: []string{"Expires: 77", "X: y"}}.String()
+		raw := register{user: "u0", callID: "c", contact: phoneOf("u0"), cseq: 7, more: []string{"Expires: 77", "Supported: gruu,outbound", "Allow: INVITE, ACK"}}.String()
 		for range 1 + r.IntN(3) {
 			at := r.IntN(len(raw))
 			switch c := string(bytes[r.IntN(len(bytes))]); r.IntN(4) {

@@ -21,6 +21,7 @@ import (
 	"reveille/internal/auth"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
+	"reveille/purr"
 	"reveille/push"
 	"reveille/registrar"
 	"reveille/usrloc"
@@ -84,6 +85,15 @@ func (fcm) Providers() []string                              { return []string{"
 func (fcm) VAPIDKey(push.Params) string                      { return "" }
 func (fcm) AppendMint(dst []byte, _ usrloc.BindingID) []byte { return append(dst, "purr"...) }
 
+// fixedGRUU makes one temporary GRUU only, so that answers can be compared.
+type fixedGRUU struct{}
+
+func (fixedGRUU) AppendTempGRUU(dst []byte, _ usrloc.BindingID, callID string) []byte {
+	return append(append(dst, "temp-"...), callID...)
+}
+
+func (fixedGRUU) OpenTempGRUU(string) (purr.TempGRUU, error) { return purr.TempGRUU{}, purr.ErrToken }
+
 var nonceKey = []byte("0123456789abcdef")
 
 // newIdle makes a pipeline without a store, to be built.
@@ -117,6 +127,7 @@ func (p *pipeline) build(store usrloc.Store, touch registrar.Toucher) {
 	p.t.Helper()
 	policy := registrar.DefaultPolicy("example.com")
 	policy.Push.Waking, policy.Push.PURR = fcm{}, fcm{}
+	policy.GRUU, policy.ReceivedParam = fixedGRUU{}, "received"
 	var err error
 	if p.reg, err = registrar.New(registrar.Options{Store: store, Policy: policy, Registerer: p.registry}); err != nil {
 		p.t.Fatal(err)
