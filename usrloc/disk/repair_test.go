@@ -33,7 +33,7 @@ func damagedStore(t *testing.T, n int) *vfs.MemFS {
 	// Behind damage a repair feels its way from partition to partition, many of
 	// which share a block if there are few bindings, and Pebble looks for the bit
 	// that makes each damaged block whole.
-	s := mustOpen(t, Options{Dir: "/store", FS: fs, OnFailure: failNow(t), blockSize: 1 << 10})
+	s := mustOpen(t, Options{Dir: "/store", FS: fs, OnFailure: failNow(t), blockSize: 1 << 8})
 	fillStore(t, s, n)
 	mustClose(t, s)
 	name := largest(t, fs, ".sst")
@@ -63,12 +63,12 @@ func TestRepair_SurvivesAPowerLoss(t *testing.T) {
 // renames, and before each sync of a directory behind one. What is found then is
 // the damaged store, or a repaired one that is whole; never an empty one.
 func TestRepair_PowerLossAtEachStep(t *testing.T) {
-	want, err := repair("/store", damagedStore(t, 3000))
+	want, err := repair("/store", damagedStore(t, 1000))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for step := 1; ; step++ {
-		fs := damagedStore(t, 3000)
+		fs := damagedStore(t, 1000)
 		left := step
 		var crashed *vfs.MemFS
 		watched := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -101,7 +101,7 @@ func TestRepair_PowerLossAtEachStep(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := s.Stats().Bindings; got != want.Bindings || got < 2000 {
+			if got := s.Stats().Bindings; got != want.Bindings || got < 900 {
 				t.Errorf("%d bindings, want the %d that can be saved", got, want.Bindings)
 			}
 			mustClose(t, s)
