@@ -58,13 +58,18 @@ func (l *loader) checkListen(cfg *Config) {
 		at := fmt.Sprintf("listen[%d]", i)
 		l.checkName(seen, "listen", i, ln.Name)
 		if ln.Transport == "" {
-			l.required(at+".transport", "write udp or tcp")
+			l.required(at+".transport", "write udp, tcp or tls")
 		}
+		l.checkTLS(at, ln)
+		l.checkProxyProtocol(at, ln)
 		addr, ok := l.checkHostPort(at+".addr", ln.Addr)
 		if !ok {
 			continue
 		}
-		key := string(ln.Transport) + " " + addr.String()
+		key := "stream " + addr.String()
+		if ln.Transport == UDP {
+			key = "udp " + addr.String()
+		}
 		if first, twice := bound[key]; twice && addr.Port() != 0 {
 			l.errorAt(at+".addr", fmt.Sprintf("is also the address of listen[%d]", first), "")
 		}

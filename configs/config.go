@@ -64,6 +64,11 @@ type Listen struct {
 	Advertise string `yaml:"advertise"`
 	// Sockets is how many UDP sockets share the address; 0 means one per CPU.
 	Sockets int `yaml:"sockets" range:"0..64"`
+	// ProxyProtocol are the networks of the load balancers before the listener,
+	// which say whose a connection is; none: clients connect themselves.
+	ProxyProtocol []netip.Prefix `yaml:"proxy_protocol"`
+	// TLS is set for listeners that are encrypted, and only for these.
+	TLS *ListenTLS `yaml:"tls" restart:"no"`
 }
 
 // Store says where registrations are kept.

@@ -47,7 +47,14 @@ func (c *Changes) compare(a, b reflect.Value, path string, restart bool) {
 	case a.Kind() == reflect.Struct && !isScalar(a.Type()):
 		for i := range a.NumField() {
 			f := a.Type().Field(i)
-			c.compare(a.Field(i), b.Field(i), join(path, f.Tag.Get("yaml")), restart || f.Tag.Get("restart") != "")
+			sub := restart
+			switch tag := f.Tag.Get("restart"); {
+			case tag == "yes":
+				sub = true
+			case tag == "no" && a.Field(i).IsNil() == b.Field(i).IsNil():
+				sub = false
+			}
+			c.compare(a.Field(i), b.Field(i), join(path, f.Tag.Get("yaml")), sub)
 		}
 	case a.Kind() == reflect.Slice && isNamed(a.Type().Elem()):
 		c.compareNamed(a, b, path, restart)
@@ -107,10 +114,35 @@ func merge(from, to reflect.Value) {
 	for i := range to.NumField() {
 		f := to.Type().Field(i)
 		switch {
+		case f.Tag.Get("restart") != "" && f.Type.Kind() == reflect.Slice && isNamed(f.Type.Elem()):
+			to.Field(i).Set(mergeNamed(from.Field(i), to.Field(i)))
 		case f.Tag.Get("restart") != "":
 			to.Field(i).Set(from.Field(i))
 		case f.Type.Kind() == reflect.Struct:
 			merge(from.Field(i), to.Field(i))
 		}
 	}
+}
+
+// mergeNamed returns the list from, whose entries have names, with the values of
+// to for the keys that need no restart although the list does. An entry that has
+// such a group in one of the two only keeps what it has.
+func mergeNamed(from, to reflect.Value) reflect.Value {
+	list := reflect.MakeSlice(from.Type(), from.Len(), from.Len())
+	reflect.Copy(list, from)
+	for i := range list.Len() {
+		entry := list.Index(i)
+		for j := range to.Len() {
+			next := to.Index(j)
+			if next.FieldByName("Name").String() != entry.FieldByName("Name").String() {
+				continue
+			}
+			for k := range entry.NumField() {
+				if entry.Type().Field(k).Tag.Get("restart") == "no" && entry.Field(k).IsNil() == next.Field(k).IsNil() {
+					entry.Field(k).Set(next.Field(k))
+				}
+			}
+		}
+	}
+	return list
 }

@@ -68,6 +68,32 @@ func TestCompare(t *testing.T) {
 			want:  Changes{Restart: []string{"listen[udp].addr"}},
 		},
 		{
+			name: "certificates of a listener, but not its transport",
+			before: func(c *Config) {
+				c.Listen = append(c.Listen, Listen{Name: "tls", Transport: TLS, Addr: "127.0.0.1:5061", TLS: &ListenTLS{CertFile: "a.pem", MinVersion: TLS12}})
+			},
+			after: func(c *Config) {
+				c.Listen[2].Addr = "127.0.0.1:5062"
+				c.Listen[2].TLS = &ListenTLS{CertFile: "b.pem", MinVersion: TLS13}
+				c.Listen = append(c.Listen, Listen{Name: "more", Transport: TLS, TLS: &ListenTLS{CertFile: "c.pem"}})
+			},
+			want: Changes{
+				Reload:  []string{"listen[tls].tls.cert_file", "listen[tls].tls.min_version"},
+				Restart: []string{"listen[more]", "listen[tls].addr"},
+			},
+		},
+		{
+			name: "a listener that becomes encrypted, and one that ceases to be",
+			before: func(c *Config) {
+				c.Listen = append(c.Listen, Listen{Name: "tls", Transport: TLS, Addr: "127.0.0.1:5061", TLS: &ListenTLS{CertFile: "a.pem"}})
+			},
+			after: func(c *Config) {
+				c.Listen[1].Transport, c.Listen[1].TLS = TLS, &ListenTLS{CertFile: "b.pem"}
+				c.Listen[2].Transport, c.Listen[2].TLS = TCP, nil
+			},
+			want: Changes{Restart: []string{"listen[tcp].transport", "listen[tcp].tls", "listen[tls].transport", "listen[tls].tls"}},
+		},
+		{
 			name: "lists and maps of values",
 			after: func(c *Config) {
 				c.Domains, c.Push.Policy.Providers = []string{"x"}, map[string]WakePolicy{"a": Always}
@@ -123,8 +149,8 @@ func TestTags(t *testing.T) {
 				t.Errorf("%s.%s: key %q is empty or comes twice", path, f.Name, key)
 			}
 			seen[key] = true
-			if inList && f.Tag.Get("restart") != "" {
-				t.Errorf("%s: a restart tag inside a list has no effect", at)
+			if tag := f.Tag.Get("restart"); inList && tag == "yes" || tag != "" && tag != "yes" && tag != "no" {
+				t.Errorf("%s: the restart tag %q has no effect", at, tag)
 			}
 			if bounds := f.Tag.Get("range"); bounds != "" {
 				low, high, _ := strings.Cut(bounds, "..")

@@ -68,7 +68,7 @@ func sentence(e entry) string {
 	if low, high, ok := strings.Cut(e.field.Tag.Get("range"), ".."); ok {
 		text += " From " + low + " to " + high + "."
 	}
-	if e.field.Tag.Get("restart") != "" {
+	if e.field.Tag.Get("restart") == "yes" {
 		text += " ↻"
 	}
 	return strings.TrimSpace(text)

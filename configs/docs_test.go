@@ -22,7 +22,7 @@ func TestReference_ShowsEveryKey(t *testing.T) {
 		if e.comment == "" {
 			t.Errorf("%s has no comment above it", e.path)
 		}
-		if restart := e.field.Tag.Get("restart") != ""; restart != strings.HasSuffix(e.comment, "restart") {
+		if restart := e.field.Tag.Get("restart") == "yes"; restart != strings.HasSuffix(e.comment, "restart") {
 			t.Errorf("%s: the tag says restart %t, the comment %q", e.path, restart, e.comment)
 		}
 	}

@@ -42,6 +42,10 @@ func (l *loader) checkFiles(cfg *Config) {
 			if l.resolve(path, v) {
 				l.checkCertFile(path, v.String())
 			}
+		case ChainFile:
+			if l.resolve(path, v) {
+				l.checkChainFile(path, v.String())
+			}
 		}
 	})
 }

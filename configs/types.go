@@ -40,6 +40,9 @@ type (
 	SocketFile string
 	// CertFile must hold PEM certificates of which none has expired.
 	CertFile string
+	// ChainFile must hold PEM certificates. One that has expired is only worth a
+	// warning: a server that starts all the same serves those who do not need it.
+	ChainFile string
 )
 
 // enum is a string type with a closed set of values; the zero value is only
@@ -53,9 +56,10 @@ type ListenerTransport string
 const (
 	UDP ListenerTransport = "udp"
 	TCP ListenerTransport = "tcp"
+	TLS ListenerTransport = "tls"
 )
 
-func (ListenerTransport) values() []string { return []string{string(UDP), string(TCP)} }
+func (ListenerTransport) values() []string { return []string{string(UDP), string(TCP), string(TLS)} }
 
 // MinMode says what becomes of a lifetime below the minimum.
 type MinMode string

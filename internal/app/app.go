@@ -18,6 +18,7 @@ import (
 	"reveille/internal/event"
 	"reveille/internal/fastpath"
 	"reveille/internal/proxy"
+	"reveille/internal/tlscert"
 	"reveille/internal/transaction"
 	"reveille/internal/transport"
 	"reveille/internal/wake"
@@ -61,6 +62,7 @@ type App struct {
 	proxy     *proxy.Proxy
 	layer     *transaction.Layer
 	transport *transport.Transport
+	certs     certificates
 	admin     *admin.Server
 	backups   turn
 
@@ -159,6 +161,11 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 	cfg := a.config
 	in := &inlet{log: a.component("inlet"), metrics: newMetrics(a.registry), sink: a.sink}
 	o := transportOptions(cfg)
+	if a.certs, err = newCertificates(cfg); err != nil {
+		return err
+	}
+	a.certs.install(&o)
+	a.registry.MustRegister(tlscert.NewExpiry(a.certs))
 	o.Network, o.Handler, o.Answerer, o.Logger, o.Registerer = network, in, in, a.component("transport"), a.registry
 	if a.transport, err = transport.New(o); err != nil {
 		return err
@@ -230,6 +237,7 @@ func (a *App) Start() error {
 	a.running.Go(func() { a.refresher.Run(a.background) })
 	keyFile := string(sealing(a.config).KeyFile)
 	a.running.Go(func() { a.rotateKeys(a.background, keyFile) })
+	a.running.Go(func() { a.certs.watchExpiry(a.background, a.component("tls")) })
 	if a.admin != nil {
 		a.admin.Start()
 	}

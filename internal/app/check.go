@@ -36,6 +36,7 @@ func Check(cfg *configs.Config) error {
 	_, routes := proxyRoutes(cfg)
 	return errors.Join(
 		transport.Check(transportOptions(cfg)),
+		checkCertificates(cfg),
 		checkUsers(cfg),
 		checkPolicy(cfg),
 		checkKeys(sealing(cfg)),

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -34,9 +35,13 @@ func transportOptions(cfg *configs.Config) transport.Options {
 	for _, l := range cfg.Listen {
 		// configs accepts no other names.
 		tp, _ := flow.ParseTransport(string(l.Transport))
-		o.Listeners = append(o.Listeners, transport.ListenerOptions{
-			Name: l.Name, Transport: tp, Addr: l.Addr, Advertise: l.Advertise, Sockets: l.Sockets,
-		})
+		listener := transport.ListenerOptions{
+			Name: l.Name, Transport: tp, Addr: l.Addr, Advertise: l.Advertise, Sockets: l.Sockets, Balancers: l.ProxyProtocol,
+		}
+		if tp.Secure() {
+			listener.TLS = new(tls.Config) // certificates.install replaces it.
+		}
+		o.Listeners = append(o.Listeners, listener)
 	}
 	for _, r := range t.Rules {
 		o.Rules = append(o.Rules, transport.Rule{Prefix: r.Prefix, Listener: r.Listener})

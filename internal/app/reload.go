@@ -12,8 +12,8 @@ var errStopped = errors.New("app: stopped")
 
 // Reload takes over a configuration whose keys that need a restart are those in
 // force (configs.Merge). Everything that can fail is done before anything in use
-// is touched: on error the server goes on as it was. Credentials and users are
-// read anew even if no key changed.
+// is touched: on error the server goes on as it was. Credentials, certificates and
+// users are read anew even if no key changed.
 func (a *App) Reload(cfg *configs.Config) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -38,6 +38,10 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err != nil {
 		return err
 	}
+	certs, err := loadCertificates(cfg)
+	if err != nil {
+		return err
+	}
 	senders, err := newSenders(a.background, cfg.Push, a.senders)
 	if err != nil {
 		return err
@@ -55,6 +59,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	}
 	a.refresher.SetRetries(retries(cfg.Push.Refresh))
 	a.gate.rules.Store(rules)
+	a.certs.replace(certs)
 	a.config = cfg
 	return nil
 }

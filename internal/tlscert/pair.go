@@ -70,7 +70,7 @@ func (p Pair) Load() (tls.Certificate, error) {
 func checkKey(file string, data []byte) error {
 	keys := blocks(data, func(b *pem.Block) bool { return strings.HasSuffix(b.Type, "PRIVATE KEY") })
 	if len(keys) == 0 {
-		return &Fault{File: file, What: "holds no PEM private key"}
+		return &Fault{File: file, What: "holds no PEM private key", Mend: "name the file that does"}
 	}
 	if b := keys[0]; b.Type == "ENCRYPTED PRIVATE KEY" || b.Headers["DEK-Info"] != "" {
 		return &Fault{File: file, What: "is encrypted with a passphrase", Mend: "write it out without: openssl pkey -in " + file + " -out NEW"}

@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"reveille/configs"
+	"reveille/internal/tlscert"
+	"reveille/internal/transport"
+)
+
+// certificates are those of the listeners that speak TLS, by listener.
+type certificates map[string]*tlscert.Source
+
+// loadCertificates reads the certificates of all listeners; the error names every
+// file that cannot be used.
+func loadCertificates(cfg *configs.Config) (map[string]*tlscert.Set, error) {
+	sets := make(map[string]*tlscert.Set)
+	var errs []error
+	for _, l := range cfg.Listen {
+		if l.TLS == nil {
+			continue
+		}
+		o, err := tlsOptions(l.TLS)
+		if err == nil {
+			sets[l.Name], err = tlscert.Load(o)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("listen[%s].tls: %w", l.Name, err))
+		}
+	}
+	return sets, errors.Join(errs...)
+}
+
+func tlsOptions(t *configs.ListenTLS) (tlscert.Options, error) {
+	o := tlscert.Options{ClientCA: string(t.ClientCAFile), ServerCA: string(t.ServerCAFile)}
+	for _, c := range t.All() {
+		o.Pairs = append(o.Pairs, tlscert.Pair{CertFile: string(c.CertFile), KeyFile: string(c.KeyFile)})
+	}
+	switch t.ClientAuth {
+	case configs.RequestClientAuth:
+		o.ClientAuth = tlscert.Request
+	case configs.RequireClientAuth:
+		o.ClientAuth = tlscert.Require
+	case configs.NoClientAuth:
+	}
+	if t.MinVersion == configs.TLS13 {
+		o.MinVersion = tls.VersionTLS13
+	}
+	for _, name := range t.Ciphers {
+		id, ok := tlscert.Cipher(name)
+		if !ok {
+			return o, fmt.Errorf("ciphers: %q is unknown", name)
+		}
+		o.Ciphers = append(o.Ciphers, id)
+	}
+	return o, nil
+}
+
+// newCertificates reads the certificates of all listeners.
+func newCertificates(cfg *configs.Config) (certificates, error) {
+	sets, err := loadCertificates(cfg)
+	if err != nil {
+		return nil, err
+	}
+	certs := make(certificates)
+	for name, set := range sets {
+		certs[name] = tlscert.NewSource(set)
+	}
+	return certs, nil
+}
+
+// install gives each listener its own.
+func (c certificates) install(o *transport.Options) {
+	for i := range o.Listeners {
+		if s := c[o.Listeners[i].Name]; s != nil {
+			o.Listeners[i].TLS, o.Listeners[i].DialTLS = s.Server(), s.Client
+		}
+	}
+}
+
+// replace puts what was read anew into force. Which listeners there are does not
+// change while the server runs.
+func (c certificates) replace(sets map[string]*tlscert.Set) {
+	for name, set := range sets {
+		if s := c[name]; s != nil {
+			s.Replace(set)
+		}
+	}
+}
+
+// expiryEvery is how often certificates that end soon are told.
+const expiryEvery = 24 * time.Hour
+
+// watchExpiry warns of certificates that end soon, at once and then daily.
+func (c certificates) watchExpiry(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(expiryEvery)
+	defer tick.Stop()
+	for {
+		c.warn(log, time.Now())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c certificates) warn(log *slog.Logger, now time.Time) {
+	for name, s := range c {
+		for _, l := range tlscert.Expiring(s.Current().Leaves(), now) {
+			what, level := "certificate ends soon", slog.LevelWarn
+			if now.After(l.NotAfter) {
+				// Nobody who verifies it connects any more.
+				what, level = "certificate has expired", slog.LevelError
+			}
+			log.LogAttrs(context.Background(), level, what,
+				slog.String("listener", name), slog.String("file", l.File), slog.Time("expires", l.NotAfter))
+		}
+	}
+}
+
+// checkCertificates reads all certificates.
+func checkCertificates(cfg *configs.Config) error {
+	_, err := loadCertificates(cfg)
+	return err
+}
