@@ -22,6 +22,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkGuard(&cfg.Guard)
 	l.checkPush(cfg)
 	l.checkProxy(&cfg.Proxy)
+	l.checkAORs(cfg)
 	l.checkHTTP(&cfg.HTTP)
 	l.checkControl(cfg)
 	l.checkOpen(cfg)
@@ -170,6 +171,9 @@ func (l *loader) checkRegistrar(r *Registrar) {
 var matchParam = regexp.MustCompile(`^param:[a-zA-Z0-9_.+~-]+$`)
 
 func (l *loader) checkProxy(p *Proxy) {
+	if _, err := regexp.Compile(p.UAFilter); err != nil {
+		l.errorAt("proxy.ua_filter", err.Error(), "the syntax is that of RE2")
+	}
 	seen := names{}
 	for i, r := range p.Routes {
 		at := fmt.Sprintf("proxy.routes[%d]", i)

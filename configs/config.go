@@ -22,6 +22,8 @@ type Config struct {
 	Guard     Guard     `yaml:"guard"`
 	Push      Push      `yaml:"push"`
 	Proxy     Proxy     `yaml:"proxy"`
+	AORs      []AOR     `yaml:"aors"`
+	Identity  Identity  `yaml:"identity"`
 	HTTP      HTTP      `yaml:"http" restart:"yes"`
 	Control   Control   `yaml:"control" restart:"yes"`
 	Log       Log       `yaml:"log"`
@@ -288,6 +290,19 @@ type AuthLimit struct {
 // Proxy is the policy for requests that are forwarded (RFC 3261 §16).
 type Proxy struct {
 	Fork Fork `yaml:"fork"`
+	// Sort says which phones come first; it matters unless all are tried at once.
+	Sort Sort `yaml:"sort"`
+	// Ring is how long a phone rings while others wait for their turn.
+	Ring time.Duration `yaml:"ring" range:"1s..3m"`
+	// MethodFilter leaves out phones that did not list the request's method in
+	// Allow when they registered.
+	MethodFilter bool `yaml:"method_filter"`
+	// UAFilter is a regular expression (RE2) that the User-Agents of phones must
+	// match; empty: any.
+	UAFilter string `yaml:"ua_filter"`
+	// RequireRegisteredCaller refuses requests from addresses at which their
+	// sender is not registered.
+	RequireRegisteredCaller bool `yaml:"require_registered_caller"`
 	// TimerC ends a branch that rings for too long; RFC 3261 §16.6 step 11 wants
 	// more than three minutes.
 	TimerC time.Duration `yaml:"timer_c" range:"181s..1h" restart:"yes"`
@@ -310,6 +325,8 @@ type Route struct {
 	Prefix string `yaml:"prefix"`
 	// To is the SIP URI of the next hop.
 	To string `yaml:"to"`
+	// Trusted: the next hop is told who calls, and believed (RFC 3325).
+	Trusted bool `yaml:"trusted"`
 }
 
 // HTTP is the server for metrics and health checks.

@@ -101,11 +101,14 @@ func Default() *Config {
 		},
 		Proxy: Proxy{
 			Fork:        Parallel,
+			Sort:        SortQ,
+			Ring:        20 * time.Second,
 			TimerC:      181 * time.Second,
 			RecordRoute: true,
 			MaxForwards: 70,
 		},
-		HTTP: HTTP{Addr: "127.0.0.1:8080"},
-		Log:  Log{Level: Info, Format: Text},
+		Identity: Identity{From: RejectFrom},
+		HTTP:     HTTP{Addr: "127.0.0.1:8080"},
+		Log:      Log{Level: Info, Format: Text},
 	}
 }

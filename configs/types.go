@@ -192,10 +192,29 @@ func (Environment) values() []string { return []string{string(Production), strin
 // Fork is the order in which the phones of one AOR are tried.
 type Fork string
 
-// Parallel tries all phones at once.
-const Parallel Fork = "parallel"
+// Parallel tries all phones at once, Sequential one group after the other,
+// FirstOnly the preferred one alone.
+const (
+	Parallel   Fork = "parallel"
+	Sequential Fork = "sequential"
+	FirstOnly  Fork = "first_only"
+)
 
-func (Fork) values() []string { return []string{string(Parallel)} }
+func (Fork) values() []string {
+	return []string{string(Parallel), string(Sequential), string(FirstOnly)}
+}
+
+// Sort says which phones are preferred.
+type Sort string
+
+// SortQ prefers the highest q, equal ones being a group; SortRecent prefers the
+// phone that registered last.
+const (
+	SortQ      Sort = "q"
+	SortRecent Sort = "recent"
+)
+
+func (Sort) values() []string { return []string{string(SortQ), string(SortRecent)} }
 
 // Level is the least level that is logged.
 type Level string
