@@ -102,6 +102,8 @@ func (c *conn) handshake(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	c.mu.Lock() // Stop may be looking for somebody to say goodbye to.
+	defer c.mu.Unlock()
 	c.nc, c.framing = nc, framing
 	return nil
 }
@@ -130,7 +132,7 @@ func (c *conn) run() {
 	c.l.metrics.conns.Inc()
 	if c.open() {
 		r := reader{conn: c, buf: make([]byte, initialRead), silent: c.source.IsValid()}
-		c.close(r.run())
+		r.part(r.run())
 		r.release()
 	}
 	c.t.conns.remove(c)
@@ -147,11 +149,11 @@ type reader struct {
 	*conn
 	buf  []byte
 	used int // bytes of buf that are read and not consumed
-	// partial says that they are the start of a message, since when it began. A
-	// single CRLF is none: it may be a whole pong, or half of a keep-alive.
+	// partial says that a message is under way, since when it began.
 	partial bool
 	since   time.Time
-	silent  bool // an accepted connection that has not sent a message yet
+	silent  bool      // an accepted connection that has not sent a message yet
+	pinged  time.Time // when it was last asked for a sign of life
 }
 
 func (r *reader) run() error {
@@ -172,7 +174,10 @@ func (r *reader) run() error {
 		case errors.Is(err, os.ErrDeadlineExceeded) && (r.partial || r.silent):
 			return ErrSlow
 		case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(r.idleEnd()):
-			// It was held meanwhile.
+			// It was held meanwhile, or it is time to ask for a sign of life.
+			if !r.ping() {
+				return ErrIdle
+			}
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return ErrIdle
 		case err != nil:
@@ -193,7 +198,34 @@ func (r *reader) deadline() time.Time {
 	case r.silent:
 		return r.born.Add(r.t.opts.HandshakeTimeout)
 	}
-	return r.idleEnd()
+	end := r.idleEnd()
+	if at := r.pingAt(); at.Before(end) && r.l.pingEvery > 0 {
+		return at
+	}
+	return end
+}
+
+// pingAt is when a peer that stays quiet gets a ping, or should have answered the
+// last one.
+func (r *reader) pingAt() time.Time {
+	last := r.lastSeen()
+	if r.pinged.After(last) {
+		last = r.pinged
+	}
+	return last.Add(r.l.pingEvery)
+}
+
+// ping asks a peer that has been quiet for a sign of life if it is time to, and
+// reports false if the last ping brought none.
+func (r *reader) ping() bool {
+	switch {
+	case r.l.pingEvery == 0 || time.Now().Before(r.pingAt()):
+		return true
+	case r.pinged.After(r.lastSeen()):
+		return false
+	}
+	r.pinged = time.Now()
+	return r.write(r.framing.ping()) == nil
 }
 
 // idleEnd is when silence ends the connection. Hold may put it off while the
@@ -208,33 +240,40 @@ func (r *reader) consume(now time.Time) error {
 	off := 0
 	for off < r.used {
 		kind, n, msg, err := r.framing.next(r.buf[off:r.used])
-		if err != nil {
+		if err != nil && n == 0 {
 			return r.refuse(msg, err)
 		}
 		if n == 0 {
 			break
 		}
 		off += n
+		if !r.framing.partial(nil) { // Else this is a part of one message.
+			r.since = now
+		}
 		switch kind {
 		case sipmsg.FramePing:
 			r.l.metrics.keepAlives.Inc()
-			if err := r.write(r.framing.pong()); err != nil {
+			if err := r.write(msg); err != nil {
 				return err
 			}
 		case sipmsg.FrameMessage:
 			r.silent = false
 			r.l.metrics.received.Inc()
-			if !r.answer(msg) {
+			switch {
+			case err != nil:
+				// Of those that cannot be answered nobody is told.
+				_ = r.reject(msg, err)
+			case !r.answer(msg):
 				r.t.opts.Handler.Receive(r.flow, msg)
 			}
 		case sipmsg.FrameMore, sipmsg.FrameSkip:
 		}
 	}
-	if off > 0 || !r.partial {
+	if !r.partial {
 		r.since = now
 	}
 	r.used = copy(r.buf, r.buf[off:r.used])
-	r.partial = !blank(r.buf[:r.used])
+	r.partial = r.framing.partial(r.buf[:r.used])
 	return nil
 }
 
@@ -262,7 +301,7 @@ func (r *reader) fit() error {
 		r.release()
 		r.buf = make([]byte, initialRead)
 	case r.used == len(r.buf):
-		size := min(2*len(r.buf), max(r.t.opts.MaxMessage, initialRead))
+		size := min(2*len(r.buf), max(r.t.opts.MaxMessage+maxHeader, initialRead))
 		if size == len(r.buf) {
 			return ErrTooLong
 		}
@@ -279,24 +318,47 @@ func (r *reader) fit() error {
 // release returns to the budget what the buffer had grown by.
 func (r *reader) release() { r.t.buffered.give(len(r.buf) - initialRead) }
 
+// part ends the connection. A peer that expects a last word gets it, and time to
+// read it.
+func (r *reader) part(cause error) {
+	r.framing.release()
+	if r.bid(cause, errors.Is(cause, io.EOF)) {
+		linger(r.nc)
+	}
+	r.close(cause)
+}
+
 // refuse ends a connection on which no further message can be found (RFC 3261
 // §18.3). head is the header section of the one at fault, if it has an end: a
 // request that can be answered is, and its sender gets time to read why.
 func (r *reader) refuse(head []byte, fault error) error {
-	cause := fmt.Errorf("%w: %w", ErrGarbled, fault)
-	m, _ := sipmsg.Parse(head, r.flow.Remote) // Its own faults do not matter beside this one.
-	if m == nil || !m.IsRequest() || m.Method() == "ACK" {
-		return cause
+	if _, ok := errors.AsType[*sipmsg.StatusError](fault); !ok {
+		return fault
 	}
-	code, phrase, headers := sipmsg.StatusOf(fault)
-	if err := r.send(m.AppendReply(nil, sipmsg.Reply{Code: code, Reason: phrase, Headers: headers})); err != nil {
+	cause := fmt.Errorf("%w: %w", ErrGarbled, fault)
+	if !r.reject(head, fault) {
 		return cause
 	}
 	r.end(cause)
-	if err := r.nc.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
-		return cause
-	}
-	// However the rest ends, it is not looked at.
-	_, _ = io.CopyN(io.Discard, r.nc, lingerBytes)
+	linger(r.nc)
 	return cause
+}
+
+// reject answers the request in msg with its fault. It reports whether there is
+// an answer that will be sent.
+func (r *reader) reject(msg []byte, fault error) bool {
+	m, _ := sipmsg.Parse(msg, r.flow.Remote) // Its own faults do not matter beside this one.
+	if m == nil || !m.IsRequest() || m.Method() == "ACK" {
+		return false
+	}
+	code, phrase, headers := sipmsg.StatusOf(fault)
+	return r.send(m.AppendReply(nil, sipmsg.Reply{Code: code, Reason: phrase, Headers: headers})) == nil
+}
+
+// linger reads what the peer still sends, until it closes. However that ends, it
+// is not looked at.
+func linger(nc net.Conn) {
+	if err := nc.SetReadDeadline(time.Now().Add(lingerTime)); err == nil {
+		_, _ = io.CopyN(io.Discard, nc, lingerBytes)
+	}
 }

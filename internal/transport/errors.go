@@ -24,6 +24,8 @@ var (
 	// ErrTLS says that the TLS handshake failed: the two sides do not agree, or a
 	// certificate was not accepted.
 	ErrTLS = errors.New("TLS handshake failed")
+	// ErrHandshake says that a WebSocket handshake was refused.
+	ErrHandshake = errors.New("handshake was refused")
 	// ErrSlow says that a peer took longer than HandshakeTimeout or
 	// MessageTimeout for a handshake or a message.
 	ErrSlow = errors.New("message did not arrive in time")

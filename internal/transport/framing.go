@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"reveille/flow"
 	"reveille/internal/sipmsg"
 )
 
@@ -19,20 +20,45 @@ type stream interface {
 // A framing cuts the bytes of one connection into units.
 type framing interface {
 	// next examines what was read and not yet consumed: buf starts where the
-	// last unit ended. It returns the kind of the first unit and its length in
-	// buf, or 0 if more bytes are needed, and the message that a message unit
-	// carries, which may be a part of buf. After an error, a
-	// *sipmsg.StatusError, nothing more can be read; msg is then the header
-	// section at fault, or empty.
+	// last unit ended, and may be written to. It returns the kind of the first
+	// unit and its length in buf, and the message that a message unit carries, or
+	// the answer to a ping as it goes onto the wire; msg may be a part of buf. A
+	// FrameMore of length 0 means that more bytes are needed, of another that a
+	// part of a message has been taken.
+	//
+	// An error with a length is about that message alone. After another one
+	// nothing more can be read. If it is a *sipmsg.StatusError, msg is what can be
+	// read of the request at fault, or empty.
 	next(buf []byte) (kind sipmsg.FrameKind, n int, msg []byte, err error)
-	// appendMessage appends msg to dst as it goes onto the wire.
+	// partial reports whether a message is under way, with rest left in the buffer
+	// after the last call of next.
+	partial(rest []byte) bool
+	// release gives back what is held of a message under way. It is called when
+	// the connection ends.
+	release()
+	// appendMessage appends msg to dst as it goes onto the wire, and size is the
+	// number of bytes that it appends for a message of n bytes.
 	appendMessage(dst, msg []byte) []byte
-	// pong is the answer to a keep-alive.
-	pong() []byte
+	size(n int) int
+	// ping is what the peer answers if it is still there; nil if there is no such
+	// thing.
+	ping() []byte
+	// farewell is what a peer is told last when the connection ends for that cause;
+	// nil if it is told nothing. A peer that is told so closes it then.
+	farewell(cause error) []byte
 }
 
+// maxHeader is the most that a framing puts before a message in the buffer: the
+// header of a WebSocket frame.
+const maxHeader = 14
+
 // streamOf returns what a listener's transport adds to TCP or TLS.
-func streamOf(ListenerOptions) stream { return plainStream{} }
+func (l *listener) streamOf(o ListenerOptions) (stream, error) {
+	if o.Transport == flow.WS || o.Transport == flow.WSS {
+		return newWSStream(o.WS, &l.t.buffered, l.metrics)
+	}
+	return plainStream{}, nil
+}
 
 // plainStream is SIP right on the connection: TCP, and TLS after its handshake.
 type plainStream struct{}
@@ -48,10 +74,21 @@ type plainFraming struct{ framer *sipmsg.Framer }
 
 func (f plainFraming) next(buf []byte) (sipmsg.FrameKind, int, []byte, error) {
 	kind, n, err := f.framer.Next(buf)
-	return kind, n, buf[:n], err
+	switch {
+	case err != nil:
+		return kind, 0, buf[:n], err
+	case kind == sipmsg.FramePing:
+		// RFC 5626 §4.4.1: a double CRLF is answered by a single one.
+		return kind, n, buf[:len("\r\n")], nil
+	}
+	return kind, n, buf[:n], nil
 }
 
+// A single CRLF is no start of a message: it may be a whole pong, or half of a
+// keep-alive.
+func (plainFraming) partial(rest []byte) bool             { return !blank(rest) }
+func (plainFraming) release()                             {}
 func (plainFraming) appendMessage(dst, msg []byte) []byte { return append(dst, msg...) }
-
-// RFC 5626 §4.4.1: a double CRLF is answered by a single one.
-func (plainFraming) pong() []byte { return []byte("\r\n") }
+func (plainFraming) size(n int) int                       { return n }
+func (plainFraming) ping() []byte                         { return nil }
+func (plainFraming) farewell(error) []byte                { return nil }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"reveille/flow"
 )
@@ -32,6 +33,8 @@ type listener struct {
 	accept  net.Listener // stream transports only
 	stream  stream       // stream transports only
 
+	pingEvery time.Duration // when a quiet peer is asked for a sign of life; 0 for never
+
 	balancers []netip.Prefix // whose connections start with a PROXY protocol header; none: nobody's
 
 	tls     *tls.Config        // of accepted connections, TLS and WSS only
@@ -52,7 +55,10 @@ func (t *Transport) bind(o ListenerOptions, index int) (*listener, error) {
 		metrics:      t.metrics.listener(o.Name),
 	}
 	if o.Transport.Stream() {
-		l.stream, l.tls, l.dialTLS, l.balancers = streamOf(o), o.TLS, o.DialTLS, o.Balancers
+		if l.stream, err = l.streamOf(o); err != nil {
+			return nil, err
+		}
+		l.pingEvery, l.tls, l.dialTLS, l.balancers = o.WS.PingInterval, o.TLS, o.DialTLS, o.Balancers
 		l.accept, err = t.opts.Network.Listen(t.ctx, b.network("tcp"), b.String())
 		if err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"io"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -14,7 +15,7 @@ type metrics struct {
 	received, sent, dropped, keepAlives *prometheus.CounterVec
 	readErrors, acceptErrors            *prometheus.CounterVec
 	sendErrors, opened, closed, refused *prometheus.CounterVec
-	dialErrors                          *prometheus.CounterVec
+	dialErrors, handshakes              *prometheus.CounterVec
 	conns                               *prometheus.GaugeVec
 }
 
@@ -40,6 +41,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		closed:       counter("connections_closed_total", "Connections ended.", "reason"),
 		refused:      counter("connections_refused_total", "Connections closed at once because a bound was reached, or no balancer says whose they are.", "bound"),
 		dialErrors:   counter("dial_errors_total", "Attempts to connect that failed, or were not made because a bound was reached.", "reason"),
+		handshakes:   counter("handshakes_refused_total", "WebSocket handshakes answered with an HTTP error.", "status"),
 		conns: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "reveille", Subsystem: "transport", Name: "connections", Help: "Open connections.",
 		}, []string{"listener"}),
@@ -83,6 +85,10 @@ func (m *listenerMetrics) refused(bound string) prometheus.Counter {
 	return m.all.refused.WithLabelValues(m.name, bound)
 }
 
+func (m *listenerMetrics) handshakeRefused(status int) prometheus.Counter {
+	return m.all.handshakes.WithLabelValues(m.name, strconv.Itoa(status))
+}
+
 func (m *listenerMetrics) sendError(err error) prometheus.Counter {
 	return m.all.sendErrors.WithLabelValues(m.name, reason(err))
 }
@@ -118,6 +124,7 @@ func reason(err error) string {
 		{ErrSlow, "slow"},
 		{ErrGarbled, "garbled"},
 		{ErrTLS, "tls"},
+		{ErrHandshake, "handshake"},
 	} {
 		if errors.Is(err, r.err) {
 			return r.label

@@ -59,7 +59,7 @@ type ListenerOptions struct {
 	// Name identifies the listener in flows, rules, metrics and logs; 1 to 32
 	// bytes, unique.
 	Name string
-	// Transport is the protocol spoken: flow.UDP, flow.TCP or flow.TLS.
+	// Transport is the protocol spoken.
 	Transport flow.Transport
 	// Addr is "host:port". The host is an IP literal; "0.0.0.0" and "[::]" mean
 	// all addresses of one family, an empty host those of both. Port 0 takes
@@ -88,6 +88,38 @@ type ListenerOptions struct {
 	// from, and the certificate shown to servers that ask. What it returns is not
 	// changed. Nil means the authorities of the machine and no certificate.
 	DialTLS func() *tls.Config
+	// WS says which handshakes a WS or WSS listener accepts.
+	WS WSOptions
+}
+
+// WSOptions are what WebSocket adds to a listener. The zero value accepts the
+// handshakes of every page at every path.
+type WSOptions struct {
+	// Path is the only path that is served, such as "/sip"; empty serves all.
+	Path string
+	// Origins are the pages that may connect: "https://phone.example.com",
+	// "https://*.example.com:8443" for all names below that, "null" for pages
+	// without an origin. Empty lets all. Clients that are no browsers name no
+	// origin and are let in.
+	Origins []string
+	// PingInterval is how long a peer may be quiet before it gets a Ping, and
+	// again before it is given up for want of an answer; 0 sends none.
+	PingInterval time.Duration
+}
+
+// empty reports whether nothing is asked for.
+func (o WSOptions) empty() bool { return o.Path == "" && len(o.Origins) == 0 && o.PingInterval == 0 }
+
+// validate returns the first thing wrong with o.
+func (o WSOptions) validate() error {
+	if o.Path != "" && o.Path[0] != '/' {
+		return fmt.Errorf("path %q does not begin with a slash", o.Path)
+	}
+	if o.PingInterval < 0 {
+		return errors.New("ping interval is negative")
+	}
+	_, err := newWSPolicy(o)
+	return err
 }
 
 // A Rule names the listener by which peers of a prefix are reached. Rules are
@@ -320,10 +352,15 @@ func (l ListenerOptions) validate() error {
 	if l.Name == "" || len(l.Name) > maxListenerName {
 		return fmt.Errorf("name must have 1 to %d bytes", maxListenerName)
 	}
-	switch l.Transport {
-	case flow.UDP, flow.TCP, flow.TLS:
-	default:
+	websocket := l.Transport == flow.WS || l.Transport == flow.WSS
+	switch {
+	case l.Transport < flow.UDP || l.Transport > flow.WSS:
 		return fmt.Errorf("%s listeners are not supported", l.Transport)
+	case !websocket && !l.WS.empty():
+		return fmt.Errorf("%s has no WebSocket", l.Transport)
+	}
+	if err := l.WS.validate(); err != nil {
+		return err
 	}
 	switch secure := l.Transport.Secure(); {
 	case secure && l.TLS == nil:

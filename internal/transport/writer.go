@@ -10,29 +10,30 @@ func (c *conn) write(b []byte) error { return c.enqueue(b, false) }
 
 func (c *conn) enqueue(b []byte, message bool) error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.cause != nil {
-		c.mu.Unlock()
 		return ErrFlowDead
 	}
-	if c.queued+len(b) > c.t.opts.WriteQueue {
-		c.mu.Unlock()
+	n := len(b)
+	if message {
+		n = c.framing.size(n)
+	}
+	if c.queued+n > c.t.opts.WriteQueue {
 		// The peer does not read. What it missed is lost anyway, so let it find
 		// out and connect again.
-		c.close(ErrQueueFull)
+		c.closeLocked(ErrQueueFull)
 		return ErrQueueFull
 	}
-	if !c.t.buffered.take(charged(c.queued+len(b)) - charged(c.queued)) {
-		c.mu.Unlock()
+	if !c.t.buffered.take(charged(c.queued+n) - charged(c.queued)) {
 		return ErrBusy // No fault of this peer: it stays connected.
 	}
-	c.queued += len(b)
+	c.queued += n
 	if message {
 		c.pending = c.framing.appendMessage(c.pending, b)
 	} else {
 		c.pending = append(c.pending, b...)
 	}
 	c.startWriter()
-	c.mu.Unlock()
 	return nil
 }
 
@@ -105,10 +106,14 @@ func (c *conn) closeLocked(cause error) {
 	_ = c.socket.Close()
 }
 
-// finish ends the connection as soon as the queue is written.
+// finish ends the connection as soon as the queue is written or, if the peer is
+// told so, as soon as that closes it.
 func (c *conn) finish(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.bidLocked(cause) {
+		return
+	}
 	if c.cause == nil {
 		c.cause = cause
 	}
@@ -116,6 +121,33 @@ func (c *conn) finish(cause error) {
 	if !c.writing {
 		c.closeLocked(cause)
 	}
+}
+
+// bid queues the framing's farewell, and no more after it; with flush the
+// connection is closed when it is written. It reports whether there is one.
+func (c *conn) bid(cause error, flush bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.bidLocked(cause) {
+		return false
+	}
+	c.flush = flush
+	return true
+}
+
+func (c *conn) bidLocked(cause error) bool {
+	if c.cause != nil || c.framing == nil {
+		return false
+	}
+	last := c.framing.farewell(cause)
+	if len(last) == 0 || !c.t.buffered.take(charged(c.queued+len(last))-charged(c.queued)) {
+		return false
+	}
+	c.queued += len(last)
+	c.pending = append(c.pending, last...)
+	c.cause = cause
+	c.startWriter()
+	return true
 }
 
 // end lets the queue be written and queues no more; the connection stays open.
