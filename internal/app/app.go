@@ -17,6 +17,7 @@ import (
 	"reveille/internal/admin"
 	"reveille/internal/event"
 	"reveille/internal/fastpath"
+	"reveille/internal/guard"
 	"reveille/internal/proxy"
 	"reveille/internal/tlscert"
 	"reveille/internal/transaction"
@@ -56,6 +57,7 @@ type App struct {
 	keys      *purr.Keyring
 	pushes    *push.Dispatcher
 	waker     *wake.Waker
+	guard     *guard.Guard
 	gate      *gate
 	registrar *registrar.Registrar
 	refresher *registrar.Refresher
@@ -159,7 +161,10 @@ func (a *App) buildPush() (err error) {
 // the sockets come last, and nothing is received before Start.
 func (a *App) buildSIP(network transport.Network) (err error) {
 	cfg := a.config
-	in := &inlet{log: a.component("inlet"), metrics: newMetrics(a.registry), sink: a.sink}
+	if err := a.buildGuard(); err != nil {
+		return err
+	}
+	in := &inlet{guard: a.guard, log: a.component("inlet"), metrics: newMetrics(a.registry), sink: a.sink}
 	o := transportOptions(cfg)
 	if a.certs, err = newCertificates(cfg); err != nil {
 		return err
@@ -171,7 +176,7 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.onStop("transport", a.transport.Stop)
-	if a.gate, err = newGate(cfg, a.transport, a.sink, a.registry); err != nil {
+	if a.gate, err = newGate(cfg, a.transport, a.watched(), a.registry); err != nil {
 		return err
 	}
 	policy, err := registrarPolicy(cfg, a.pushes, a.keys)
@@ -207,7 +212,8 @@ func (a *App) buildFastpath(in *inlet) (err error) {
 		return nil
 	}
 	in.fast, err = fastpath.New(fastpath.Options{
-		Registrar: a.registrar, Store: store, Layer: a.layer, Gate: a.gate, Post: a.transport.Post, Registerer: a.registry,
+		Registrar: a.registrar, Store: store, Layer: a.layer, Gate: a.gate, Limit: a.registers, Post: a.transport.Post,
+		Registerer: a.registry,
 	})
 	return err
 }
@@ -235,6 +241,7 @@ func (a *App) Start() error {
 		return a.layer.Stop(ctx)
 	})
 	a.running.Go(func() { a.refresher.Run(a.background) })
+	a.running.Go(func() { a.guard.Run(a.background) })
 	keyFile := string(sealing(a.config).KeyFile)
 	a.running.Go(func() { a.rotateKeys(a.background, keyFile) })
 	a.running.Go(func() { a.certs.watchExpiry(a.background, a.component("tls")) })

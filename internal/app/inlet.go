@@ -2,12 +2,14 @@ package app
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"reveille/flow"
 	"reveille/internal/event"
 	"reveille/internal/fastpath"
+	"reveille/internal/guard"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
 )
@@ -15,6 +17,7 @@ import (
 // An inlet takes what arrives on the sockets, reads it and hands it to the
 // transactions. It runs on the sockets' readers.
 type inlet struct {
+	guard   *guard.Guard
 	layer   *transaction.Layer
 	fast    *fastpath.Path // nil: switched off
 	metrics *metrics
@@ -24,6 +27,14 @@ type inlet struct {
 
 // Answer implements transport.Answerer.
 func (i *inlet) Answer(f flow.Flow, b, out []byte) (answer []byte, taken bool) {
+	switch i.guard.Source(f, b, time.Now()) {
+	case guard.Drop:
+		return out, true
+	case guard.Refuse:
+		i.slowDown(f, b)
+		return out, true
+	case guard.Pass:
+	}
 	if i.fast == nil {
 		return out, false
 	}
@@ -33,12 +44,23 @@ func (i *inlet) Answer(f flow.Flow, b, out []byte) (answer []byte, taken bool) {
 // Receive implements transport.Handler.
 func (i *inlet) Receive(f flow.Flow, b []byte) {
 	m, err := sipmsg.Parse(b, f.Remote)
+	if m != nil && i.guard.Screen(f, m, time.Now()) {
+		return
+	}
 	if err != nil {
 		i.malformed(f, m, err)
 		return
 	}
 	if !i.layer.Receive(f, m) {
 		i.metrics.discarded.WithLabelValues("queue_full").Inc()
+	}
+}
+
+// slowDown refuses the request in b, whose sender is too fast. What cannot be read
+// gets no answer from a server that has too much to do.
+func (i *inlet) slowDown(f flow.Flow, b []byte) {
+	if m, err := sipmsg.Parse(b, f.Remote); err == nil {
+		i.layer.Refuse(f, m, tooFast(m))
 	}
 }
 

@@ -111,7 +111,7 @@ func match(s string) (registrar.Match, string, error) {
 // proxyOptions needs the rooms below the proxy to be built.
 func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 	o := proxy.Options{
-		Store: a.store, Flows: a.transport, Waker: a.waker, Gate: a.gate, Keys: a.keys,
+		Store: a.store, Flows: a.transport, Waker: a.waker, Gate: limitedGate{a.gate, a}, Keys: a.keys,
 		Domains: cfg.Domains, Realm: cfg.Realm(), Known: a.gate.known,
 		Waits: proxy.Waits{
 			Invite: cfg.Push.Wait.Invite.Default, Provider: map[string]time.Duration{"webpush": cfg.Push.Wait.Invite.WebPush},
@@ -119,7 +119,7 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 		},
 		MaxParked: cfg.Limits.Parked, MaxParkedPerAOR: cfg.Limits.ParkedPerAOR,
 		MaxForwards: cfg.Proxy.MaxForwards, NoRecordRoute: !cfg.Proxy.RecordRoute,
-		Sink: a.sink, Logger: a.component("proxy"), Registerer: a.registry,
+		Sink: a.watched(), Logger: a.component("proxy"), Registerer: a.registry,
 	}
 	policies := cfg.Push.Policy
 	o.Policy = func(provider, _ string) proxy.Mode {

@@ -59,6 +59,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	}
 	a.refresher.SetRetries(retries(cfg.Push.Refresh))
 	a.gate.rules.Store(rules)
+	a.guard.Set(guardSettings(cfg))
 	a.certs.replace(certs)
 	a.config = cfg
 	return nil

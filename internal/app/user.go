@@ -1,6 +1,8 @@
 package app
 
 import (
+	"time"
+
 	"reveille/flow"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
@@ -32,6 +34,10 @@ func (u *user) Request(s *transaction.Server) {
 		func(p permit) {
 			if p.refusal != nil {
 				s.Refuse(*p.refusal)
+				return
+			}
+			if aor, err := sipmsg.CanonicalAOR(m.To().URI); err == nil && !u.app.registers(s.Flow(), usrloc.AOR(aor), time.Now()) {
+				s.Refuse(tooFast(m))
 				return
 			}
 			u.app.registrar.Serve(s, p.may)

@@ -52,12 +52,15 @@ type Gate interface {
 	Doorman(f flow.Flow) (a *auth.Authenticator, ok bool)
 }
 
-// Options are what a Path needs. All but Registerer are required.
+// Options are what a Path needs. All but Limit and Registerer are required.
 type Options struct {
 	Registrar *registrar.Registrar
 	Store     registrar.Toucher
 	Layer     Layer
 	Gate      Gate
+	// Limit reports whether aor, whose owner has authenticated on f, may register
+	// once more, and counts that. It must be quick. Nil: always.
+	Limit func(f flow.Flow, aor usrloc.AOR, now time.Time) bool
 	// Post sends an answer that had to wait for the Store on the flow of its
 	// request. It must not block, and has copied b when it returns. What cannot
 	// be sent is lost, and asked for again.
@@ -79,6 +82,9 @@ func New(o Options) (*Path, error) {
 	if o.Registrar == nil || o.Store == nil || o.Layer == nil || o.Gate == nil || o.Post == nil {
 		return nil, errors.New("fastpath: Registrar, Store, Layer, Gate and Post are required")
 	}
+	if o.Limit == nil {
+		o.Limit = func(flow.Flow, usrloc.AOR, time.Time) bool { return true }
+	}
 	p := &Path{o: o, answered: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "reveille_fastpath_answered_total",
 		Help: "Refreshes that were answered in place.",
@@ -87,7 +93,7 @@ func New(o Options) (*Path, error) {
 		o.Registerer.MustRegister(p.answered)
 	}
 	p.attempts.New = func() any {
-		a := &attempt{refresh: o.Registrar.NewRefresh()}
+		a := &attempt{refresh: o.Registrar.NewRefresh(), limit: o.Limit}
 		a.refresh.Admit = a.admit
 		return a
 	}
@@ -99,6 +105,7 @@ func New(o Options) (*Path, error) {
 type attempt struct {
 	message sipmsg.Plain
 	refresh *registrar.Refresh
+	limit   func(flow.Flow, usrloc.AOR, time.Time) bool
 	proof   auth.Proof
 	proven  bool // the proof must be spent
 	tag     []byte
@@ -203,8 +210,12 @@ func (a *attempt) recognise(g Gate, aor usrloc.AOR, f flow.Flow, now time.Time) 
 	return true
 }
 
-// admit is the last question before the binding is written.
-func (a *attempt) admit() bool { return !a.proven || a.proof.Spend() }
+// admit is the last question before the binding is written. The limit comes
+// first: a proof that was spent here would not do on the long way.
+func (a *attempt) admit() bool {
+	in := &a.refresh.Input
+	return a.limit(in.Flow, in.AOR, in.Now) && (!a.proven || a.proof.Spend())
+}
 
 // view returns b as a string for as long as b does not change.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
