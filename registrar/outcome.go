@@ -17,6 +17,9 @@ func (r *Registrar) accepted(in *Input, res *Result, changes []usrloc.Change) {
 		c := &changes[i]
 		r.metrics.changed(c)
 		r.tell(c)
+		if b := c.New; b != nil && b.Flow.Stream() && b.Push.IsZero() {
+			r.hold(b.Flow, b.Expires)
+		}
 		if c.New != nil && slices.Contains(res.VoIPOnly, c.New.ID) && (c.Old == nil || c.Old.Push != c.New.Push) {
 			// Nothing of ours keeps this binding alive: the phone has to open
 			// the app, or give a token for other pushes, too.

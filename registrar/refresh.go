@@ -46,6 +46,7 @@ type Refresh struct {
 	carried  [1]usrloc.BindingID
 	caps     [1]Cap
 	result   Result
+	held     time.Time // how long its connection should live; zero: that does not matter
 }
 
 // NewRefresh returns a Refresh for use with r.
@@ -68,7 +69,7 @@ func (r *Registrar) NewRefresh() *Refresh {
 // by the functions that Apply uses.
 func (w *Refresh) Try(store Toucher, dst []byte, wait usrloc.Waiter) ([]byte, usrloc.Touched) {
 	r, in := w.registrar, &w.Input
-	w.rules = r.policy.Load()
+	w.rules, w.held = r.policy.Load(), time.Time{}
 	w.policy = w.rules.of(in)
 	// An AOR by another name is looked up the long way.
 	if w.policy.checkLimits(in) != nil || !w.rules.domains.Stands(in.AOR) {
@@ -80,6 +81,9 @@ func (w *Refresh) Try(store Toucher, dst []byte, wait usrloc.Waiter) ([]byte, us
 	}
 	if touched == usrloc.TouchDone {
 		r.metrics.refreshed()
+	}
+	if !w.held.IsZero() {
+		r.hold(in.Flow, w.held)
 	}
 	rec := usrloc.Record{AOR: in.AOR, Bindings: w.bindings}
 	return AppendOK(dst, w.policy, &rec, &w.result, in.Now), touched
@@ -164,6 +168,9 @@ func (w *Refresh) renew(all []usrloc.Binding, i int, timing sipmsg.Params) bool 
 	}
 	if event.Heard(w.registrar.sink, sample) || w.Admit != nil && !w.Admit() {
 		return false
+	}
+	if b.Push.IsZero() && in.Flow.Stream() {
+		w.held = b.Expires
 	}
 	return true
 }

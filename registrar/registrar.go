@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"reveille/flow"
 	"reveille/internal/domain"
 	"reveille/internal/event"
 	"reveille/usrloc"
@@ -26,6 +27,10 @@ type Options struct {
 	Policy Policy
 	// StoreTimeout bounds the wait for the Store; 0 means 5 s.
 	StoreTimeout time.Duration
+	// Hold is called when a binding that no push wakes was registered or refreshed
+	// on a connection: without that nobody reaches the phone, so it should live as
+	// long as the binding. It must not block; nil: nobody is told.
+	Hold func(f flow.Flow, until time.Time)
 	// Sink takes the events; nil drops them.
 	Sink event.Sink
 	// Logger takes what is no event; nil drops it.
@@ -39,6 +44,7 @@ type Registrar struct {
 	store   usrloc.Store
 	policy  atomic.Pointer[rules]
 	timeout time.Duration
+	hold    func(flow.Flow, time.Time)
 	sink    event.Sink
 	log     *slog.Logger
 	metrics *metrics
@@ -69,11 +75,14 @@ func New(o Options) (*Registrar, error) {
 		return nil, errors.New("registrar: no store")
 	}
 	r := &Registrar{
-		store: o.Store, timeout: o.StoreTimeout, sink: o.Sink, log: o.Logger,
+		store: o.Store, timeout: o.StoreTimeout, hold: o.Hold, sink: o.Sink, log: o.Logger,
 		metrics: newMetrics(o.Registerer), random: rand.Reader,
 		refreshed: event.Registration{Action: actionRefreshed}, updated: event.Registration{Action: usrloc.Updated.String()},
 	}
 	r.lines.New = func() any { return new([]byte) }
+	if r.hold == nil {
+		r.hold = func(flow.Flow, time.Time) {}
+	}
 	if r.timeout <= 0 {
 		r.timeout = 5 * time.Second
 	}

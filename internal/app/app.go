@@ -184,7 +184,7 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.registrar, err = registrar.New(registrar.Options{
-		Store: a.store, Policy: policy, Sink: a.sink, Logger: a.component("registrar"), Registerer: a.registry,
+		Store: a.store, Policy: policy, Hold: a.transport.Hold, Sink: a.sink, Logger: a.component("registrar"), Registerer: a.registry,
 	})
 	if err != nil {
 		return err
