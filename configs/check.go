@@ -59,9 +59,10 @@ func (l *loader) checkListen(cfg *Config) {
 		at := fmt.Sprintf("listen[%d]", i)
 		l.checkName(seen, "listen", i, ln.Name)
 		if ln.Transport == "" {
-			l.required(at+".transport", "write udp, tcp or tls")
+			l.required(at+".transport", "write udp, tcp, tls, ws or wss")
 		}
 		l.checkTLS(at, ln)
+		l.checkWebSocket(at, ln)
 		l.checkProxyProtocol(at, ln)
 		addr, ok := l.checkHostPort(at+".addr", ln.Addr)
 		if !ok {

@@ -71,6 +71,8 @@ type Listen struct {
 	ProxyProtocol []netip.Prefix `yaml:"proxy_protocol"`
 	// TLS is set for listeners that are encrypted, and only for these.
 	TLS *ListenTLS `yaml:"tls" restart:"no"`
+	// WebSocket is set for WebSocket listeners that do not take every handshake.
+	WebSocket *WebSocket `yaml:"ws"`
 }
 
 // Store says where registrations are kept.

@@ -79,7 +79,7 @@ func (l *loader) checkTLS(at string, ln Listen) {
 		l.errorAt(at+".tls", "is missing", "name at least tls.cert_file and tls.key_file")
 		return
 	case !secure && ln.TLS != nil:
-		l.errorAt(at+".tls", fmt.Sprintf("does not belong to a listener that speaks %s", ln.Transport), "write transport: tls")
+		l.errorAt(at+".tls", fmt.Sprintf("does not belong to a listener that speaks %s", ln.Transport), "write transport: tls or wss")
 		return
 	case ln.TLS == nil:
 		return
@@ -170,7 +170,7 @@ func (l *loader) checkChainFile(path, file string) {
 }
 
 // secure reports whether t is protected by TLS.
-func (t ListenerTransport) secure() bool { return t == TLS }
+func (t ListenerTransport) secure() bool { return t == TLS || t == WSS }
 
 // checkProxyProtocol looks at the networks of load balancers.
 func (l *loader) checkProxyProtocol(at string, ln Listen) {

@@ -57,9 +57,13 @@ const (
 	UDP ListenerTransport = "udp"
 	TCP ListenerTransport = "tcp"
 	TLS ListenerTransport = "tls"
+	WS  ListenerTransport = "ws"
+	WSS ListenerTransport = "wss"
 )
 
-func (ListenerTransport) values() []string { return []string{string(UDP), string(TCP), string(TLS)} }
+func (ListenerTransport) values() []string {
+	return []string{string(UDP), string(TCP), string(TLS), string(WS), string(WSS)}
+}
 
 // MinMode says what becomes of a lifetime below the minimum.
 type MinMode string

@@ -38,6 +38,9 @@ func transportOptions(cfg *configs.Config) transport.Options {
 		listener := transport.ListenerOptions{
 			Name: l.Name, Transport: tp, Addr: l.Addr, Advertise: l.Advertise, Sockets: l.Sockets, Balancers: l.ProxyProtocol,
 		}
+		if w := l.WebSocket; w != nil {
+			listener.WS = transport.WSOptions{Path: w.Path, Origins: w.Origins, PingInterval: w.PingInterval}
+		}
 		if tp.Secure() {
 			listener.TLS = new(tls.Config) // certificates.install replaces it.
 		}
