@@ -17,7 +17,7 @@ func unusual(r *rig) []struct{ name, yaml, says string } {
 		{"a lead too long for any lifetime", `push: {trigger_interval: 2h}`, "push min expires"},
 		{"pnsreg within the lead", `push: {trigger_interval: 10m, pnsreg_interval: 5m}`, "pnsreg 5m0s is not above the lead"},
 		{"a route to a name", `proxy: {routes: [{name: pstn, prefix: "+", to: "sip:gw.example.com"}]}`, "proxy.routes[pstn].to"},
-		{"a route over TLS", `proxy: {routes: [{name: pstn, prefix: "+", to: "sip:192.0.2.1;transport=tls"}]}`, `transport "tls" is none of udp, tcp`},
+		{"a route over WSS", `proxy: {routes: [{name: pstn, prefix: "+", to: "sip:192.0.2.1;transport=wss"}]}`, `transport "wss" is none of udp, tcp, tls`},
 		{"a service account that is none", `push: {apps: [` + r.fcm("android", "ca.pem") + `]}`, "push.apps[android]"},
 		{"a webhook template that does not parse", `push: {apps: [{name: hook, provider: acme, webhook: {url: "https://192.0.2.1/", secret: xxxxxxxxxxxxxxxx, body: "{{"}}]}`, "push.apps[hook]"},
 		{"users that are none", `auth: {mode: {registrar: required, proxy: required}, users_file: ca.pem}`, "ca.pem"},

@@ -158,8 +158,8 @@ func proxyRoute(r configs.Route, own []string) ([]proxy.Route, error) {
 	}
 	t := flow.UDP
 	if name, has := u.Param("transport"); has {
-		if t, ok = flow.ParseTransport(name); !ok || t > flow.TCP {
-			return nil, fmt.Errorf("proxy.routes[%s].to: transport %q is none of udp, tcp", r.Name, name)
+		if t, ok = flow.ParseTransport(name); !ok || t > flow.TLS {
+			return nil, fmt.Errorf("proxy.routes[%s].to: transport %q is none of udp, tcp, tls", r.Name, name)
 		}
 	}
 	port := u.PortNum()
