@@ -176,9 +176,10 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.onStop("transport", a.transport.Stop)
-	if a.gate, err = newGate(cfg, a.transport, a.watched(), a.registry); err != nil {
+	if a.gate, err = newGate(cfg, a.transport, a.watched(), a.component("auth"), a.registry); err != nil {
 		return err
 	}
+	a.onStop("gate", a.gate.stop)
 	policy, err := registrarPolicy(cfg, a.pushes, a.keys)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"reveille/configs"
 	"reveille/internal/auth"
+	"reveille/internal/auth/bearer"
 	"reveille/internal/transport"
 	"reveille/push"
 )
@@ -46,7 +47,11 @@ func Check(cfg *configs.Config) error {
 }
 
 func checkUsers(cfg *configs.Config) error {
-	o, err := authOptions(cfg)
+	verifier, err := newVerifier(cfg.Auth.Bearer, bearer.Options{})
+	if err != nil {
+		return err
+	}
+	o, err := authOptions(cfg, verifier)
 	if err != nil {
 		return err
 	}

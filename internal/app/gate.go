@@ -2,8 +2,7 @@ package app
 
 import (
 	"context"
-	"errors"
-	"net/netip"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,48 +27,37 @@ const lookupTime = 5 * time.Second
 type gate struct {
 	transport *transport.Transport
 	sink      event.Sink
+	log       *slog.Logger
 	registry  prometheus.Registerer
+	denied    *prometheus.CounterVec
 	rules     atomic.Pointer[gateRules]
+
+	// lookups ends with stop: it is the context of questions about senders.
+	lookups context.Context
+	cancel  context.CancelFunc
 }
 
-type gateRules struct {
-	auth    *auth.Authenticator
-	modes   configs.AuthModes
-	trusted []netip.Prefix
-	domains []string
-	users   *auth.Users
-	realm   string
-}
-
-func newGate(cfg *configs.Config, t *transport.Transport, sink event.Sink, r prometheus.Registerer) (*gate, error) {
-	g := &gate{transport: t, sink: sink, registry: r}
+func newGate(cfg *configs.Config, t *transport.Transport, sink event.Sink, log *slog.Logger, r prometheus.Registerer) (*gate, error) {
+	g := &gate{transport: t, sink: sink, log: log, registry: r}
+	g.lookups, g.cancel = context.WithCancel(context.Background())
+	g.denied = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "reveille_acl_denied_total", Help: "Requests that an access list denied, by list.",
+	}, []string{"list"})
+	r.MustRegister(g.denied)
 	rules, err := g.build(cfg)
 	if err != nil {
+		g.cancel()
 		return nil, err
 	}
 	g.rules.Store(rules)
 	return g, nil
 }
 
-// build makes the rules of a configuration without putting them into force.
-func (g *gate) build(cfg *configs.Config) (*gateRules, error) {
-	o, err := authOptions(cfg)
-	if err != nil {
-		return nil, err
-	}
-	r := &gateRules{modes: cfg.Auth.Mode, trusted: o.Trusted, domains: cfg.Domains, users: o.Source.(*auth.Users), realm: o.Realm}
-	o.Sink, o.Registerer = g.sink, g.registry
-	o.Own = func(host string) bool {
-		return g.transport.IsOwn(host, 0, 0)
-	}
-	if old := g.rules.Load(); old != nil {
-		// One Authenticator counts for the registry; its successors add to the
-		// same counters.
-		r.auth, err = old.auth.Successor(o)
-	} else {
-		r.auth, err = auth.New(o)
-	}
-	return r, err
+// stop ends the questions about senders that are open. Nobody may ask any more.
+func (g *gate) stop(context.Context) error {
+	g.cancel()
+	g.rules.Load().auth.Wait()
+	return nil
 }
 
 // served reports whether host is one of our domains.
@@ -88,9 +76,13 @@ func (g *gate) Served(uri *sipmsg.URI) bool {
 	return uri.IsSIP() && (g.served(uri.Host) || g.transport.IsOwn(uri.Host, uri.PortNum(), 0))
 }
 
-// Doorman implements fastpath.Gate.
+// Doorman implements fastpath.Gate. Where Contacts have to be looked at, REGISTERs
+// take the long way.
 func (g *gate) Doorman(f flow.Flow) (a *auth.Authenticator, ok bool) {
 	r := g.rules.Load()
+	if len(r.contact) > 0 || !r.source.Permits(f.Remote.Addr(), f.Listener) {
+		return nil, false
+	}
 	if r.modes.Registrar != configs.Required {
 		_, allowed := r.open(f)
 		return nil, allowed
@@ -98,15 +90,37 @@ func (g *gate) Doorman(f flow.Flow) (a *auth.Authenticator, ok bool) {
 	return r.auth, true
 }
 
-// known reports whether aor is a user of ours, as far as we can tell: without
-// accounts every name is.
-func (g *gate) known(aor usrloc.AOR) bool {
-	r := g.rules.Load()
-	if r.users.Len() == 0 {
+// permits reports whether requests that come on f are looked at.
+func (g *gate) permits(f flow.Flow) bool {
+	if g.rules.Load().source.Permits(f.Remote.Addr(), f.Listener) {
 		return true
 	}
-	_, err := r.users.Lookup(context.Background(), r.realm, userOf(aor))
-	return !errors.Is(err, auth.ErrNoUser)
+	g.denied.WithLabelValues("source").Inc()
+	return false
+}
+
+// permitsContacts reports whether the Contacts of a REGISTER may be registered.
+// Names are not looked up: phones behind a WebSocket have invented ones.
+func (g *gate) permitsContacts(r *gateRules, m *sipmsg.Message, f flow.Flow) bool {
+	if len(r.contact) == 0 {
+		return true
+	}
+	for _, c := range m.Contacts() {
+		if addr, ok := c.URI.HostAddr(); ok && !r.contact.Permits(addr, f.Listener) {
+			g.denied.WithLabelValues("contact").Inc()
+			return false
+		}
+	}
+	return true
+}
+
+// trusted reports whether the peer of f may say who somebody else is.
+func (g *gate) trusted(f flow.Flow) bool { return g.rules.Load().auth.Trusts(f) }
+
+// known reports whether aor is a user of ours, as far as we can tell at once.
+func (g *gate) known(aor usrloc.AOR) bool {
+	r := g.rules.Load()
+	return r.anybody || r.auth.Knows(r.realm, userOf(aor))
 }
 
 func userOf(aor usrloc.AOR) string {
@@ -115,17 +129,7 @@ func userOf(aor usrloc.AOR) string {
 	return sipmsg.Unescape(name)
 }
 
-// open answers a request under a mode that asks for no credentials: everybody
-// may, or, if trusted networks are named, only they.
-func (r *gateRules) open(f flow.Flow) (trusted, allowed bool) {
-	addr := f.Remote.Addr().Unmap()
-	for _, p := range r.trusted {
-		if p.Contains(addr) {
-			return true, true
-		}
-	}
-	return false, len(r.trusted) == 0
-}
+func domainOf(aor usrloc.AOR) string { return string(aor[strings.LastIndexByte(string(aor), '@')+1:]) }
 
 func forbidden() *sipmsg.Reply { return &sipmsg.Reply{Code: 403} }
 
@@ -134,18 +138,21 @@ func (g *gate) register(m *sipmsg.Message, f flow.Flow, answer func(permit)) {
 	r := g.rules.Load()
 	if r.modes.Registrar != configs.Required {
 		p := permit{}
-		if _, allowed := r.open(f); !allowed {
+		if _, allowed := r.open(f); !allowed || !g.permitsContacts(r, m, f) {
 			p.refusal = forbidden()
 		}
 		answer(p)
 		return
 	}
 	g.authenticate(r, m, f, auth.Registrar, func(d auth.Decision) {
-		if d.Outcome != auth.Allowed {
+		switch {
+		case d.Outcome != auth.Allowed:
 			answer(permit{refusal: &d.Reply})
-			return
+		case !g.permitsContacts(r, m, f):
+			answer(permit{refusal: forbidden()})
+		default:
+			answer(permit{may: func(aor usrloc.AOR) bool { return r.auth.Authorize(d, aor, m.Method(), f) == nil }})
 		}
-		answer(permit{may: func(aor usrloc.AOR) bool { return r.auth.Authorize(d, aor, m.Method(), f) == nil }})
 	})
 }
 
@@ -169,26 +176,14 @@ func (g *gate) Admit(m *sipmsg.Message, f flow.Flow, done func(proxy.Admission))
 		a := proxy.Admission{Trusted: d.Trusted, Realm: d.User.Realm}
 		if !d.Trusted {
 			a.User = r.identity(d.User, m)
+			a.May = func(aor usrloc.AOR) bool { return r.auth.MayUse(d.User, aor) }
 		}
 		done(a)
 	})
 }
 
-// identity is the AOR under which an authenticated user calls: that of From if
-// it is one of the user's, else the user's own.
-func (r *gateRules) identity(u auth.User, m *sipmsg.Message) usrloc.AOR {
-	if aor, err := sipmsg.CanonicalAOR(m.From().URI); err == nil && r.auth.MayUse(u, usrloc.AOR(aor)) {
-		return usrloc.AOR(aor)
-	}
-	aor, err := sipmsg.CanonicalAOR(sipmsg.URI{Scheme: "sip", User: sipmsg.EscapeParam(u.Name), Host: r.domains[0]})
-	if err != nil {
-		return ""
-	}
-	return usrloc.AOR(aor)
-}
-
 func (g *gate) authenticate(r *gateRules, m *sipmsg.Message, f flow.Flow, role auth.Role, done func(auth.Decision)) {
-	ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
+	ctx, cancel := context.WithTimeout(g.lookups, lookupTime)
 	r.auth.Authenticate(ctx, m, f, role, time.Now(), func(d auth.Decision) {
 		cancel()
 		done(d)

@@ -9,7 +9,6 @@ import (
 
 	"reveille/configs"
 	"reveille/flow"
-	"reveille/internal/auth"
 	"reveille/internal/proxy"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transport"
@@ -130,6 +129,10 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 		mode, _ := proxy.ParseMode(string(policies.For(provider)))
 		return mode
 	}
+	o.Trusted = a.gate.trusted
+	if err := routing(&o, cfg); err != nil {
+		return o, err
+	}
 	var err error
 	o.Routes, err = proxyRoutes(cfg)
 	return o, err
@@ -172,58 +175,9 @@ func proxyRoute(r configs.Route, own []string) ([]proxy.Route, error) {
 	}
 	var out []proxy.Route
 	for _, d := range domains {
-		out = append(out, proxy.Route{Name: r.Name, Domain: d, Prefix: r.Prefix, Transport: t, NextHop: netip.AddrPortFrom(addr, port)})
+		out = append(out, proxy.Route{Name: r.Name, Domain: d, Prefix: r.Prefix, Transport: t, NextHop: netip.AddrPortFrom(addr, port), Trusted: r.Trusted})
 	}
 	return out, nil
-}
-
-// authOptions reads the users; everything that can fail does so here, before
-// anything in use is touched.
-func authOptions(cfg *configs.Config) (auth.Options, error) {
-	a := cfg.Auth
-	o := auth.Options{
-		Realm: cfg.Realm(), Domains: map[string]string{}, NonceTTL: a.NonceTTL, NonceTable: cfg.Limits.Nonces,
-		Failures: auth.LimitOptions{Rate: float64(a.Limit.PerSource) / 60, Burst: a.Limit.Burst},
-	}
-	for _, d := range cfg.Domains {
-		o.Domains[d] = ""
-	}
-	for _, name := range a.Algorithms {
-		alg, ok := auth.ParseAlgorithm(string(name))
-		if !ok {
-			return o, fmt.Errorf("auth.algorithms: %q is unknown", name)
-		}
-		o.Algorithms = append(o.Algorithms, alg)
-	}
-	for _, t := range a.Trusted {
-		o.Trusted = append(o.Trusted, t.CIDR)
-	}
-	var accounts []auth.Account
-	for _, u := range a.Users {
-		account := auth.Account{Name: u.Name, Password: u.Password.Reveal(), HA1MD5: u.HA1MD5.Reveal(), HA1SHA256: u.HA1SHA256.Reveal(), Origin: "auth.users"}
-		if u.PasswordFile != "" {
-			secret, err := readSecret(u.PasswordFile)
-			if err != nil {
-				return o, err
-			}
-			account.Password = string(secret)
-		}
-		accounts = append(accounts, account)
-	}
-	if a.UsersFile != "" {
-		// The permissions were looked at when the configuration was checked.
-		more, _, err := auth.ReadFile(string(a.UsersFile))
-		if err != nil {
-			return o, err
-		}
-		accounts = append(accounts, more...)
-	}
-	users, err := auth.NewUsers(o.Realm, accounts)
-	if err != nil {
-		return o, err
-	}
-	o.Source = users
-	return o, nil
 }
 
 func loadKeys(cfg configs.PURR, now time.Time) (*purr.Keyring, error) {

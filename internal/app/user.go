@@ -23,6 +23,10 @@ type user struct {
 // Request implements transaction.User.
 func (u *user) Request(s *transaction.Server) {
 	m := s.Message()
+	if !u.app.gate.permits(s.Flow()) {
+		s.Refuse(*forbidden())
+		return
+	}
 	if m.Method() != "REGISTER" || !u.forUs(s) {
 		// RFC 3261 §10.3 step 1: a REGISTER for another domain is relayed, if
 		// its sender may.
@@ -65,7 +69,11 @@ func (u *user) ownRoutes(s *transaction.Server) bool {
 }
 
 // Ack implements transaction.User.
-func (u *user) Ack(q *transaction.Queue, f flow.Flow, m *sipmsg.Message) { u.app.proxy.Ack(q, f, m) }
+func (u *user) Ack(q *transaction.Queue, f flow.Flow, m *sipmsg.Message) {
+	if u.app.gate.permits(f) {
+		u.app.proxy.Ack(q, f, m)
+	}
+}
 
 // Cancel implements transaction.User.
 func (u *user) Cancel(invite *transaction.Server, cancel *sipmsg.Message) {

@@ -16,7 +16,7 @@ import (
 func tables() []string {
 	return []string{
 		"flow.transportNames",
-		"internal/auth.algorithmNames", "internal/auth.reasonNames", "internal/auth.roleNames",
+		"internal/auth.algorithmNames", "internal/auth.qopNames", "internal/auth.reasonNames", "internal/auth.roleNames",
 		"internal/guard.dropNames", "internal/guard.reasonNames", "internal/guard.refusalNames",
 		"internal/phone.kindNames",
 		"internal/proxy.pushParams",

@@ -711,3 +711,119 @@ func BenchmarkAuthenticate(b *testing.B) {
 		}
 	})
 }
+
+// shapeOf is an answer less the nonce, which differs in all.
+func shapeOf(t *testing.T, d Decision) string {
+	t.Helper()
+	s := fmt.Sprint(d.Outcome, d.Reply.Code, d.Reply.Reason)
+	for _, h := range d.Reply.Headers {
+		if chal, err := digest.ParseChallenge(h.Value); err == nil {
+			h.Value = strings.Replace(h.Value, chal.Nonce, fmt.Sprint(len(chal.Nonce)), 1)
+		}
+		s += "|" + h.Name + ": " + h.Value
+	}
+	return s
+}
+
+// Whatever else is wrong, the answer does not tell whether there is such a user,
+// nor which hashes are known of one.
+func TestAuthenticate_AnswersDoNotTellWhoExists(t *testing.T) {
+	users, err := NewUsers("example.com", []Account{
+		{Name: "alice", Password: "secret"},
+		{Name: "hashed", HA1MD5: MD5.HA1("hashed", "example.com", "secret")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := func(h string) string { return strings.Replace(h, ", qop=auth, nc=00000001", ", qop=, nc=", 1) }
+	for _, tt := range []struct {
+		name   string
+		source Source
+		alg    Algorithm
+		after  time.Duration
+		change func(string) string
+		f      func(*Options)
+	}{
+		{name: "wrong password", source: users, alg: MD5},
+		{name: "an algorithm that one user's hash is not of", source: hasAll{users}, alg: SHA256},
+		{name: "an algorithm that is not offered", source: users, alg: SHA512256},
+		{name: "an old nonce", source: users, alg: MD5, after: time.Hour},
+		{name: "a nonce of nobody's", source: users, alg: MD5, change: func(h string) string { return strings.Replace(h, `nonce="`, `nonce="x`, 1) }},
+		{name: "incomplete", source: users, alg: MD5, change: cut},
+		{name: "the users are not known", source: failing{users}, alg: MD5},
+		{name: "too many failures", source: users, alg: MD5, f: func(o *Options) { o.Failures = LimitOptions{Rate: 0.001, Burst: 1} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			all, _ := newAuth(t, func(o *Options) {
+				o.Source, o.NonceKey, o.Algorithms = hasAll{users}, []byte("0123456789abcdef"), algorithms()
+			})
+			first := all.Check(t.Context(), register(t), phone, Registrar, noon)
+			shapes := map[string]string{}
+			for _, user := range []string{"alice", "hashed", "nobody"} {
+				a, _ := newAuth(t, func(o *Options) {
+					o.Source, o.NonceKey = tt.source, []byte("0123456789abcdef")
+					if tt.f != nil {
+						tt.f(o)
+					}
+				})
+				header := login{user: user, password: "guess", alg: tt.alg}.answer(t, first)
+				if tt.change != nil {
+					header = tt.change(header)
+				}
+				var d Decision
+				for range 2 {
+					d = a.Check(t.Context(), register(t, header), phone, Registrar, noon.Add(tt.after))
+				}
+				shapes[user] = shapeOf(t, d)
+			}
+			if shapes["alice"] != shapes["nobody"] || shapes["hashed"] != shapes["nobody"] {
+				t.Errorf("answers differ:\n%s\n%s\n%s", shapes["alice"], shapes["hashed"], shapes["nobody"])
+			}
+		})
+	}
+}
+
+// hasAll says that it has all hashes of all users.
+type hasAll struct{ *Users }
+
+func (hasAll) Algorithms(string) []Algorithm { return algorithms() }
+
+// failing is a source that is down.
+type failing struct{ *Users }
+
+func (failing) Lookup(context.Context, string, string) (Credentials, error) {
+	return Credentials{}, errors.New("down")
+}
+
+// The table of used nonces is bounded. A phone whose nonce had to be forgotten is
+// asked again, and not for its password; nobody can use that nonce any more.
+func TestAuthenticate_NonceTableOverflows_RFC7616_5_5(t *testing.T) {
+	a, events := newAuth(t, func(o *Options) { o.NonceTable = 2 })
+	use := func(challenge Decision, password string, count int) Decision {
+		m := register(t, login{user: "alice", password: password, count: count}.answer(t, challenge))
+		return a.Check(t.Context(), m, phone, Registrar, noon)
+	}
+	var challenges []Decision
+	for i := range 3 {
+		d := a.Check(t.Context(), register(t), phone, Registrar, noon.Add(time.Duration(i)))
+		challenges = append(challenges, d)
+		wantDecision(t, use(d, "secret", 1), Allowed, ReasonUser, 0)
+	}
+	if n := len(a.replays.places); n != 2 {
+		t.Fatalf("%d nonces are remembered, want 2", n)
+	}
+	for _, count := range []int{1, 2} {
+		d := use(challenges[0], "secret", count)
+		wantDecision(t, d, Challenged, ReasonReplayed, 401)
+		if !stale(d) {
+			t.Error("want stale=true")
+		}
+	}
+	if d := use(challenges[0], "guess", 3); stale(d) || d.Reason != ReasonPassword {
+		t.Errorf("a wrong password with that nonce: %v, stale %v", d.Reason, stale(d))
+	}
+	wantDecision(t, use(challenges[2], "secret", 2), Allowed, ReasonUser, 0)
+	if got := events.take(); len(got) != 1 {
+		t.Errorf("events: %v, want the wrong password alone", got)
+	}
+}

@@ -164,7 +164,7 @@ func TestParseCredentials_Malformed(t *testing.T) {
 	}
 }
 
-func TestCheck_Problems(t *testing.T) {
+func TestCheck_Problems_RFC7616_3_4(t *testing.T) {
 	all := []string{`username="alice"`, `realm="r"`, `nonce="n"`, `uri="sip:r"`, `response="00"`}
 	for i := range all {
 		var some []string

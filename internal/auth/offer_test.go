@@ -31,7 +31,7 @@ func TestOffers_RFC8760_2_4(t *testing.T) {
 		{UserAgent: regexp.MustCompile(`^baresip v?1\.`), Algorithms: []Algorithm{MD5}},
 		{Listener: "lan", UserAgent: regexp.MustCompile(`^Old`), Algorithms: []Algorithm{MD5, SHA256}},
 		{Listener: "lan", Algorithms: algorithms()},
-		{UserAgent: regexp.MustCompile(`^$`), Algorithms: []Algorithm{SHA512256}},
+		{UserAgent: regexp.MustCompile(`^$|the end$`), Algorithms: []Algorithm{SHA512256}},
 	}
 	for _, tt := range []struct {
 		name, listener, userAgent string
@@ -46,7 +46,7 @@ func TestOffers_RFC8760_2_4(t *testing.T) {
 		{name: "without a user agent", listener: "main", want: []string{"SHA-512-256"}},
 		{name: "what users can be verified with", listener: "lan", source: md5Only, want: []string{"MD5"}},
 		{name: "an offer of which nothing is left", listener: "main", source: md5Only, want: []string{"MD5"}},
-		{name: "the end is not looked at", listener: "main", userAgent: strings.Repeat("x", maxUserAgent), want: []string{"SHA-256", "MD5"}},
+		{name: "the end is not looked at", listener: "main", userAgent: strings.Repeat("x", maxUserAgent) + " the end", want: []string{"SHA-256", "MD5"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a, _ := newAuth(t, func(o *Options) {

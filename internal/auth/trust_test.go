@@ -14,7 +14,7 @@ func TestIdentify(t *testing.T) {
 	peer := flow.Flow{Listener: "trunk", Transport: flow.TLS, Remote: netip.MustParseAddrPort("198.51.100.3:5061"), Conn: 1}
 	secret := login{user: "alice", password: "secret"}
 	names := func(f flow.Flow) []string {
-		if f == peer {
+		if f.Remote == peer.Remote {
 			return []string{"other.test", "gw.example.net"}
 		}
 		return nil

@@ -1,0 +1,87 @@
+package app
+
+import (
+	"reflect"
+
+	"reveille/configs"
+	"reveille/flow"
+	"reveille/internal/auth"
+	"reveille/internal/auth/bearer"
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// gateRules are what one configuration says about who may do what. They are
+// immutable.
+type gateRules struct {
+	auth  *auth.Authenticator
+	modes configs.AuthModes
+	// closed: without credentials only trusted peers may do anything.
+	closed          bool
+	source, contact auth.ACL
+	domains         []string
+	realm           string
+	// anybody: there are no accounts, so that every name may be a user.
+	anybody bool
+	// verifier checks the tokens that bearer describes; nil: none are taken.
+	verifier *bearer.Verifier
+	bearer   configs.Bearer
+}
+
+// build makes the rules of a configuration without putting them into force.
+func (g *gate) build(cfg *configs.Config) (r *gateRules, err error) {
+	old := g.rules.Load()
+	r = &gateRules{
+		modes: cfg.Auth.Mode, closed: len(cfg.Auth.Trusted) > 0, domains: cfg.Domains, bearer: cfg.Auth.Bearer,
+		source: newACL(cfg.ACL.Source), contact: newACL(cfg.ACL.Contact),
+	}
+	if old != nil && reflect.DeepEqual(old.bearer, r.bearer) {
+		// It knows the keys.
+		r.verifier = old.verifier
+	} else if r.verifier, err = newVerifier(r.bearer, bearer.Options{Logger: g.log}); err != nil {
+		return nil, err
+	}
+	o, err := authOptions(cfg, r.verifier)
+	if err != nil {
+		return nil, err
+	}
+	r.realm, r.anybody = o.Realm, r.verifier != nil || !hasUsers(o.Source)
+	o.Sink, o.Registerer, o.PeerNames = g.sink, g.registry, g.transport.PeerNames
+	o.Own = func(host string) bool {
+		return g.transport.IsOwn(host, 0, 0)
+	}
+	if old != nil {
+		// One Authenticator counts for the registry; its successors add to the
+		// same counters.
+		r.auth, err = old.auth.Successor(o)
+	} else {
+		r.auth, err = auth.New(o)
+	}
+	return r, err
+}
+
+// hasUsers reports whether a source may know anybody.
+func hasUsers(s auth.Source) bool {
+	users, ok := s.(*auth.Users)
+	return !ok || users.Len() > 0
+}
+
+// open answers a request under a mode that asks for no credentials: everybody
+// may, or, if trusted peers are named, only they.
+func (r *gateRules) open(f flow.Flow) (trusted, allowed bool) {
+	trusted = r.closed && r.auth.Trusts(f)
+	return trusted, trusted || !r.closed
+}
+
+// identity is the AOR under which an authenticated user calls: that of From if
+// it is one of the user's, else the user's own.
+func (r *gateRules) identity(u auth.User, m *sipmsg.Message) usrloc.AOR {
+	if aor, err := sipmsg.CanonicalAOR(m.From().URI); err == nil && r.auth.MayUse(u, usrloc.AOR(aor)) {
+		return usrloc.AOR(aor)
+	}
+	aor, err := sipmsg.CanonicalAOR(sipmsg.URI{Scheme: "sip", User: sipmsg.EscapeParam(u.Name), Host: r.domains[0]})
+	if err != nil {
+		return ""
+	}
+	return usrloc.AOR(aor)
+}
