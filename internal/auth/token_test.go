@@ -20,7 +20,7 @@ type pretend struct{}
 
 func (pretend) Verify(_ context.Context, token string, _ time.Time) (string, Profile, error) {
 	switch token {
-	case "right":
+	case "right", strings.Repeat("a", maxToken+1):
 		return "alice", Profile{AORs: []usrloc.AOR{"sip:sales@example.com"}}, nil
 	case "old":
 		return "", Profile{}, ErrTokenExpired
@@ -138,6 +138,16 @@ func TestBearer_Proxy_RFC8898_2_3(t *testing.T) {
 	// Credentials for other realms do not hide the token.
 	other := `Proxy-Authorization: Digest username="x", realm="elsewhere", nonce="n", uri="sip:x", response="0"`
 	wantDecision(t, a.Check(t.Context(), invite(other, "Proxy-Authorization: Bearer right"), secure, Proxy, noon), Allowed, ReasonUser, 0)
+}
+
+// A failure with a token is nobody's, whatever else the request brings.
+func TestBearer_FailureNamesNobody(t *testing.T) {
+	a, events := newAuth(t, withTokens)
+	other := `Authorization: Digest username="x", realm="elsewhere", nonce="n", uri="sip:x", response="0"`
+	wantDecision(t, a.Check(t.Context(), register(t, other, "Authorization: Bearer wrong"), secure, Registrar, noon), Challenged, ReasonToken, 401)
+	if got := events.take(); len(got) != 1 || got[0].(event.AuthFailed).User != "" {
+		t.Errorf("events: %+v", got)
+	}
 }
 
 // Guessing tokens is as limited as guessing passwords.

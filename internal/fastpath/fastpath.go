@@ -203,6 +203,7 @@ func (a *attempt) recognise(g Gate, aor usrloc.AOR, f flow.Flow, now time.Time) 
 	m := &a.message
 	q := auth.Question{URI: m.RequestURI(), Host: m.To().URI.Host}
 	q.Authorization, _ = m.Header(sipmsg.HdrAuthorization)
+	q.UserAgent, _ = m.Header(sipmsg.HdrUserAgent)
 	if a.proof, ok = doorman.Recognise(&q, f, now); !ok || !a.proof.MayUse(aor) {
 		return false
 	}

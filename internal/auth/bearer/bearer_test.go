@@ -225,6 +225,10 @@ func TestVerify_Algorithms_RFC8725_3_1(t *testing.T) {
 	}
 	pss := rs
 	pss.Algorithm = string(jose.PS256)
+	both := newVerifier(t, i, func(o *Options) { o.Algorithms = []string{"RS256", "PS256"} })
+	if _, _, err := both.Verify(t.Context(), sign(t, pss, claims(nil)), noon); outcome(err) != "wrong" {
+		t.Errorf("a key that is for another of the algorithms allowed: %v", err)
+	}
 	unsigned := strings.Join([]string{"eyJhbGciOiJub25lIiwia2lkIjoicnMifQ", strings.Split(sign(t, rs, claims(nil)), ".")[1], ""}, ".")
 	swapped := es
 	swapped.KeyID = "rs"
