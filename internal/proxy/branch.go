@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"reveille/flow"
@@ -204,7 +203,7 @@ func (b *branch) registered(n *usrloc.Binding) {
 // target stays what the dialog says (RFC 3261 §12.2.1.1), but for a GRUU (RFC 5627
 // §6.1).
 func (b *branch) become(n *usrloc.Binding) {
-	b.target.binding = *n
+	b.target.binding, b.target.spare = *n, without(b.target.spare, n.ID)
 	if !b.fork.inDialog || b.fork.gruu {
 		b.target.uri = requestURI(n.Contact)
 	}
@@ -249,50 +248,6 @@ func (b *branch) finish(end final) {
 		end = b.fork.unavailable("No Answer")
 	}
 	b.fork.finished(b, end)
-}
-
-// fail ends the branch, unless the failure was that of a flow and the device has
-// another.
-func (b *branch) fail(end final) {
-	if !b.another() {
-		b.finish(end)
-	}
-}
-
-// lose is fail for a branch that got no answer: a device that may have begun to
-// ring is asked no second time.
-func (b *branch) lose(end final) {
-	if b.state == answered {
-		b.finish(end)
-		return
-	}
-	b.fail(end)
-}
-
-// another goes on with the device's next binding, if there is one that can be
-// reached.
-func (b *branch) another() bool {
-	f := b.fork
-	if b.newer != nil {
-		b.target.spare = slices.Insert(b.target.spare, 0, *b.newer)
-		b.newer = nil
-	}
-	v := f.view(time.Now())
-	for len(b.target.spare) > 0 && !f.over && b.state != ended {
-		t := v.device(b.target.aor, b.target.spare)
-		b.target.spare = t.spare
-		if t.binding.Expired(v.now) || t.reach == unreachable || t.reach == park && !b.wait.pushed.IsZero() {
-			continue
-		}
-		b.unpark("")
-		if f.inDialog && !f.gruu {
-			t.uri = b.target.uri
-		}
-		b.target, b.client, b.state = t, nil, idle
-		b.start()
-		return true
-	}
-	return false
 }
 
 // Response implements transaction.ClientUser.
@@ -373,35 +328,4 @@ func (b *branch) Failed(c *transaction.Client, err error) {
 		b.finish(final{code: 408, reason: "No Answer From Device"})
 	}
 	f.conclude()
-}
-
-// failure is the final of a branch that got no answer. A device that cannot be
-// reached is not available; that says nothing of this server.
-func (b *branch) failure(code int, why string) final {
-	if b.target.aor == "" {
-		return b.fork.ownFinal(code, why)
-	}
-	return b.fork.unavailable(why)
-}
-
-// again makes a second attempt when the connection broke under the request
-// before the phone showed that it had it: on the flow on which the phone has
-// registered meanwhile, or by waking it like any other phone that sleeps.
-func (b *branch) again() bool {
-	n := b.newer
-	switch {
-	case b.fork.over || b.state == answered:
-		return false
-	case n != nil:
-		b.unpark("")
-		b.become(n)
-		b.forward(contactFlow(n))
-	case !b.lost && b.fork.canWake(&b.target.binding):
-		b.unpark("")
-		b.client, b.lost = nil, true
-		b.park()
-	default:
-		return false
-	}
-	return true
 }

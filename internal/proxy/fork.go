@@ -149,12 +149,16 @@ func (f *fork) changed(c usrloc.Change) {
 			continue
 		case c.New == nil && b.target.binding.ID == c.Old.ID:
 			b.gone()
-		case c.New == nil || !b.is(c.New) || b.ended() && b.client == nil:
+		case c.New == nil:
+			b.target.follow(c)
+			continue
+		case !b.is(c.New) || b.ended() && b.client == nil:
 			continue
 		case c.Cause == usrloc.CauseRegister || c.Cause == usrloc.CauseOtherNode:
 			b.registered(c.New)
 		}
 		// Else the record changed, but the phone did not speak.
+		b.target.follow(c)
 		f.conclude()
 		return
 	}
@@ -168,25 +172,25 @@ func (f *fork) changed(c usrloc.Change) {
 
 // changedLater takes a change to a device whose turn has not come, if it is one.
 func (f *fork) changedLater(c usrloc.Change) bool {
-	i := slices.IndexFunc(f.rest, func(t target) bool {
-		return t.aor == c.AOR && (c.New != nil && sameDevice(&t.binding, c.New) || c.New == nil && t.binding.ID == c.Old.ID)
-	})
-	switch {
-	case i < 0:
-		return false
-	case c.New == nil && len(f.rest[i].spare) == 0:
-		f.rest = slices.Delete(f.rest, i, i+1)
-	case c.New == nil:
-		f.rest[i].binding, f.rest[i].spare = f.rest[i].spare[0], f.rest[i].spare[1:]
-	default:
+	for i := range f.rest {
 		t := &f.rest[i]
-		t.spare = slices.DeleteFunc(t.spare, func(b usrloc.Binding) bool { return b.ID == c.New.ID })
-		if t.binding.ID != c.New.ID {
-			t.spare = append(t.spare, t.binding)
+		switch {
+		case t.aor != c.AOR || c.New != nil && !sameDevice(&t.binding, c.New):
+		case c.New != nil || t.binding.ID != c.Old.ID:
+			t.follow(c)
+			if c.New != nil {
+				return true
+			}
+		case len(t.spare) > 0:
+			// The phone has another flow.
+			t.binding, t.spare = t.spare[0], t.spare[1:]
+			return true
+		default:
+			f.rest = slices.Delete(f.rest, i, i+1)
+			return true
 		}
-		t.binding = *c.New
 	}
-	return true
+	return false
 }
 
 // join adds a device that has just registered, at once or in its turn.

@@ -28,6 +28,8 @@ type model struct {
 
 type modelPhone struct {
 	*phone
+	// second is the phone's second flow (RFC 5626), nil if it has one only.
+	second     *phone
 	registered bool
 	asked      []*modelBranch
 }
@@ -81,6 +83,11 @@ func (m *model) violated(format string, args ...any) {
 func (m *model) play() {
 	for range 1 + m.rng.IntN(3) {
 		p := &modelPhone{phone: m.newPhone("alice", flow.Flow{}, []string{"", "fcm", "fcm"}[m.rng.IntN(3)])}
+		if m.rng.IntN(3) == 0 {
+			p.second = m.newPhone("alice", flow.Flow{}, "")
+			p.second.instance, p.second.push = p.instance, p.push
+			p.regID, p.second.regID = 1, 2
+		}
 		m.phones = append(m.phones, p)
 		m.registers(p)
 		if m.rng.IntN(2) == 0 {
@@ -121,13 +128,18 @@ func (m *model) step() {
 		m.registers(p)
 	case n < 8 && p.registered:
 		m.say("%s sleeps", p.name())
-		m.sleeps(p.phone)
-	case n < 10 && p.registered && p.flow.Stream():
-		m.say("%s breaks", p.name())
-		m.breaks(p.flow)
+		m.sleeps(m.one(p))
+	case n < 10 && p.registered:
+		if f := m.one(p).flow; f.Stream() {
+			m.say("%s breaks", f)
+			m.breaks(f)
+		}
 	case n < 11 && m.rng.IntN(3) == 0:
 		m.say("%s leaves", p.name())
 		m.unregister(p.phone)
+		if p.second != nil {
+			m.unregister(p.second)
+		}
 		p.registered = false
 	case n < 13:
 		if all := m.asked(); len(all) > 0 {
@@ -154,23 +166,32 @@ func (m *model) step() {
 
 func (p *modelPhone) name() string { return p.id.String()[26:] + "(" + p.push.Provider + ")" }
 
+// one is a flow of the phone.
+func (m *model) one(p *modelPhone) *phone {
+	if p.second != nil && m.rng.IntN(2) == 0 {
+		return p.second
+	}
+	return p.phone
+}
+
 // registers puts the phone on a flow that may be new.
 func (m *model) registers(p *modelPhone) {
-	if !p.registered || m.rng.IntN(2) == 0 || !m.Open(p.flow) {
+	one := m.one(p)
+	if !p.registered || m.rng.IntN(2) == 0 || one.flow.IsZero() || !m.Open(one.flow) {
 		m.conns++
 		addr := fmt.Sprintf("198.51.100.1:%d", 10000+m.conns)
-		p.flow = udp(addr)
+		one.flow = udp(addr)
 		if m.rng.IntN(2) == 0 {
-			p.flow = tcp(addr, m.conns)
+			one.flow = tcp(addr, m.conns)
 		}
 	}
 	if !p.registered && len(p.asked) > 0 && m.rng.IntN(2) == 0 {
 		// The app was installed anew: the same phone under another binding.
-		p.id = m.newPhone("alice", p.flow, "").id
+		one.id = m.newPhone("alice", one.flow, "").id
 	}
 	p.registered = true
-	m.say("%s registers on %s", p.name(), p.flow)
-	m.register(p.phone)
+	m.say("%s registers on %s", p.name(), one.flow)
+	m.world.register(one)
 }
 
 // answers has the phone say something to one of its requests.
@@ -187,7 +208,7 @@ func (m *model) answers(p *modelPhone) {
 		return
 	}
 	b := open[m.rng.IntN(len(open))]
-	status := []int{100, 180, 183, 200, 200, 302, 404, 486, 500, 503, 603}[m.rng.IntN(11)]
+	status := []int{100, 180, 183, 200, 200, 302, 404, 408, 430, 486, 500, 503, 603}[m.rng.IntN(13)]
 	if b.cancelled && m.rng.IntN(4) > 0 {
 		status = 487
 	}
@@ -258,7 +279,7 @@ func (m *model) callerSees(s sent) {
 
 func (m *model) phoneSees(s sent) {
 	i := slices.IndexFunc(m.phones, func(p *modelPhone) bool {
-		return p.flow == s.flow || slices.ContainsFunc(p.asked, func(b *modelBranch) bool { return b.request.flow == s.flow })
+		return p.flow == s.flow || p.second != nil && p.second.flow == s.flow || slices.ContainsFunc(p.asked, func(b *modelBranch) bool { return b.request.flow == s.flow })
 	})
 	if i < 0 {
 		m.violated("%s to %s, which is no phone", s.m.Method(), s.flow)
@@ -285,7 +306,9 @@ func (m *model) phoneSees(s sent) {
 		if b.call != c {
 			continue
 		}
-		if !b.superseded && (b.provisional || b.final != 0) {
+		// What failed as a flow says nothing of the phone.
+		failed := b.final == 408 || b.final == 430
+		if !b.superseded && !failed && (b.provisional || b.final != 0) {
 			m.violated("%s: %s is asked again on %s, after it answered on %s", c.id, p.name(), s.flow, b.request.flow)
 		}
 		b.superseded = true

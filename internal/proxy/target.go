@@ -77,6 +77,25 @@ func targets(rec usrloc.Record, v view) []target {
 	return set
 }
 
+// follow keeps the bindings of the target's device up to date with a change to one
+// of them, but for the end of the one that it goes by.
+func (t *target) follow(c usrloc.Change) {
+	n := c.New
+	if n == nil {
+		n = c.Old
+	}
+	if n.ID == t.binding.ID {
+		if c.New != nil {
+			t.binding = *n
+		}
+		return
+	}
+	t.spare = slices.DeleteFunc(t.spare, func(b usrloc.Binding) bool { return b.ID == n.ID })
+	if c.New != nil {
+		t.spare = append(t.spare, *n)
+	}
+}
+
 // bindings returns all bindings of the target's device.
 func (t *target) bindings() []usrloc.Binding { return append([]usrloc.Binding{t.binding}, t.spare...) }
 
