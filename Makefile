@@ -6,7 +6,7 @@ BENCH    ?= .
 # Tests that talk to real phones carry the build tag e2e.
 E2E      = $(shell $(GO) list -tags e2e ./... 2>/dev/null | grep '/test\(/\|$$\)')
 
-.PHONY: test build vet lint test-race e2e fuzz durability bench bench-flat bench-churn bench-go bench-users bench-clean generate check-generated install demo clean
+.PHONY: test build vet lint test-race e2e fuzz durability bench bench-flat bench-churn bench-tls bench-go bench-users bench-clean generate check-generated install demo clean
 
 test:
 	@.ci/stage install $(MAKE) --no-print-directory install
@@ -66,6 +66,10 @@ bench-flat: build
 # Memory under phones that come and go. Twenty minutes.
 bench-churn: build
 	$(GO) run ./test/bench/compare churn $(BENCHFLAGS)
+
+# TLS against Kamailio's, where its TLS module is installed. Two minutes.
+bench-tls: build
+	$(GO) run ./test/bench/compare tls $(BENCHFLAGS)
 
 # The benchmarks of single parts.
 bench-go:

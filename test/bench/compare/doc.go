@@ -10,8 +10,9 @@
 //	                   digest, and Kamailio
 //	compare flat       10,000 bindings against 1,000,000; memory and start with so many
 //	compare churn      memory under phones that come and go
+//	compare tls        handshakes, and refreshes on connections that stay, and Kamailio
 //	compare users N    writes the users file of configs/bench-digest.yaml
 //
-// It needs Linux and two cores. `make bench`, `make bench-flat` and `make
-// bench-churn` run it.
+// It needs Linux and two cores. `make bench`, `make bench-flat`, `make
+// bench-churn` and `make bench-tls` run it.
 package main

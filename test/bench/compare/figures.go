@@ -13,7 +13,8 @@ const (
 	slowest                   // its 99th percentile, µs
 	pacedMedian
 	pacedSlowest // the same at a fixed rate, µs
-	perBinding   // memory of a binding, bytes
+	perBinding   // memory of a binding, or of a connection with one, bytes
+	handshakeCPU // CPU time of a TLS handshake, µs
 	measures
 )
 

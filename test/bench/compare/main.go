@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -35,7 +36,7 @@ type settings struct {
 
 func command(args []string, stdout, stderr io.Writer) error {
 	name := "compare"
-	if len(args) > 0 && (args[0] == "flat" || args[0] == "churn" || args[0] == "users") {
+	if len(args) > 0 && slices.Contains([]string{"flat", "churn", "tls", "users"}, args[0]) {
 		name, args = args[0], args[1:]
 	}
 	if name == "users" {
@@ -103,6 +104,8 @@ func (s *settings) measure(name string, l *lab, progress io.Writer) (string, err
 		return s.flat(l, progress)
 	case "churn":
 		return s.churn(l, progress)
+	case "tls":
+		return s.secure(l, progress)
 	}
 	o := roundOptions{users: 200_000, rounds: 3, seconds: 6 * time.Second, settle: 2 * time.Second, configs: s.configs, only: s.only}
 	if s.quick {
@@ -144,6 +147,20 @@ func (s *settings) churn(l *lab, progress io.Writer) (string, error) {
 		"every phone from another port each time. The same went on for %.1f minutes before; memory before and after was read %.0f s after the last guest had gone.\n\n%s",
 		machine(l.dir), o.lasts.Minutes(), thousands(churnStep.Seconds()*o.rate),
 		thousands(churnStep.Seconds()*o.rate), o.rate, o.warm.Minutes(), o.settle.Seconds(), churnTable(samples)), nil
+}
+
+func (s *settings) secure(l *lab, progress io.Writer) (string, error) {
+	o := secureOptions{conns: 2000, rounds: 3, seconds: 4 * time.Second, settle: time.Second, configs: s.configs}
+	if s.quick {
+		o.conns, o.rounds, o.seconds, o.settle = 200, 1, time.Second, 100*time.Millisecond
+	}
+	o.conns, o.rounds, o.seconds, o.settle = or(s.users, o.conns), or(s.rounds, o.rounds), or(s.seconds, o.seconds), or(s.settle, o.settle)
+	outcomes, err := secure(l, o, progress)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s; %s. %s connections, rounds: %d.\n\n%s",
+		machine(l.dir), kamailioVersion(), thousands(float64(o.conns)), o.rounds, secureTable(outcomes)), nil
 }
 
 // or returns v, or what suits if that is zero.

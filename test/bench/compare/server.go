@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -75,14 +76,33 @@ var kamailioConfig []byte
 // errNoPeer says that Kamailio is not installed.
 var errNoPeer = errors.New("kamailio is not installed")
 
+//go:embed kamailio-tls.cfg
+var kamailioTLSConfig string
+
 // kamailio starts the peer.
-func (l *lab) kamailio() (*server, error) {
+func (l *lab) kamailio() (*server, error) { return l.startKamailio(kamailioConfig) }
+
+// kamailioTLS starts the peer with TLS, and the certificate in the lab's folder.
+func (l *lab) kamailioTLS() (*server, error) {
+	return l.startKamailio([]byte(strings.ReplaceAll(kamailioTLSConfig, "BENCH_DIR", l.dir)))
+}
+
+// hasModule is an error if Kamailio has no such module.
+func hasModule(name string) error {
+	found, err := filepath.Glob("/usr/lib/*/kamailio/modules/" + name)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("kamailio has no %s", name)
+	}
+	return err
+}
+
+func (l *lab) startKamailio(config []byte) (*server, error) {
 	binary, err := findKamailio()
 	if err != nil {
 		return nil, err
 	}
 	file := filepath.Join(l.dir, "kamailio.cfg")
-	if err := os.WriteFile(file, kamailioConfig, 0o600); err != nil {
+	if err := os.WriteFile(file, config, 0o600); err != nil {
 		return nil, err
 	}
 	args := []string{"-f", file, "-DD", "-E", "-m", "4096", "-M", "16", "-P", filepath.Join(l.dir, "kamailio.pid")}
