@@ -17,6 +17,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkTransport(cfg)
 	l.checkDomains(cfg)
 	l.checkRegistrar(&cfg.Registrar)
+	l.checkLocation(&cfg.Location)
 	l.checkAuth(cfg)
 	l.checkACL(cfg)
 	l.checkGuard(&cfg.Guard)

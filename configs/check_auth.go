@@ -15,13 +15,14 @@ func (l *loader) checkAuth(cfg *Config) {
 	}
 	l.checkOffered(cfg)
 	l.checkUsers(cfg)
+	l.checkExternal(a)
 	l.checkBearer(&a.Bearer)
 	l.checkTrusted(a)
 	for _, m := range []struct {
 		name string
 		mode AuthMode
 	}{{"registrar", a.Mode.Registrar}, {"proxy", a.Mode.Proxy}} {
-		if m.mode == Required && len(a.Users) == 0 && a.UsersFile == "" && a.Bearer.Issuer == "" {
+		if m.mode == Required && len(a.Users) == 0 && a.UsersFile == "" && a.Bearer.Issuer == "" && !a.External() {
 			l.errorAt("auth.mode."+m.name, "is required, but there are no users", "set auth.users_file or auth.users")
 		}
 	}

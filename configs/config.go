@@ -15,6 +15,7 @@ type Config struct {
 	// Domains are the names this server is responsible for, in lower case.
 	Domains   []string  `yaml:"domains"`
 	Store     Store     `yaml:"store" restart:"yes"`
+	Location  Location  `yaml:"location" restart:"yes"`
 	Registrar Registrar `yaml:"registrar"`
 	Limits    Limits    `yaml:"limits"`
 	Auth      Auth      `yaml:"auth"`
@@ -192,6 +193,11 @@ type Auth struct {
 	// those of this file. Both together count.
 	UsersFile SecretFile `yaml:"users_file"`
 	Users     []User     `yaml:"users"`
+	// SQL and HTTP are asked for users who are in neither; at most one of both.
+	SQL  SQLUsers  `yaml:"sql" restart:"yes"`
+	HTTP HTTPUsers `yaml:"http" restart:"yes"`
+	// Cache is what is remembered of them.
+	Cache UserCache `yaml:"cache" restart:"yes"`
 	// Bearer has tokens taken besides passwords if it names an issuer.
 	Bearer Bearer `yaml:"bearer"`
 	// NonceTTL is how long a nonce may be used.

@@ -56,7 +56,11 @@ func Default() *Config {
 			Parked:       50_000,
 			ParkedPerAOR: 32,
 		},
+		Location: defaultLocation(),
 		Auth: Auth{
+			SQL:        defaultSQLUsers(),
+			HTTP:       defaultHTTPUsers(),
+			Cache:      defaultUserCache(),
 			Mode:       AuthModes{Registrar: Off, Proxy: Off},
 			Algorithms: []Algorithm{SHA256, MD5},
 			QOP:        []QOP{QOPAuth},

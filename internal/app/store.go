@@ -23,11 +23,19 @@ func BindingsDir(dir string) string { return filepath.Join(dir, bindingsDir) }
 // behind it. onFailure is told when the disk fails.
 func (a *App) buildStore(onFailure func(error)) error {
 	cfg := a.config
+	location, err := newLocation(cfg, a.component("location"), a.registry)
+	if err != nil {
+		return err
+	}
 	limits := usrloc.MemoryOptions{MaxBindings: cfg.Limits.Bindings, MaxWatches: cfg.Limits.Watches, Registerer: a.registry}
+	if location != nil {
+		limits.Changed = location.Changed
+	}
 	if !cfg.Store.OnDisk() {
 		m := usrloc.NewMemory(limits)
 		a.store = m
 		a.onStop("store", func(context.Context) error { return m.Close() })
+		a.copyLocations(location, m)
 		return nil
 	}
 	o := disk.Options{
@@ -42,7 +50,7 @@ func (a *App) buildStore(onFailure func(error)) error {
 	}
 	s, err := disk.Open(o)
 	if err != nil {
-		return fmt.Errorf("store.dir: %w", err)
+		return closeLocation(location, fmt.Errorf("store.dir: %w", err))
 	}
 	a.store = s
 	a.onStop("store", func(ctx context.Context) error {
@@ -51,6 +59,7 @@ func (a *App) buildStore(onFailure func(error)) error {
 		}
 		return s.Close()
 	})
+	a.copyLocations(location, s)
 	return nil
 }
 

@@ -232,6 +232,9 @@ func (s *Cached) failed(start time.Time, err error) {
 // Learn looks a user up in the background whom Recall does not know. It never
 // waits: while as many users as may are being learned it does nothing.
 func (s *Cached) Learn(realm, user string) {
+	if _, known, _ := s.Recall(realm, user); known {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || !s.learners.TryAcquire(1) {
