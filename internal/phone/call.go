@@ -12,8 +12,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// sdp offers, and answers with, one audio stream that nobody sends.
-const sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\n"
+// silence describes one audio stream that nobody sends.
+const silence = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\n"
 
 // callKey finds the call that a request belongs to.
 type callKey struct{ callID, localTag string }
@@ -146,7 +146,7 @@ func (c *Call) Reinvite(ctx context.Context) error {
 		return ErrAsleep
 	}
 	req := c.request(l, sip.INVITE, c.nextSeq())
-	addOffer(req, c.p.dialogContact(l))
+	addOffer(req, c.p.dialogContact(l), c.p.o.SDP)
 	x, err := l.send(ctx, req, nil)
 	c.raiseSeq(req)
 	if err != nil {
@@ -192,7 +192,7 @@ func (c *Call) ackEach(l *line, x exchange) {
 }
 
 // addOffer gives an INVITE a Contact and a description of the session.
-func addOffer(req *sip.Request, contact string) {
+func addOffer(req *sip.Request, contact, sdp string) {
 	req.AppendHeader(sip.NewHeader("Contact", contact))
 	req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
 	// The dialog's request had an empty body and its length.
@@ -214,7 +214,7 @@ func (p *Phone) Call(ctx context.Context, to string) (*Call, error) {
 	req := l.newRequest(sip.INVITE, uri)
 	callID := randomToken()
 	setDialog(req, "<"+p.aor+">;tag="+randomToken(), "<"+to+">", callID, 1)
-	addOffer(req, p.dialogContact(l))
+	addOffer(req, p.dialogContact(l), p.o.SDP)
 	x, err := l.send(ctx, req, func(res *sip.Response) {
 		if res.StatusCode >= 180 {
 			p.tell(Event{Kind: Ringing, CallID: callID, Status: res.StatusCode})

@@ -54,6 +54,9 @@ type Options struct {
 	Expires time.Duration
 	// Ring is how long the phone rings before it answers.
 	Ring time.Duration
+	// SDP is offered in calls and answers them; empty: one audio stream that
+	// nobody sends. Browsers accept none but a description of WebRTC.
+	SDP string
 	// Reject, if not 0, is the status with which it declines calls after Ring.
 	Reject int
 	// On is told what happens. It is called from several goroutines.
@@ -78,6 +81,9 @@ func (o *Options) validate() error {
 	}
 	if o.Expires <= 0 {
 		o.Expires = 10 * time.Minute
+	}
+	if o.SDP == "" {
+		o.SDP = silence
 	}
 	if o.On == nil {
 		o.On = func(Event) {}

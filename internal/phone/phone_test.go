@@ -210,7 +210,7 @@ func TestCall(t *testing.T) {
 		if err := other.Reinvite(testContext(t)); err != nil {
 			t.Errorf("Reinvite() = %v", err)
 		}
-		if again := s.requests("INVITE")[1]; again.Body() != sdp || len(again.Contacts()) != 1 {
+		if again := s.requests("INVITE")[1]; again.Body() != silence || len(again.Contacts()) != 1 {
 			t.Errorf("re-INVITE:\n%s", again.Raw())
 		}
 		if err := call.Bye(testContext(t)); err != nil {

@@ -117,7 +117,7 @@ func (l *line) ring(req *sip.Request, tx *sip.ServerTx) {
 
 // answer is the 200 to an INVITE. Without a tag of ours it has one already.
 func (l *line) answer(req *sip.Request, tag string) *sip.Response {
-	ok := sip.NewResponseFromRequest(req, 200, "OK", []byte(sdp))
+	ok := sip.NewResponseFromRequest(req, 200, "OK", []byte(l.p.o.SDP))
 	if tag != "" {
 		tagged(ok, tag)
 	}

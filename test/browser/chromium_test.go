@@ -1,0 +1,255 @@
+//go:build browser
+
+package browser
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/serviceworker"
+	"github.com/chromedp/cdproto/target"
+	"github.com/chromedp/chromedp"
+)
+
+// patience bounds every wait for the browser.
+const patience = 15 * time.Second
+
+// findChromium returns the path of the browser.
+func findChromium() (string, error) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.New("Chromium is not installed; `make e2e-browser` installs it")
+}
+
+// A chromium is a running browser. It outlives its pages, as it does on a phone.
+type chromium struct {
+	r   *rig
+	ctx context.Context // of an empty page that keeps the browser open
+
+	mu           sync.Mutex                   // guards registration
+	registration serviceworker.RegistrationID // of the page's service worker
+}
+
+// subscription stands in for the browser maker's push service: pages subscribe
+// at ours, and tell with which key.
+const subscription = `
+PushManager.prototype.getSubscription = async () =>
+  localStorage.getItem('endpoint') ? { endpoint: localStorage.getItem('endpoint') } : null
+PushManager.prototype.subscribe = async ({ applicationServerKey }) => {
+  localStorage.setItem('key', applicationServerKey)
+  localStorage.setItem('endpoint', %q)
+  return { endpoint: localStorage.getItem('endpoint') }
+}`
+
+func (r *rig) chromium() *chromium {
+	r.t.Helper()
+	path, err := findChromium()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	alloc, stop := chromedp.NewExecAllocator(context.Background(),
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.DisableGPU,
+		chromedp.UserDataDir(r.t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.Flag("ignore-certificate-errors-spki-list", r.pin),
+		chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true),
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
+	)
+	ctx, cancel := chromedp.NewContext(alloc)
+	c := &chromium{r: r, ctx: ctx}
+	r.t.Cleanup(func() {
+		// The folder of the profile is in use until the browser has ended.
+		_ = chromedp.Cancel(ctx)
+		cancel()
+		stop()
+	})
+	if err := chromedp.Listen(ctx, c.observe); err != nil {
+		r.t.Fatalf("start %s: %v", path, err)
+	}
+	if _, err := chromedp.Call(ctx, serviceworker.Enable, cdp.Empty{}); err != nil {
+		r.t.Fatal(err)
+	}
+	for _, name := range []string{"notifications", "microphone"} {
+		if _, err := chromedp.CallBrowser(ctx, browser.SetPermission, browser.SetPermissionParams{
+			Permission: &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted, Origin: r.origin(),
+		}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return c
+}
+
+func (c *chromium) observe(event any) {
+	if e, ok := event.(*serviceworker.EventWorkerRegistrationUpdated); ok {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, r := range e.Registrations {
+			if strings.HasPrefix(r.ScopeURL, c.r.page) && !r.IsDeleted {
+				c.registration = r.RegistrationID
+			}
+		}
+	}
+}
+
+// deliver hands the browser a push without payload, as its push service would.
+func (c *chromium) deliver() {
+	c.r.t.Helper()
+	c.mu.Lock()
+	id := c.registration
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, serviceworker.DeliverPushMessage, serviceworker.DeliverPushMessageParams{
+		Origin: c.r.origin(), RegistrationID: id,
+	}); err != nil {
+		c.r.t.Fatalf("deliver a push: %v", err)
+	}
+}
+
+// A tab is an open page of the phone.
+type tab struct {
+	t   *testing.T
+	c   *chromium
+	ctx context.Context
+}
+
+// open opens a page.
+func (c *chromium) open(url string) *tab {
+	t := c.r.t
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(c.ctx)
+	t.Cleanup(cancel)
+	p := &tab{t: t, c: c, ctx: ctx}
+	console := chromedp.Console(ctx)
+	go func() {
+		// Ends with the page.
+		for m, err := range console {
+			if err != nil {
+				return
+			}
+			c.r.log.Write([]byte("page: " + m.String() + "\n"))
+		}
+	}()
+	fake := page.AddScriptToEvaluateOnNewDocumentParams{Source: fmt.Sprintf(subscription, c.r.sim.SubscriptionURL("alice"))}
+	if _, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, fake); err != nil {
+		t.Fatal(err)
+	}
+	p.do(chromedp.Navigate(url))
+	return p
+}
+
+// do takes steps in the page.
+func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// sleep closes the page: its connection ends, and the server is told nothing
+// else.
+func (p *tab) sleep() {
+	p.t.Helper()
+	connection := p.c.r.connection("alice")
+	if err := chromedp.Cancel(p.ctx); err != nil {
+		p.t.Fatalf("close the page: %v", err)
+	}
+	if !within(patience, func() bool { return p.c.r.closed(connection) }) {
+		p.t.Fatal("the page's connection does not end")
+	}
+}
+
+// login fills in the form and waits until the phone is registered.
+func (p *tab) login() {
+	p.t.Helper()
+	p.do(
+		chromedp.SendKeys(chromedp.CSS(`[name=address]`), "alice@example.com"),
+		chromedp.SendKeys(chromedp.CSS(`[name=password]`), "secret"),
+		chromedp.SendKeys(chromedp.CSS(`[name=server]`), p.c.r.wss),
+		chromedp.Click(chromedp.CSS(`#login button`)),
+	)
+	p.expect("state", "registered")
+}
+
+// click waits until a button is enabled and clicks on it.
+func (p *tab) click(id string) {
+	p.t.Helper()
+	p.do(chromedp.Click(chromedp.CSS("#" + id + ":enabled")))
+}
+
+// expect waits until an output of the page says so.
+func (p *tab) expect(output, want string) {
+	p.t.Helper()
+	var got string
+	if !within(patience, func() bool {
+		got = p.eval(`document.getElementById("` + output + `").value`)
+		return got == want
+	}) {
+		p.t.Fatalf("%s is %q, want %q", output, got, want)
+	}
+}
+
+// eval returns the text that an expression of JavaScript has as its value.
+func (p *tab) eval(expression string) string {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](expression))
+	if err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
+	}
+	return text
+}
+
+// notification waits for the one that the service worker shows and returns the
+// page that clicking on it would open. DevTools cannot click there.
+func (c *chromium) notification() (url string) {
+	c.r.t.Helper()
+	var last error
+	if !within(patience, func() bool {
+		url, last = c.shown()
+		return url != ""
+	}) {
+		c.r.t.Fatalf("no notification is shown: %v", last)
+	}
+	return url
+}
+
+// shown asks the service worker for its notification.
+func (c *chromium) shown() (url string, err error) {
+	targets, err := chromedp.Targets(c.ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, info := range targets {
+		if info.Type != "service_worker" {
+			continue
+		}
+		return c.ask(info)
+	}
+	return "", errors.New("no service worker runs")
+}
+
+func (c *chromium) ask(worker *target.Info) (url string, err error) {
+	ctx, cancel := chromedp.NewContext(c.ctx, chromedp.WithTargetID(worker.TargetID), chromedp.WithDetachOnCancel())
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[string](`(async () => {
+		const [n] = await registration.getNotifications()
+		return n?.data.page ?? ''
+	})()`, chromedp.EvalAwaitPromise))
+}
