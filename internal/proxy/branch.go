@@ -31,9 +31,6 @@ type branch struct {
 	state  branchState
 	client *transaction.Client
 	wait   wait
-	// newer is the device's binding if it registered on another flow while the
-	// request was out on the old one.
-	newer *usrloc.Binding
 	// lost: the connection broke under the request and the device was woken
 	// instead. That happens once.
 	lost bool
@@ -87,7 +84,7 @@ func (b *branch) connect() {
 func (b *branch) forward(to flow.Flow) {
 	f := b.fork
 	m := f.s.Message()
-	b.target.flow, b.newer = to, nil
+	b.target.flow = to
 	out := outgoing{
 		uri: b.target.uri, passage: f.passage, realm: f.realm, claim: f.claim, trusted: b.told(), in: f.s.Flow(), out: to,
 	}
@@ -166,6 +163,7 @@ func (b *branch) is(n *usrloc.Binding) bool { return sameDevice(&b.target.bindin
 
 // gone is called when the branch's binding was removed or has expired.
 func (b *branch) gone() {
+	b.target.tried = b.target.binding.Flow
 	// RFC 8599 §5.5: it will not come any more.
 	if b.state == parked {
 		b.unpark("binding_gone")
@@ -194,16 +192,15 @@ func (b *branch) registered(n *usrloc.Binding) {
 		b.target.reach = forward
 		b.become(n)
 		b.forward(contactFlow(n))
-	default:
-		b.newer = n
 	}
+	// Else the request is out; the new flow is for when the old one fails.
 }
 
 // become takes over what the device registered last. In a dialog the remote
 // target stays what the dialog says (RFC 3261 §12.2.1.1), but for a GRUU (RFC 5627
 // §6.1).
 func (b *branch) become(n *usrloc.Binding) {
-	b.target.binding, b.target.spare = *n, without(b.target.spare, n.ID)
+	b.target.binding, b.target.tried, b.target.spare = *n, n.Flow, without(b.target.spare, n.ID)
 	if !b.fork.inDialog || b.fork.gruu {
 		b.target.uri = requestURI(n.Contact)
 	}
@@ -282,9 +279,12 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 		b.ring.Stop()
 		b.state = ended
 		f.success(b, m)
-	case code == 408 || code == 430:
-		// RFC 5626 §7, RFC 5627 §6.1: these speak of the flow, every other final
-		// of the device.
+	case code == 430:
+		// RFC 5626 §11.5: it is for us to find another flow; callers never see it.
+		b.fail(f.unavailable("Flow Failed"))
+	case code == 408:
+		// RFC 5626 §7, RFC 5627 §6.1: this speaks of the flow, too, every other
+		// final of the device.
 		b.fail(final{code: code, message: m, trusted: b.trusted()})
 	default:
 		b.finish(final{code: code, message: m, trusted: b.trusted()})

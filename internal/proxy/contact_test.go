@@ -122,3 +122,27 @@ func TestInvite_NextFlowWhenTheConnectionBreaks_RFC5626_7(t *testing.T) {
 		w.expect("200 203.0.113.9:5060")
 	})
 }
+
+// The phone moved twice while the request was out: only where it is now counts.
+func TestInvite_NextFlowIsWhereThePhoneIsNow_RFC5626_7(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		p := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")
+		w.register(p)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		out := w.expect("INVITE 198.51.100.1:5060")[0]
+		w.reply(out, 183)
+		w.expect("183 203.0.113.9:5060")
+		for _, addr := range []string{"198.51.100.1:6001", "198.51.100.1:6002"} {
+			p.flow = udp(addr)
+			w.register(p)
+		}
+		w.expect()
+		w.reply(out, 430)
+		out = w.expect("ACK 198.51.100.1:5060", "INVITE 198.51.100.1:6002")[1]
+		// It fails there, too, and is gone.
+		w.unregister(p)
+		w.reply(out, 430)
+		// RFC 5626 §11.5: the caller is told that the phone is not there.
+		w.expect("ACK 198.51.100.1:6002", "480 203.0.113.9:5060")
+	})
+}

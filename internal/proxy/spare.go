@@ -27,13 +27,12 @@ func (b *branch) lose(end final) {
 	b.fail(end)
 }
 
-// another goes on with the device's next binding, if there is one that can be
-// reached.
+// another goes on with the device's next binding, or the flow on which it has
+// registered since, if there is one that can be reached.
 func (b *branch) another() bool {
 	f := b.fork
-	if n := b.newer; n != nil {
-		b.target.spare = append(without(b.target.spare, n.ID), *n)
-		b.newer = nil
+	if b.target.binding.Flow != b.target.tried {
+		b.target.spare = append(b.target.spare, b.target.binding)
 	}
 	v := f.view(time.Now())
 	for len(b.target.spare) > 0 && !f.over && b.state != ended {
@@ -68,17 +67,13 @@ func (b *branch) failure(code int, why string) final {
 }
 
 // again makes a second attempt when the connection broke under the request
-// before the phone showed that it had it: on the flow on which the phone has
-// registered meanwhile, or by waking it like any other phone that sleeps.
+// before the phone showed that it had it: on another flow of the phone, or by
+// waking it like any other phone that sleeps.
 func (b *branch) again() bool {
-	n := b.newer
 	switch {
 	case b.fork.over || b.state == answered:
 		return false
-	case n != nil:
-		b.unpark("")
-		b.become(n)
-		b.forward(contactFlow(n))
+	case b.another():
 	case !b.lost && b.fork.canWake(&b.target.binding):
 		b.unpark("")
 		b.client, b.lost = nil, true

@@ -38,6 +38,9 @@ type target struct {
 	hop hop
 	// uri is the Request-URI to send; empty keeps the received one.
 	uri string
+	// tried is the flow of binding when the target was made: the phone may have
+	// registered on another one since.
+	tried flow.Flow
 	// spare are the device's other bindings, the preferred first. They are tried
 	// one after another when the flow to the device fails (RFC 5626 §7).
 	spare []usrloc.Binding
@@ -142,7 +145,7 @@ func (v view) device(aor usrloc.AOR, bindings []usrloc.Binding) target {
 
 // target decides how the device behind b is reached.
 func (v view) target(aor usrloc.AOR, b *usrloc.Binding) target {
-	t := target{reach: v.reach(b), aor: aor, binding: *b, flow: contactFlow(b), uri: requestURI(b.Contact)}
+	t := target{reach: v.reach(b), aor: aor, binding: *b, tried: b.Flow, flow: contactFlow(b), uri: requestURI(b.Contact)}
 	if t.reach == dial {
 		t.hop, _ = listens(b)
 	}
