@@ -16,8 +16,12 @@ func (l *loader) check(cfg *Config) {
 	l.checkListen(cfg)
 	l.checkTransport(cfg)
 	l.checkDomains(cfg)
+<<<<<<< /tmp/rv/REG/wt/configs/check.go
+	l.checkRegistrar(cfg)
+=======
 	l.checkRegistrar(&cfg.Registrar)
 	l.checkLocation(&cfg.Location)
+>>>>>>> /tmp/rv/REG/m.head
 	l.checkAuth(cfg)
 	l.checkACL(cfg)
 	l.checkGuard(&cfg.Guard)
@@ -149,28 +153,6 @@ func (l *loader) checkDomains(cfg *Config) {
 		seen[d] = true
 	}
 }
-
-func (l *loader) checkRegistrar(r *Registrar) {
-	e := r.Expires
-	if e.Default < e.Min || e.Default > e.Max {
-		l.errorAt("registrar.expires.default", fmt.Sprintf("%s is not between min, %s, and max, %s",
-			formatDuration(e.Default), formatDuration(e.Min), formatDuration(e.Max)), "")
-	}
-	if e.Min > e.Max {
-		l.errorAt("registrar.expires.min", fmt.Sprintf("%s is longer than max, %s", formatDuration(e.Min), formatDuration(e.Max)), "")
-	}
-	if e.Jitter.Time > e.Max/2 {
-		l.errorAt("registrar.expires.jitter.time", fmt.Sprintf("%s is more than half of max, %s",
-			formatDuration(e.Jitter.Time), formatDuration(e.Max)), "")
-	}
-	if r.Match == "contact" || r.Match == "contact_callid" || matchParam.MatchString(r.Match) {
-		return
-	}
-	l.errorAt("registrar.match", fmt.Sprintf("%q is no way to match contacts", r.Match), "write contact, contact_callid or param:NAME")
-}
-
-// matchParam is the third form of registrar.match: a URI parameter by name.
-var matchParam = regexp.MustCompile(`^param:[a-zA-Z0-9_.+~-]+$`)
 
 func (l *loader) checkProxy(p *Proxy) {
 	if _, err := regexp.Compile(p.UAFilter); err != nil {

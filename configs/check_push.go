@@ -17,6 +17,9 @@ func (l *loader) checkPush(cfg *Config) {
 		l.errorAt("push.pnsreg_interval", fmt.Sprintf("%s is not shorter than push.expires.max, %s",
 			formatDuration(p.PNSRegInterval), formatDuration(p.Expires.Max)), "")
 	}
+	if p.Expires.Min > p.Expires.Max {
+		l.errorAt("push.expires.min", fmt.Sprintf("%s is longer than max, %s", formatDuration(p.Expires.Min), formatDuration(p.Expires.Max)), "")
+	}
 	if b := p.Refresh.Backoff; b.Min > b.Max {
 		l.errorAt("push.refresh.backoff.min", fmt.Sprintf("%s is longer than max, %s", formatDuration(b.Min), formatDuration(b.Max)), "")
 	}

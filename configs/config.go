@@ -122,19 +122,34 @@ type TransportRule struct {
 // Registrar is the policy for REGISTER (RFC 3261 §10).
 type Registrar struct {
 	Expires Expires `yaml:"expires"`
-	// DefaultQ is the q value of a contact that names none.
-	DefaultQ float64 `yaml:"default_q" range:"0..1"`
+	// DefaultQ is the q value of a contact that names none; -1 leaves it open.
+	DefaultQ float64 `yaml:"default_q" range:"-1..1"`
 	// MaxContacts bounds the contacts of one AOR.
 	MaxContacts int      `yaml:"max_contacts" range:"1..100"`
 	Overflow    Overflow `yaml:"overflow"`
+	// SingleContact has each new contact replace the one before: it stands for
+	// MaxContacts 1 and ReplaceOldest.
+	SingleContact bool `yaml:"single_contact"`
 	// OverflowStatus answers a REGISTER that would exceed MaxContacts.
 	OverflowStatus OverflowStatus `yaml:"overflow_status"`
 	// Match decides which stored contact a new one replaces when neither RFC
 	// 5626 nor push parameters identify the device: "contact",
 	// "contact_callid" or "param:NAME".
 	Match string `yaml:"match"`
+	// StaleStatus answers a REGISTER whose CSeq is not higher than the last.
+	StaleStatus StaleStatus `yaml:"stale_status"`
 	// RetryAfter is the Retry-After of answers that ask to come back.
 	RetryAfter time.Duration `yaml:"retry_after" range:"1s..1h"`
+	Path       Path          `yaml:"path"`
+	// ServiceRoute are the routes that phones are told to take when they call (RFC
+	// 3608).
+	ServiceRoute []string      `yaml:"service_route"`
+	GRUU         GRUU          `yaml:"gruu"`
+	Outbound     Outbound      `yaml:"outbound"`
+	Reply        RegisterReply `yaml:"reply"`
+	AOR          AORSyntax     `yaml:"aor"`
+	// Rules change some of this for a domain or for phones by their User-Agent.
+	Rules []RegistrarRule `yaml:"rules"`
 	// Fastpath answers plain refreshes in place.
 	Fastpath bool `yaml:"fastpath" restart:"yes"`
 }
@@ -150,11 +165,13 @@ type Expires struct {
 	Jitter  Jitter        `yaml:"jitter"`
 }
 
-// Jitter shortens granted lifetimes at random, so that phones which registered
+// Jitter changes granted lifetimes at random, so that phones which registered
 // together do not return together. The larger of both applies.
 type Jitter struct {
-	Time    time.Duration `yaml:"time" range:"0s..1h"`
-	Percent int           `yaml:"percent" range:"0..50"`
+	Time      time.Duration `yaml:"time" range:"0s..1h"`
+	Percent   int           `yaml:"percent" range:"0..50"`
+	Mode      JitterMode    `yaml:"mode"`
+	AppliesTo JitterTo      `yaml:"applies_to"`
 }
 
 // Limits bound what one request and all of them together may occupy.

@@ -32,6 +32,10 @@ type Push struct {
 // PushExpires bounds the lifetime of bindings that can be woken.
 type PushExpires struct {
 	Max time.Duration `yaml:"max" range:"10m..365d"`
+	// Min is the shortest lifetime with which a phone can be woken in time; Short
+	// says what becomes of shorter wishes.
+	Min   time.Duration `yaml:"min" range:"121s..1h"`
+	Short TooShort      `yaml:"short"`
 }
 
 // Refresh says how often a phone is woken again that did not refresh.

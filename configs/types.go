@@ -80,13 +80,16 @@ func (MinMode) values() []string { return []string{string(Raise), string(Reject)
 type Overflow string
 
 // RejectNew refuses the REGISTER, ReplaceOldest drops the contact that was
-// refreshed longest ago.
+// refreshed longest ago, ReplaceUnavailable only one that cannot be reached.
 const (
-	RejectNew     Overflow = "reject"
-	ReplaceOldest Overflow = "replace_oldest"
+	RejectNew          Overflow = "reject"
+	ReplaceOldest      Overflow = "replace_oldest"
+	ReplaceUnavailable Overflow = "replace_unavailable"
 )
 
-func (Overflow) values() []string { return []string{string(RejectNew), string(ReplaceOldest)} }
+func (Overflow) values() []string {
+	return []string{string(RejectNew), string(ReplaceOldest), string(ReplaceUnavailable)}
+}
 
 // OverflowStatus is the SIP status that refuses one contact too many.
 type OverflowStatus int

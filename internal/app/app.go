@@ -180,7 +180,7 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.onStop("gate", a.gate.stop)
-	policy, err := registrarPolicy(cfg, a.pushes, a.keys)
+	policy, err := registrarPolicy(cfg, a.pushes, a.keys, a.reachable)
 	if err != nil {
 		return err
 	}

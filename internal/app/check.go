@@ -13,6 +13,7 @@ import (
 	"reveille/internal/auth/bearer"
 	"reveille/internal/transport"
 	"reveille/push"
+	"reveille/usrloc"
 )
 
 // Warnings returns what is legal in a configuration but unlikely to be meant,
@@ -61,7 +62,7 @@ func checkUsers(cfg *configs.Config) error {
 
 func checkPolicy(cfg *configs.Config) error {
 	// What wakes phones counts as present, so that the rules for push do.
-	policy, err := registrarPolicy(cfg, new(push.Dispatcher), nil)
+	policy, err := registrarPolicy(cfg, new(push.Dispatcher), nil, func(*usrloc.Binding) bool { return true })
 	if err != nil {
 		return err
 	}

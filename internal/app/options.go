@@ -15,7 +15,6 @@ import (
 	"reveille/purr"
 	"reveille/push"
 	"reveille/registrar"
-	"reveille/usrloc"
 )
 
 // This file translates the configuration into the Options of each room, which
@@ -59,55 +58,6 @@ func retries(cfg configs.Refresh) (shortest, longest time.Duration, count int) {
 		count = -1
 	}
 	return cfg.Backoff.Min, cfg.Backoff.Max, count
-}
-
-func registrarPolicy(cfg *configs.Config, waking registrar.Waking, keys *purr.Keyring) (registrar.Policy, error) {
-	p := registrar.DefaultPolicy(cfg.Domains...)
-	r := cfg.Registrar
-	p.DefaultExpires, p.MinExpires, p.MaxExpires = r.Expires.Default, r.Expires.Min, r.Expires.Max
-	if r.Expires.MinMode == configs.Reject {
-		p.ShortExpires = registrar.Reject
-	}
-	p.Jitter.Time, p.Jitter.Percent = r.Expires.Jitter.Time, r.Expires.Jitter.Percent
-	p.DefaultQ = usrloc.Q(r.DefaultQ*1000 + 0.5)
-	p.MaxContacts, p.OverflowStatus, p.RetryAfter = r.MaxContacts, int(r.OverflowStatus), r.RetryAfter
-	if r.Overflow == configs.ReplaceOldest {
-		p.Overflow = registrar.ReplaceOldest
-	}
-	p.MaxUser, p.MaxDomain, p.MaxAOR, p.MaxContact = cfg.Limits.UsernameLen, cfg.Limits.DomainLen, cfg.Limits.AORLen, cfg.Limits.ContactLen
-	var err error
-	if p.Match, p.MatchParam, err = match(r.Match); err != nil {
-		return p, err
-	}
-	if !cfg.Push.Enabled {
-		return p, nil
-	}
-	p.Push.Waking = waking
-	if cfg.Push.PURR.Enabled {
-		p.Push.PURR = keys
-	}
-	p.Push.MaxExpires, p.Push.Lead, p.Push.PNSReg = cfg.Push.Expires.Max, cfg.Push.TriggerInterval, cfg.Push.PNSRegInterval
-	// RFC 8599 §5.6.1.1: a binding must not end before its refresh push can be
-	// sent; a second is the least that a lifetime can be longer by.
-	p.Push.MinExpires = max(p.Push.MinExpires, p.Push.Lead+time.Second)
-	p.Push.Unsupported = registrar.AcceptWithoutPush
-	if cfg.Push.Unsupported == configs.RejectPush {
-		p.Push.Unsupported = registrar.RejectUnsupported
-	}
-	return p, nil
-}
-
-func match(s string) (registrar.Match, string, error) {
-	const param = "param:"
-	switch {
-	case s == "contact":
-		return registrar.MatchURI, "", nil
-	case s == "contact_callid":
-		return registrar.MatchURICallID, "", nil
-	case len(s) > len(param) && s[:len(param)] == param:
-		return registrar.MatchParameter, s[len(param):], nil
-	}
-	return 0, "", fmt.Errorf("registrar.match: %q is none of contact, contact_callid, param:NAME", s)
 }
 
 // proxyOptions needs the rooms below the proxy to be built.

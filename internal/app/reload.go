@@ -27,7 +27,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err != nil {
 		return err
 	}
-	policy, err := registrarPolicy(cfg, a.pushes, a.keys)
+	policy, err := registrarPolicy(cfg, a.pushes, a.keys, a.reachable)
 	if err != nil {
 		return err
 	}
