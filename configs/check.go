@@ -16,12 +16,8 @@ func (l *loader) check(cfg *Config) {
 	l.checkListen(cfg)
 	l.checkTransport(cfg)
 	l.checkDomains(cfg)
-<<<<<<< /tmp/rv/REG/wt/configs/check.go
 	l.checkRegistrar(cfg)
-=======
-	l.checkRegistrar(&cfg.Registrar)
 	l.checkLocation(&cfg.Location)
->>>>>>> /tmp/rv/REG/m.head
 	l.checkAuth(cfg)
 	l.checkACL(cfg)
 	l.checkGuard(&cfg.Guard)
