@@ -1,13 +1,12 @@
 package configs
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
-
-	"reveille/internal/tlscert"
 )
 
 // ListenTLS is the encryption of a listener.
@@ -89,15 +88,11 @@ func (l *loader) checkTLS(at string, ln Listen) {
 	if t.CertFile == "" {
 		l.required(at+".cert_file", "name the file with the server's certificate")
 	}
-	for i, c := range t.All() {
-		path := at
-		if i > 0 {
-			path = fmt.Sprintf("%s.certificates[%d]", at, i-1)
-			if c.CertFile == "" {
-				l.required(path+".cert_file", "name the file with the certificate")
-			}
+	// That a key belongs to its certificate is seen by who loads them.
+	for i, c := range t.Certificates {
+		if c.CertFile == "" {
+			l.required(fmt.Sprintf("%s.certificates[%d].cert_file", at, i), "name the file with the certificate")
 		}
-		l.checkPair(path, c)
 	}
 	if t.ClientAuth != NoClientAuth && t.ClientCAFile == "" {
 		l.errorAt(at+".client_auth", fmt.Sprintf("%s takes certificates, but client_ca_file does not say whose", t.ClientAuth),
@@ -106,34 +101,23 @@ func (l *loader) checkTLS(at string, ln Listen) {
 	if t.ClientAuth == NoClientAuth && t.ClientCAFile != "" {
 		l.warnAt(at+".client_ca_file", "has no effect while client_auth is none", "write client_auth: request or require")
 	}
+	known := cipherNames()
 	for i, name := range t.Ciphers {
-		if _, ok := tlscert.Cipher(name); !ok {
-			hint := suggest(name, tlscert.Ciphers())
-			if hint == "" {
-				hint = "remove the key for a good choice; those of TLS 1.3 are always on"
-			}
-			l.errorAt(fmt.Sprintf("%s.ciphers[%d]", at, i), fmt.Sprintf("%q is no cipher suite of TLS 1.2 that is safe", name), hint)
+		if !slices.Contains(known, name) {
+			l.errorAt(fmt.Sprintf("%s.ciphers[%d]", at, i), fmt.Sprintf("%q is no cipher suite of TLS 1.2 that is safe", name), suggest(name, known))
 		}
 	}
 }
 
-// checkPair looks whether a certificate and a key belong together, unless one of
-// them was complained about.
-func (l *loader) checkPair(path string, c Certificate) {
-	if c.CertFile == "" || l.complained(path+".cert_file") || l.complained(path+".key_file") {
-		return
+// cipherNames are the suites that can be chosen: those of TLS 1.3 are always on.
+func cipherNames() []string {
+	var names []string
+	for _, c := range tls.CipherSuites() {
+		if slices.Contains(c.SupportedVersions, tls.VersionTLS12) {
+			names = append(names, c.Name)
+		}
 	}
-	pair := tlscert.Pair{CertFile: string(c.CertFile), KeyFile: string(c.KeyFile)}
-	cert, err := pair.Load()
-	f, _ := errors.AsType[*tlscert.Fault](err)
-	switch {
-	case f != nil && f.File == pair.KeyFile:
-		l.errorAt(path+".key_file", f.File+" "+f.What, f.Mend)
-	case f != nil:
-		l.errorAt(path+".cert_file", f.File+" "+f.What, f.Mend)
-	case err == nil && len(cert.Leaf.DNSNames)+len(cert.Leaf.IPAddresses)+len(cert.Leaf.URIs) == 0:
-		l.warnAt(path+".cert_file", pair.CertFile+" names no host in its subjectAltName", "phones accept no other name: have it issued anew")
-	}
+	return names
 }
 
 // checkChainFile looks at the times of PEM certificates.

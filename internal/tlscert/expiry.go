@@ -31,7 +31,7 @@ type expiry struct {
 // map must not be changed.
 func NewExpiry(sources map[string]*Source) prometheus.Collector {
 	return expiry{
-		desc: prometheus.NewDesc("reveille_tls_certificate_expiry_timestamp_seconds",
+		desc: prometheus.NewDesc("reveille_tlscert_expiry_timestamp_seconds",
 			"When a listener's certificate ends, in seconds since 1970.", []string{"listener", "file"}, nil),
 		sources: sources,
 	}

@@ -156,14 +156,3 @@ func Cipher(name string) (id uint16, ok bool) {
 	}
 	return 0, false
 }
-
-// Ciphers are the names that Cipher knows.
-func Ciphers() []string {
-	var names []string
-	for _, c := range tls.CipherSuites() {
-		if _, ok := Cipher(c.Name); ok {
-			names = append(names, c.Name)
-		}
-	}
-	return names
-}

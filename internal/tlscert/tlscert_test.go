@@ -200,14 +200,9 @@ func TestCipher(t *testing.T) {
 			t.Errorf("%q is accepted", name)
 		}
 	}
-	names := Ciphers()
-	if len(names) < 4 {
-		t.Fatalf("Ciphers = %q", names)
-	}
-	for _, name := range names {
-		if id, ok := Cipher(name); !ok || tls.CipherSuiteName(id) != name {
-			t.Errorf("Cipher(%q) = %v, %v", name, id, ok)
-		}
+	const name = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+	if id, ok := Cipher(name); !ok || id != tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 {
+		t.Errorf("Cipher(%q) = %v, %v", name, id, ok)
 	}
 }
 
@@ -221,10 +216,10 @@ func TestExpiry(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(NewExpiry(map[string]*Source{"tls": NewSource(s)}))
 	want := `
-# HELP reveille_tls_certificate_expiry_timestamp_seconds When a listener's certificate ends, in seconds since 1970.
-# TYPE reveille_tls_certificate_expiry_timestamp_seconds gauge
-reveille_tls_certificate_expiry_timestamp_seconds{file="/a.pem",listener="tls"} 1.9e+09
-reveille_tls_certificate_expiry_timestamp_seconds{file="/b.pem",listener="tls"} 1.9000001e+09
+# HELP reveille_tlscert_expiry_timestamp_seconds When a listener's certificate ends, in seconds since 1970.
+# TYPE reveille_tlscert_expiry_timestamp_seconds gauge
+reveille_tlscert_expiry_timestamp_seconds{file="/a.pem",listener="tls"} 1.9e+09
+reveille_tlscert_expiry_timestamp_seconds{file="/b.pem",listener="tls"} 1.9000001e+09
 `
 	if err := testutil.GatherAndCompare(r, strings.NewReader(want)); err != nil {
 		t.Error(err)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -438,5 +439,41 @@ func TestConnect_TLSPeerThatSaysNothing(t *testing.T) {
 		if !errors.Is(got.err, context.DeadlineExceeded) || time.Since(start) != 5*time.Second {
 			t.Errorf("ConnectTo = %v after %v", got.err, time.Since(start))
 		}
+	})
+}
+
+// Whoever opens connections as fast as can be, and does no more, takes a bounded
+// number of places for a bounded time.
+func TestTLS_StormOfConnections(t *testing.T) {
+	o := Options{MaxConns: 100, MaxConnsPerSource: 20, HandshakeTimeout: 20 * time.Second}
+	inSecureBubble(t, o, nil, func(t *testing.T, b *bench, a *certtest.Authority) {
+		storm := func(from *memnet.Host, n int) {
+			for range n {
+				b.raw(from)
+			}
+			synctest.Wait()
+		}
+		good := b.net.Host("192.0.2.51")
+		storm(b.net.Host("192.0.2.50"), 100)
+		if got := len(b.conns.all()); got != 20 {
+			t.Fatalf("one source has %d connections", got)
+		}
+		start := time.Now()
+		b.secured(good, a)
+		if time.Since(start) != 0 {
+			t.Errorf("a phone waited for %v", time.Since(start))
+		}
+		for i := range 5 {
+			storm(b.net.Host(fmt.Sprintf("198.51.100.%d", i+1)), 20)
+		}
+		if got := len(b.conns.all()); got != 100 {
+			t.Errorf("%d connections, want as many as there may be", got)
+		}
+		if _, err := readAvailable(t, b.raw(good)); err == nil {
+			t.Error("one more than there may be is open")
+		}
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		b.secured(good, a)
 	})
 }
