@@ -12,9 +12,11 @@ import (
 	"reveille/usrloc"
 )
 
-// routing fills in whom the proxy calls, in which order, and who may call. The
-// options have the domains already.
-func routing(o *proxy.Options, cfg *configs.Config) error {
+// routing fills in whom the proxy calls, in which order, and who may call.
+func routing(o *proxy.Options, cfg *configs.Config) (err error) {
+	if o.Hosts, err = domainSet(cfg); err != nil {
+		return err
+	}
 	// configs accepts no other names.
 	o.Fork, _ = proxy.ParseForkMode(string(cfg.Proxy.Fork))
 	o.Sort, _ = proxy.ParseSort(string(cfg.Proxy.Sort))
@@ -54,8 +56,7 @@ func routing(o *proxy.Options, cfg *configs.Config) error {
 	return nil
 }
 
-// aorOf reads an address of record, which may be written without a scheme. hosts
-// may be nil: then no domain has an alias.
+// aorOf reads an address of record, which may be written without a scheme.
 func aorOf(hosts *domain.Set, s string) (usrloc.AOR, error) {
 	if !strings.HasPrefix(s, "sip:") && !strings.HasPrefix(s, "sips:") {
 		s = "sip:" + s
@@ -64,10 +65,6 @@ func aorOf(hosts *domain.Set, s string) (usrloc.AOR, error) {
 	if err != nil {
 		return "", err
 	}
-	if hosts != nil {
-		aor, _, err := hosts.AOR(u)
-		return aor, err
-	}
-	aor, err := sipmsg.CanonicalAOR(u)
-	return usrloc.AOR(aor), err
+	aor, _, err := hosts.AOR(u)
+	return aor, err
 }
