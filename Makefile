@@ -6,7 +6,7 @@ BENCH    ?= .
 # Tests that talk to real phones carry the build tag e2e.
 E2E      = $(shell $(GO) list -tags e2e ./... 2>/dev/null | grep '/test\(/\|$$\)')
 
-.PHONY: test build vet lint test-race e2e fuzz durability bench bench-flat bench-churn bench-tls bench-go bench-users bench-clean generate check-generated install demo clean
+.PHONY: test build vet lint test-race e2e e2e-browser fuzz durability bench bench-flat bench-churn bench-tls bench-go bench-users bench-clean generate check-generated install demo clean
 
 test:
 	@.ci/stage install $(MAKE) --no-print-directory install
@@ -15,6 +15,7 @@ test:
 	@.ci/stage generate $(MAKE) --no-print-directory check-generated
 	@.ci/stage race $(MAKE) --no-print-directory test-race
 	@.ci/stage e2e $(MAKE) --no-print-directory e2e
+	@.ci/stage browser $(MAKE) --no-print-directory e2e-browser
 
 install:
 	.ci/install
@@ -25,7 +26,7 @@ build:
 vet:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags e2e ./...
+	$(GO) vet -tags e2e,browser ./...
 
 # golangci-lint is no dependency of the build: install it for this target.
 GOLANGCI ?= golangci-lint
@@ -39,6 +40,11 @@ test-race:
 
 e2e:
 	@if [ -n "$(E2E)" ]; then $(GO) test -tags e2e -shuffle=on -timeout 20m $(E2E); else echo "no end-to-end tests"; fi
+
+# Phones in a real browser, under a build tag of their own.
+e2e-browser:
+	.ci/install-browser
+	$(GO) test -tags browser -count=1 -shuffle=on -timeout 5m ./test/browser
 
 # The store on disk against kill -9, far more often than the tests do it.
 durability:
