@@ -201,11 +201,12 @@ func (l *loader) checkOpen(cfg *Config) {
 				fmt.Sprintf("name your networks, or write security.open: %q", OpenSentence))
 		}
 	}
-	if cfg.Auth.Mode.Registrar == Required || len(cfg.Auth.Trusted) > 0 {
+	if len(cfg.Auth.Trusted) > 0 {
 		return
 	}
-	for i, ln := range cfg.Listen {
-		if addr, err := parseHostPort(ln.Addr); err == nil && !addr.Addr().IsLoopback() {
+	for i := range cfg.Listen {
+		ln := &cfg.Listen[i]
+		if addr, err := parseHostPort(ln.Addr); err == nil && !addr.Addr().IsLoopback() && cfg.AuthModes(ln).Registrar != Required {
 			l.errorAt(fmt.Sprintf("listen[%d].addr", i), ln.Addr+" is open to others, but nobody has to authenticate",
 				fmt.Sprintf("set auth.mode.registrar: required or auth.trusted, or write security.open: %q", OpenSentence))
 		}

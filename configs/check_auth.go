@@ -18,12 +18,25 @@ func (l *loader) checkAuth(cfg *Config) {
 	l.checkExternal(a)
 	l.checkBearer(&a.Bearer)
 	l.checkTrusted(a)
-	for _, m := range []struct {
-		name string
-		mode AuthMode
-	}{{"registrar", a.Mode.Registrar}, {"proxy", a.Mode.Proxy}} {
-		if m.mode == Required && len(a.Users) == 0 && a.UsersFile == "" && a.Bearer.Issuer == "" && !a.External() {
-			l.errorAt("auth.mode."+m.name, "is required, but there are no users", "set auth.users_file or auth.users")
+	l.checkAnybody(cfg)
+}
+
+// checkAnybody wants somebody who can authenticate where everybody must.
+func (l *loader) checkAnybody(cfg *Config) {
+	a := &cfg.Auth
+	if !(len(a.Users) == 0 && a.UsersFile == "" && a.Bearer.Issuer == "" && !a.External()) {
+		return
+	}
+	const what, hint = "is required, but there are no users", "set auth.users_file or auth.users"
+	if a.Mode.Registrar == Required {
+		l.errorAt("auth.mode.registrar", what, hint)
+	}
+	if a.Mode.Proxy == Required {
+		l.errorAt("auth.mode.proxy", what, hint)
+	}
+	for i := range cfg.Listen {
+		if cfg.Listen[i].Auth == ListenerRequired {
+			l.errorAt(fmt.Sprintf("listen[%d].auth", i), what, hint)
 		}
 	}
 }

@@ -30,6 +30,18 @@ type Config struct {
 	Log       Log       `yaml:"log"`
 }
 
+// AuthModes says who must authenticate on a listener.
+func (c *Config) AuthModes(ln *Listen) AuthModes {
+	switch ln.Auth {
+	case ListenerRequired:
+		return AuthModes{Registrar: Required, Proxy: Required}
+	case ListenerOff:
+		return AuthModes{Registrar: Off, Proxy: Off}
+	default:
+		return c.Auth.Mode
+	}
+}
+
 // Realm returns the digest realm.
 func (c *Config) Realm() string {
 	if c.Auth.Realm != "" {
@@ -67,6 +79,8 @@ type Listen struct {
 	Advertise string `yaml:"advertise"`
 	// Sockets is how many UDP sockets share the address; 0 means one per CPU.
 	Sockets int `yaml:"sockets" range:"0..64"`
+	// Auth says who must authenticate on this listener.
+	Auth ListenerAuth `yaml:"auth" restart:"no"`
 	// ProxyProtocol are the networks of the load balancers before the listener,
 	// which say whose a connection is; none: clients connect themselves.
 	ProxyProtocol []netip.Prefix `yaml:"proxy_protocol"`

@@ -9,14 +9,16 @@ import (
 // it. List elements need one, because Default holds none of them.
 type defaulter interface{ setDefaults() }
 
+func (l *Listen) setDefaults() { l.Auth = AsMode }
+
 // Default returns the configuration of a server that was given no file: it
 // listens on this machine's loopback address only and asks nobody for a
 // password. reveille.yaml documents the same values.
 func Default() *Config {
 	return &Config{
 		Listen: []Listen{
-			{Name: "udp", Transport: UDP, Addr: "127.0.0.1:5060"},
-			{Name: "tcp", Transport: TCP, Addr: "127.0.0.1:5060"},
+			{Name: "udp", Transport: UDP, Addr: "127.0.0.1:5060", Auth: AsMode},
+			{Name: "tcp", Transport: TCP, Addr: "127.0.0.1:5060", Auth: AsMode},
 		},
 		Transport: Transport{
 			MaxConns:          20000,

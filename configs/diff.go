@@ -51,7 +51,7 @@ func (c *Changes) compare(a, b reflect.Value, path string, restart bool) {
 			switch tag := f.Tag.Get("restart"); {
 			case tag == "yes":
 				sub = true
-			case tag == "no" && a.Field(i).IsNil() == b.Field(i).IsNil():
+			case tag == "no" && bothOrNone(a.Field(i), b.Field(i)):
 				sub = false
 			}
 			c.compare(a.Field(i), b.Field(i), join(path, f.Tag.Get("yaml")), sub)
@@ -61,6 +61,12 @@ func (c *Changes) compare(a, b reflect.Value, path string, restart bool) {
 	default:
 		c.add(path, restart)
 	}
+}
+
+// bothOrNone reports whether both groups are set, or neither is. What is no group
+// always is.
+func bothOrNone(a, b reflect.Value) bool {
+	return a.Kind() != reflect.Pointer || a.IsNil() == b.IsNil()
 }
 
 // isNamed reports whether list entries of type t are known by a name.
@@ -138,7 +144,7 @@ func mergeNamed(from, to reflect.Value) reflect.Value {
 				continue
 			}
 			for k := range entry.NumField() {
-				if entry.Type().Field(k).Tag.Get("restart") == "no" && entry.Field(k).IsNil() == next.Field(k).IsNil() {
+				if entry.Type().Field(k).Tag.Get("restart") == "no" && bothOrNone(entry.Field(k), next.Field(k)) {
 					entry.Field(k).Set(next.Field(k))
 				}
 			}

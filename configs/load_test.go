@@ -77,7 +77,7 @@ push:
 		t.Fatalf("Parse = %v, warnings %v", err, warnings)
 	}
 	want := Default()
-	want.Listen = []Listen{{Name: "a", Transport: UDP, Addr: "127.0.0.1:0", Sockets: 4}}
+	want.Listen = []Listen{{Name: "a", Transport: UDP, Addr: "127.0.0.1:0", Sockets: 4, Auth: AsMode}}
 	want.Transport.MaxConns = 30000
 	want.Transport.IdleTimeout = 12*time.Hour + 30*time.Minute
 	want.Transport.Rules = got.Transport.Rules

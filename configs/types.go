@@ -107,6 +107,21 @@ const (
 
 func (AuthMode) values() []string { return []string{string(Required), string(Off)} }
 
+// ListenerAuth is an AuthMode of one listener.
+type ListenerAuth string
+
+// AsMode leaves it to auth.mode; the others are for REGISTER, calls and everything
+// else.
+const (
+	AsMode           ListenerAuth = "mode"
+	ListenerRequired ListenerAuth = "required"
+	ListenerOff      ListenerAuth = "off"
+)
+
+func (ListenerAuth) values() []string {
+	return []string{string(AsMode), string(ListenerRequired), string(ListenerOff)}
+}
+
 // Algorithm is a digest algorithm by its name on the wire.
 type Algorithm string
 

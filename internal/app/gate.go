@@ -83,7 +83,7 @@ func (g *gate) Doorman(f flow.Flow) (a *auth.Authenticator, ok bool) {
 	if len(r.contact) > 0 || !r.source.Permits(f.Remote.Addr(), f.Listener) {
 		return nil, false
 	}
-	if r.modes.Registrar != configs.Required {
+	if r.modes[f.Listener].Registrar == configs.Off {
 		_, allowed := r.open(f)
 		return nil, allowed
 	}
@@ -136,7 +136,7 @@ func forbidden() *sipmsg.Reply { return &sipmsg.Reply{Code: 403} }
 // register decides about a REGISTER.
 func (g *gate) register(m *sipmsg.Message, f flow.Flow, answer func(permit)) {
 	r := g.rules.Load()
-	if r.modes.Registrar != configs.Required {
+	if r.modes[f.Listener].Registrar == configs.Off {
 		p := permit{}
 		if _, allowed := r.open(f); !allowed || !g.permitsContacts(r, m, f) {
 			p.refusal = forbidden()
@@ -159,7 +159,7 @@ func (g *gate) register(m *sipmsg.Message, f flow.Flow, answer func(permit)) {
 // Admit implements proxy.Gate.
 func (g *gate) Admit(m *sipmsg.Message, f flow.Flow, done func(proxy.Admission)) {
 	r := g.rules.Load()
-	if r.modes.Proxy != configs.Required {
+	if r.modes[f.Listener].Proxy == configs.Off {
 		a := proxy.Admission{}
 		var allowed bool
 		if a.Trusted, allowed = r.open(f); !allowed {

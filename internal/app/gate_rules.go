@@ -14,8 +14,9 @@ import (
 // gateRules are what one configuration says about who may do what. They are
 // immutable.
 type gateRules struct {
-	auth  *auth.Authenticator
-	modes configs.AuthModes
+	auth *auth.Authenticator
+	// modes are those of the listeners by name.
+	modes map[string]configs.AuthModes
 	// closed: without credentials only trusted peers may do anything.
 	closed          bool
 	source, contact auth.ACL
@@ -32,8 +33,11 @@ type gateRules struct {
 func (g *gate) build(cfg *configs.Config) (r *gateRules, err error) {
 	old := g.rules.Load()
 	r = &gateRules{
-		modes: cfg.Auth.Mode, closed: len(cfg.Auth.Trusted) > 0, domains: cfg.Domains, bearer: cfg.Auth.Bearer,
+		modes: map[string]configs.AuthModes{}, closed: len(cfg.Auth.Trusted) > 0, domains: cfg.Domains, bearer: cfg.Auth.Bearer,
 		source: newACL(cfg.ACL.Source), contact: newACL(cfg.ACL.Contact),
+	}
+	for i := range cfg.Listen {
+		r.modes[cfg.Listen[i].Name] = cfg.AuthModes(&cfg.Listen[i])
 	}
 	if old != nil && reflect.DeepEqual(old.bearer, r.bearer) {
 		// It knows the keys.

@@ -259,3 +259,27 @@ func TestCheck_DanglingAORs(t *testing.T) {
 		t.Errorf("Check() = %v, want %s", err, want)
 	}
 }
+
+// A listener may ask for more or for less than the others, and a reload changes
+// that.
+func TestListenerAuth(t *testing.T) {
+	listen := func(udp, tcp string) string {
+		return fmt.Sprintf(`listen: [{name: udp, transport: udp, addr: "127.0.0.1:0", auth: %q}, {name: tcp, transport: tcp, addr: "127.0.0.1:0", auth: %q}]`, udp, tcp)
+	}
+	r := newRig(t, listen("off", "mode"))
+	answers := func() string {
+		w, v := r.dial("udp"), r.dial("tcp")
+		// The second refreshes what the first registered, on the short way.
+		contact := "Contact: <sip:a@192.0.2.1>"
+		return w.registers(contact) + " " + w.registers(contact) + " " + v.registers(contact)
+	}
+	if got := answers(); got != "200 200 401" {
+		t.Errorf("off, mode: %s", got)
+	}
+	if err := r.Reload(r.config(listen("required", "off"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := answers(); got != "401 401 200" {
+		t.Errorf("required, off: %s", got)
+	}
+}
