@@ -311,7 +311,10 @@ func (p *Policy) renew(b *usrloc.Binding, in *Input, granted time.Duration, refr
 
 // limit applies the policy for one contact too many.
 func (a *application) limit() error {
-	p := a.policy
+	p, most := a.policy, a.policy.MaxContacts
+	if a.in.MaxContacts > 0 {
+		most = a.in.MaxContacts
+	}
 	count, added := 0, false
 	for i := range a.bindings {
 		if !a.marks[i].removed {
@@ -319,11 +322,11 @@ func (a *application) limit() error {
 			added = added || a.marks[i].added
 		}
 	}
-	if count <= p.MaxContacts || !added {
+	if count <= most || !added {
 		return nil
 	}
 	if p.Overflow != RejectNew {
-		for ; count > p.MaxContacts; count-- {
+		for ; count > most; count-- {
 			i := a.oldest()
 			if i < 0 {
 				break
@@ -331,7 +334,7 @@ func (a *application) limit() error {
 			a.marks[i].removed = true
 		}
 	}
-	if count <= p.MaxContacts {
+	if count <= most {
 		return nil
 	}
 	r := refuse(p.OverflowStatus, "Too Many Contacts")

@@ -375,6 +375,20 @@ func TestApply_MaxContactsLowered(t *testing.T) {
 	w.want("sip:a@h", "sip:b@h", "sip:c@h")
 }
 
+// TestApply_MaxContactsOfTheUser: what is known of the user goes before the
+// policy, in both directions.
+func TestApply_MaxContactsOfTheUser(t *testing.T) {
+	for most, refused := range map[int]bool{0: true, 1: true, 2: true, 3: false} {
+		w := newWorld(t, func(p *Policy) { p.MaxContacts = 2 })
+		w.mustRegister("one", 1, "<sip:a@h>", "<sip:b@h>")
+		in := w.input("one", 2, "<sip:c@h>")
+		in.MaxContacts = most
+		if _, err := w.apply(in); (err != nil) != refused {
+			t.Errorf("with %d: %v", most, err)
+		}
+	}
+}
+
 func TestApply_ContactIsTheAOR_RFC5627_5_1(t *testing.T) {
 	for value, status := range map[string]int{
 		"<sip:alice@example.com>":               403,

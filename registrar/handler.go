@@ -34,11 +34,24 @@ type Exchange interface {
 // for this server (RFC 3261 §10.3 step 1) and that its sender is who it says
 // (step 3): may tells which AORs the sender may register (step 4); nil means
 // all. It returns at once; the answer may come later.
-func (r *Registrar) Serve(x Exchange, may func(usrloc.AOR) bool) {
+func (r *Registrar) Serve(x Exchange, may func(usrloc.AOR) bool) { r.ServeUser(x, User{May: may}) }
+
+// A User is what is known of who sent a REGISTER.
+type User struct {
+	// May tells which AORs the user may register; nil means all.
+	May func(usrloc.AOR) bool
+	// MaxContacts bounds the contacts of an AOR in place of the Policy's; 0
+	// leaves it.
+	MaxContacts int
+}
+
+// ServeUser is Serve for a user of whom more is known.
+func (r *Registrar) ServeUser(x Exchange, u User) {
 	// Stores keep milliseconds. The policy is read after the clock: see rules.
 	now := time.Now().Truncate(time.Millisecond)
 	all := r.policy.Load()
-	in, err := r.read(all, x.Message(), x.Flow(), now, may)
+	in, err := r.read(all, x.Message(), x.Flow(), now, u.May)
+	in.MaxContacts = u.MaxContacts
 	p := all.of(in)
 	if err != nil {
 		r.refuse(x, in, err)

@@ -20,6 +20,8 @@ type Input struct {
 	Now time.Time
 	// Flow is where it arrived.
 	Flow flow.Flow
+	// MaxContacts bounds the contacts of AOR in place of the Policy's; 0 leaves it.
+	MaxContacts int
 	// UserAgent is its User-Agent, "" if absent.
 	UserAgent string
 	// Methods are those of its Allow.

@@ -56,8 +56,14 @@ func checkUsers(cfg *configs.Config) error {
 	if err != nil {
 		return err
 	}
-	_, err = auth.New(o)
-	return err
+	if _, err = auth.New(o); err != nil {
+		return err
+	}
+	directory, err := newDirectory(cfg.Auth, nil, nil)
+	if err != nil {
+		return err
+	}
+	return directory.close()
 }
 
 func checkPolicy(cfg *configs.Config) error {

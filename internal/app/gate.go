@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"reveille/internal/proxy"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transport"
+	"reveille/registrar"
 	"reveille/usrloc"
 )
 
@@ -31,6 +33,8 @@ type gate struct {
 	registry  prometheus.Registerer
 	denied    *prometheus.CounterVec
 	rules     atomic.Pointer[gateRules]
+	// directory holds users outside of this process; nil: there are none.
+	directory *directory
 
 	// lookups ends with stop: it is the context of questions about senders.
 	lookups context.Context
@@ -44,10 +48,15 @@ func newGate(cfg *configs.Config, t *transport.Transport, sink event.Sink, log *
 		Name: "reveille_acl_denied_total", Help: "Requests that an access list denied, by list.",
 	}, []string{"list"})
 	r.MustRegister(g.denied)
+	var err error
+	if g.directory, err = newDirectory(cfg.Auth, log, r); err != nil {
+		g.cancel()
+		return nil, err
+	}
 	rules, err := g.build(cfg)
 	if err != nil {
 		g.cancel()
-		return nil, err
+		return nil, errors.Join(err, g.directory.close())
 	}
 	g.rules.Store(rules)
 	return g, nil
@@ -57,7 +66,7 @@ func newGate(cfg *configs.Config, t *transport.Transport, sink event.Sink, log *
 func (g *gate) stop(context.Context) error {
 	g.cancel()
 	g.rules.Load().auth.Wait()
-	return nil
+	return g.directory.close()
 }
 
 // served reports whether host is one of our domains.
@@ -119,8 +128,15 @@ func (g *gate) trusted(f flow.Flow) bool { return g.rules.Load().auth.Trusts(f) 
 
 // known reports whether aor is a user of ours, as far as we can tell at once.
 func (g *gate) known(aor usrloc.AOR) bool {
-	r := g.rules.Load()
-	return r.anybody || r.auth.Knows(r.realm, userOf(aor))
+	r, user := g.rules.Load(), userOf(aor)
+	if r.anybody || !r.auth.Knows(r.realm, user) {
+		return r.anybody
+	}
+	if g.directory != nil {
+		// Nobody waits for the answer: whoever asks again gets it.
+		g.directory.Learn(r.realm, user)
+	}
+	return true
 }
 
 func userOf(aor usrloc.AOR) string {
@@ -151,7 +167,8 @@ func (g *gate) register(m *sipmsg.Message, f flow.Flow, answer func(permit)) {
 		case !g.permitsContacts(r, m, f):
 			answer(permit{refusal: forbidden()})
 		default:
-			answer(permit{may: func(aor usrloc.AOR) bool { return r.auth.Authorize(d, aor, m.Method(), f) == nil }})
+			may := func(aor usrloc.AOR) bool { return r.auth.Authorize(d, aor, m.Method(), f) == nil }
+			answer(permit{user: registrar.User{May: may, MaxContacts: d.User.MaxContacts}})
 		}
 	})
 }

@@ -49,6 +49,11 @@ func (g *gate) build(cfg *configs.Config) (r *gateRules, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if g.directory != nil {
+		// Those of the files come first: an operator can set one user right
+		// whatever the database says.
+		o.Source, o.MaxLookups = auth.Sources{o.Source, g.directory}, maxLookups
+	}
 	r.realm, r.anybody = o.Realm, r.verifier != nil || !hasUsers(o.Source)
 	o.Sink, o.Registerer, o.PeerNames = g.sink, g.registry, g.transport.PeerNames
 	o.Own = func(host string) bool {

@@ -6,6 +6,7 @@ import (
 	"reveille/flow"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
+	"reveille/registrar"
 	"reveille/usrloc"
 )
 
@@ -44,7 +45,7 @@ func (u *user) Request(s *transaction.Server) {
 				s.Refuse(tooFast(m))
 				return
 			}
-			u.app.registrar.Serve(s, p.may)
+			u.app.registrar.ServeUser(s, p.user)
 		})
 	if !asked {
 		s.Refuse(sipmsg.Reply{Code: 503, Headers: []sipmsg.HeaderField{{Name: "Retry-After", Value: retryAfter}}})
@@ -85,9 +86,8 @@ func (u *user) Stray(flow.Flow, *sipmsg.Message) {
 	u.metrics.discarded.WithLabelValues("stray_response").Inc()
 }
 
-// A permit is the Gate's answer to a REGISTER: a refusal, or which AORs its
-// sender may register (nil: all).
+// A permit is the Gate's answer to a REGISTER: a refusal, or what its sender may.
 type permit struct {
 	refusal *sipmsg.Reply
-	may     func(usrloc.AOR) bool
+	user    registrar.User
 }

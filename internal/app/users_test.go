@@ -1,0 +1,188 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"reveille/internal/auth"
+	"reveille/internal/phone"
+	"reveille/internal/sqldb"
+)
+
+// subscribers makes a database with a table like Kamailio's.
+func subscribers(t *testing.T) (url string, db *sqldb.DB) {
+	t.Helper()
+	url = "sqlite:" + filepath.Join(t.TempDir(), "users.db") + "?mode=rwc"
+	db, err := sqldb.Open(sqldb.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	execute(t, db, "CREATE TABLE subscriber (username, domain, password, ha1, ha1b, max_contacts)")
+	for _, user := range []string{"alice", "bob", "carol"} {
+		execute(t, db, fmt.Sprintf("INSERT INTO subscriber VALUES ('%s', 'example.com', '', '%s', '', 1)", user, auth.MD5.HA1(user, "example.com", "secret")))
+	}
+	return url, db
+}
+
+func execute(t *testing.T, db *sqldb.DB, statement string) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// databaseYAML has users in a database, and one of them in the file, too.
+func databaseYAML(url string) string {
+	return `auth: {mode: {registrar: required, proxy: required}, users: [{name: carol, password: other}], limit: {per_source: 0},` +
+		`sql: {url: "` + url + `", attributes: [max_contacts]}, cache: {negative_ttl: 1h}}`
+}
+
+// TestUsers_SQL: users of a table like Kamailio's log in, by the algorithm that
+// all have a hash for; those of the file come first.
+func TestUsers_SQL(t *testing.T) {
+	url, _ := subscribers(t)
+	r := newRig(t, databaseYAML(url))
+	w := r.dial("tcp")
+	w.send(w.request("REGISTER", "sip:example.com"))
+	w.expect(401)
+	r.register(r.phone("alice", "udp", ""))
+	r.register(r.phone("bob", "tcp", ""))
+	for user, password := range map[string]string{"alice": "wrong", "nobody": "secret", "carol": "secret"} {
+		p := r.phone(user, "udp", "", func(o *phone.Options) { o.Password = password })
+		if err := p.Register(r.within()); err == nil {
+			t.Errorf("%s registered with the password %q", user, password)
+		}
+	}
+	r.register(r.phone("carol", "udp", "", func(o *phone.Options) { o.Password = "other" }))
+	// One contact is all that alice may have, and the second phone is refused.
+	if err := r.phone("alice", "tcp", "").Register(r.within()); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("a second contact: %v", err)
+	}
+	if n := r.metric("reveille_source_lookups_total", "found"); n != 2 {
+		t.Errorf("the database was asked for %v users", n)
+	}
+}
+
+// TestUsers_DatabaseAway: who is remembered logs in, everybody else hears 503, and
+// nobody is let in or denied to exist.
+func TestUsers_DatabaseAway(t *testing.T) {
+	url, db := subscribers(t)
+	r := newRig(t, databaseYAML(url))
+	r.register(r.phone("alice", "udp", ""))
+	execute(t, db, "ALTER TABLE subscriber RENAME TO elsewhere")
+	for _, user := range []string{"bob", "nobody"} {
+		if err := r.phone(user, "udp", "").Register(r.within()); err == nil || !strings.Contains(err.Error(), "503") {
+			t.Errorf("%s: %v, want 503", user, err)
+		}
+	}
+	// A new connection, with everything but the answer of the database new.
+	if err := r.phone("alice", "tcp", "").Register(r.within()); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("alice, who has her one contact: %v", err)
+	}
+	execute(t, db, "ALTER TABLE elsewhere RENAME TO subscriber")
+	r.register(r.phone("bob", "udp", ""))
+}
+
+// TestUsers_UnknownCallee_RFC3261_16_5: the first caller of nobody does not wait
+// for the database; the next one hears what it said. While it says nothing,
+// nobody is denied to exist.
+func TestUsers_UnknownCallee_RFC3261_16_5(t *testing.T) {
+	url, db := subscribers(t)
+	r := newRig(t, databaseYAML(url))
+	caller := r.phone("alice", "udp", "")
+	r.register(caller)
+	status := func(user string) string {
+		t.Helper()
+		return messageStatus(r, caller, user)
+	}
+	if got := status("nobody"); got != "480" {
+		t.Errorf("the first call: %s", got)
+	}
+	r.eventually("404", func() bool { return status("nobody") == "404" })
+	if got := status("bob"); got != "480" {
+		t.Errorf("a user who is not there: %s", got)
+	}
+	if got := status("carol"); got != "480" {
+		t.Errorf("a user of the file who is not there: %s", got)
+	}
+	execute(t, db, "DROP TABLE subscriber")
+	for range 3 {
+		if got := status("stranger"); got != "480" {
+			t.Errorf("without the database: %s", got)
+		}
+	}
+}
+
+// messageStatus sends a user a message and returns the status of the refusal.
+func messageStatus(r *rig, from *phone.Phone, user string) string {
+	r.t.Helper()
+	err := from.Message(r.within(), "sip:"+user+"@example.com", "hello")
+	if err == nil {
+		return "200"
+	}
+	for _, code := range []string{"404", "480", "500", "503", "403"} {
+		if strings.Contains(err.Error(), code) {
+			return code
+		}
+	}
+	return err.Error()
+}
+
+// TestUsers_HTTP: users whom another program knows log in; while it is away
+// nobody new does.
+func TestUsers_HTTP(t *testing.T) {
+	var away atomic.Bool
+	program := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		var asked struct{ Realm, User string }
+		if err := json.NewDecoder(q.Body).Decode(&asked); err != nil || q.Header.Get("Authorization") != "Bearer hush" || away.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		if asked.User == "nobody" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		json.NewEncoder(w).Encode(map[string]string{"password": "secret"})
+	}))
+	defer program.Close()
+	r := newRig(t, `auth: {mode: {registrar: required, proxy: required}, limit: {per_source: 0}, http: {url: "`+program.URL+`", bearer: hush}}`)
+	r.register(r.phone("alice", "udp", ""))
+	if err := r.phone("nobody", "udp", "").Register(r.within()); err == nil {
+		t.Error("nobody registered")
+	}
+	away.Store(true)
+	if err := r.phone("bob", "udp", "").Register(r.within()); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("while it is away: %v", err)
+	}
+	r.register(r.phone("alice", "udp", ""))
+}
+
+// TestLocation_SQL: registrations are in the table soon, and gone from it when
+// the phone is.
+func TestLocation_SQL(t *testing.T) {
+	url, db := subscribers(t)
+	execute(t, db, "CREATE TABLE location (id INTEGER PRIMARY KEY, ruid, username, domain, contact, received, path, expires, q, callid, cseq, last_modified, "+
+		"user_agent, socket, methods, instance, reg_id, server_id)")
+	r := newRig(t, `location: {url: "`+url+`", interval: 10ms}`)
+	p := r.phone("alice", "udp", "token-of-alice")
+	r.register(p)
+	var contact, socket string
+	read := func() bool {
+		return db.QueryRowContext(t.Context(), "SELECT contact, socket FROM location WHERE username = 'alice' AND domain = 'example.com'").Scan(&contact, &socket) == nil
+	}
+	r.eventually("a row", read)
+	if strings.Contains(contact, "token-of-alice") || !strings.HasPrefix(contact, "sip:alice@127.0.0.1") || socket != "udp:127.0.0.1:0" {
+		t.Errorf("contact %q, socket %q", contact, socket)
+	}
+	if err := p.Unregister(r.within()); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("no row", func() bool { return !read() })
+}
