@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 
 	"reveille/internal/sipmsg"
@@ -33,10 +34,10 @@ func concealPush(m *sipmsg.Message, e *sipmsg.Edit) {
 		return
 	}
 	e.Remove(sipmsg.HdrContact)
-	for i := len(contacts) - 1; i >= 0; i-- {
-		value := contacts[i].String()
-		if exposes(contacts[i]) {
-			value = concealed(contacts[i])
+	for _, c := range slices.Backward(contacts) {
+		value := c.String()
+		if exposes(c) {
+			value = concealed(c)
 		}
 		e.Push("Contact", value)
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -67,8 +68,8 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 	}
 	e.SetMaxForwards(hops)
 	e.PopRoutes(o.passage.own)
-	for i := len(o.path) - 1; i >= 0; i-- {
-		e.PushRoute(o.path[i])
+	for _, route := range slices.Backward(o.path) {
+		e.PushRoute(route)
 	}
 	if o.token != "" {
 		// Two Record-Routes if the sides differ, so that each peer is given an

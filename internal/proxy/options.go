@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -266,12 +267,7 @@ func (o *Options) wakes(method string) bool {
 	case "ACK", "CANCEL", "PRACK":
 		return false
 	}
-	for _, m := range o.Wakes {
-		if m == method {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(o.Wakes, method)
 }
 
 // wait returns how long a request may wait for the device behind b.
