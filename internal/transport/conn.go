@@ -117,7 +117,6 @@ func (c *conn) accepted() {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: %w", ErrSlow, err)
 		}
-		c.t.log.Debug("handshake", slog.String("flow", c.flow.String()), slog.Any("err", err))
 		c.close(err)
 	} else if c.l.Transport == flow.TCP {
 		// RFC 5923 §8: requests to others go out only by connections whose peer
