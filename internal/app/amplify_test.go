@@ -93,6 +93,23 @@ func TestAmplification_OneShortAnswer(t *testing.T) {
 	}
 }
 
+// TestAmplification_ShortestRequest: nobody gets more than four bytes out for one
+// of his.
+func TestAmplification_ShortestRequest(t *testing.T) {
+	r := newRig(t)
+	for _, method := range []string{"REGISTER", "INVITE", "OPTIONS", "MESSAGE"} {
+		w := r.dial("udp")
+		text := method + " sip:a@example.com SIP/2.0\r\nv:SIP/2.0/UDP a;branch=z9hG4bK1;rport\r\nf:<sip:a@b>;tag=1\r\n" +
+			"t:<sip:a@example.com>\r\ni:1\r\nCSeq:1 " + method + "\r\n\r\n"
+		w.send(text)
+		answer := w.read()
+		if len(answer) > 4*len(text) {
+			t.Errorf("the answer to %s has %d bytes, the request %d", method, len(answer), len(text))
+		}
+		t.Logf("%s: %d bytes in, %d out", method, len(text), len(answer))
+	}
+}
+
 // TestAmplification_LongRequest: the answer repeats Via, From, To, Call-ID and
 // CSeq, and nothing else of the request.
 func TestAmplification_LongRequest(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// A row of docs/conformance.md: a clause, the code and the test that shows it.
+// A row of docs/conformance.md or docs/security.md: a clause or a threat, and the
+// test that shows it.
 type row struct {
 	line         int
 	clause, test string
@@ -26,15 +27,24 @@ var tested = regexp.MustCompile("`([a-z0-9/_]+)\\.((?:Test|Fuzz|Example)[A-Za-z0
 // TestConformance_TestsExist holds docs/conformance.md to the tree: every row
 // names tests that are there, so that a clause cannot lose its proof unseen.
 func TestConformance_TestsExist(t *testing.T) {
-	rows := conformance(t, readFile(t, "docs/conformance.md"))
+	testsExist(t, "docs/conformance.md", 4)
+}
+
+// TestSecurity_TestsExist does the same for the table of threats.
+func TestSecurity_TestsExist(t *testing.T) { testsExist(t, "docs/security.md", 3) }
+
+// testsExist looks up the tests that stand in the last of a document's cells.
+func testsExist(t *testing.T, doc string, cells int) {
+	t.Helper()
+	rows := tableRows(t, doc, readFile(t, doc), cells)
 	if len(rows) < 20 {
-		t.Fatalf("docs/conformance.md has %d rows", len(rows))
+		t.Fatalf("%s has %d rows", doc, len(rows))
 	}
 	known := map[string]map[string]bool{}
 	for _, r := range rows {
 		matches := tested.FindAllStringSubmatch(r.test, -1)
 		if len(matches) == 0 {
-			t.Errorf("docs/conformance.md:%d: %s names no test: write `folder.TestName`", r.line, r.clause)
+			t.Errorf("%s:%d: %s names no test: write `folder.TestName`", doc, r.line, r.clause)
 		}
 		for _, m := range matches {
 			dir, name := m[1], m[2]
@@ -42,7 +52,7 @@ func TestConformance_TestsExist(t *testing.T) {
 				known[dir] = testFunctions(t, dir)
 			}
 			if !known[dir][name] {
-				t.Errorf("docs/conformance.md:%d: %s is said to be shown by %s in %s, which does not exist", r.line, r.clause, name, dir)
+				t.Errorf("%s:%d: %s is said to be shown by %s in %s, which does not exist", doc, r.line, r.clause, name, dir)
 			}
 		}
 	}
@@ -61,20 +71,21 @@ func TestSipgoDoc_TestsExist(t *testing.T) {
 	}
 }
 
-// conformance reads the rows of the tables: | clause | code | test |.
-func conformance(t *testing.T, text string) []row {
+// tableRows reads the rows of a document's tables, which have so many cells: the
+// first is the clause, the last the test.
+func tableRows(t *testing.T, doc, text string, cells int) []row {
 	t.Helper()
 	var rows []row
 	for i, line := range strings.Split(text, "\n") {
-		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| clause") {
+		if !strings.HasPrefix(line, "| ") || strings.HasSuffix(line, "| test |") {
 			continue
 		}
-		cells := strings.Split(strings.Trim(line, "| "), " | ")
-		if len(cells) != 4 {
-			t.Errorf("docs/conformance.md:%d has %d cells, want 4: clause, rule, code, test", i+1, len(cells))
+		found := strings.Split(strings.Trim(line, "| "), " | ")
+		if len(found) != cells {
+			t.Errorf("%s:%d has %d cells, want %d", doc, i+1, len(found), cells)
 			continue
 		}
-		rows = append(rows, row{line: i + 1, clause: cells[0], test: cells[3]})
+		rows = append(rows, row{line: i + 1, clause: found[0], test: found[cells-1]})
 	}
 	return rows
 }
