@@ -127,16 +127,19 @@ func TestAORs_DomainAliases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inWorld(t, Options{Hosts: hosts}, func(w *world) {
+	inWorld(t, Options{Hosts: hosts, RegisteredCallers: true}, func(w *world) {
+		w.register(w.newPhone("bob", caller, ""))
+		w.admit = asBob
 		p := w.newPhone("alice", udp("198.51.100.1:5060"), "")
 		w.register(p)
 		for i, uri := range []string{"sip:Alice@sip.example.com", "sip:ALICE@Example.COM;gr=" + p.instance, "sip:alice@192.0.2.1"} {
-			w.recv(caller, request("MESSAGE", uri, fmt.Sprint("c", i)))
+			w.recv(caller, from(ownFrom, "MESSAGE", uri, fmt.Sprint("c", i)))
 			w.reply(w.expect("MESSAGE 198.51.100.1:5060")[0], 200)
 			w.expect("200 203.0.113.9:5060")
 		}
-		// The caller's own name, by the other name of the domain.
-		w.admit = asBob
+		// The caller's own name, by the other name of the domain, and what the Gate
+		// calls it.
+		w.admit = func(*sipmsg.Message) Admission { return Admission{User: "sip:BOB@sip.example.com"} }
 		w.recv(caller, from(`From: <sip:Bob@sip.example.com>;tag=caller`, "MESSAGE", "sip:alice@example.com", "own"))
 		w.reply(w.expect("MESSAGE 198.51.100.1:5060")[0], 200)
 		w.expect("200 203.0.113.9:5060")

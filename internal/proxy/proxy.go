@@ -112,6 +112,24 @@ func (p *Proxy) aorOf(u sipmsg.URI) (usrloc.AOR, bool) {
 	return aor, err == nil
 }
 
+// key returns the AOR under which the devices of a user are registered: the Gate
+// may have another name of the domain, or another case, for a user.
+func (p *Proxy) key(user usrloc.AOR) usrloc.AOR {
+	hosts := p.opts().Hosts
+	if user == "" || hosts.Stands(user) {
+		return user
+	}
+	u, err := sipmsg.ParseURI(string(user))
+	if err != nil {
+		return user
+	}
+	aor, _, err := hosts.AOR(u)
+	if err != nil {
+		return user
+	}
+	return aor
+}
+
 // ours reports whether u names this server itself: one of our addresses, or a
 // domain of ours.
 func (p *Proxy) ours(u sipmsg.URI) bool {

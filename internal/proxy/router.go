@@ -165,6 +165,7 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 	if realm == "" {
 		realm = p.opts().Realm
 	}
+	a.User = p.key(a.User)
 	claim, refusal := p.claim(m, s.Flow(), a)
 	if refusal == nil {
 		refusal = p.registeredCaller(m, s.Flow(), a.User, claim.trusted)
