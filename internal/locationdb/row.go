@@ -108,15 +108,16 @@ func orNull(s string) any {
 	return s
 }
 
-// plain returns what every database takes as text, cut to so many characters.
+// plain returns what a column of any character set takes, cut to so many
+// characters: it is for texts that people read.
 func plain(s string, most int) string {
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
-	for i := range s {
-		if most--; most < 0 {
-			return s[:i]
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
 		}
-	}
-	return s
+		return r
+	}, s)
+	return s[:min(len(s), most)]
 }
 
 // withoutPush returns a Contact URI less what belongs to the phone and us alone

@@ -75,7 +75,7 @@ func (w *Writer) replace(ctx context.Context, tx *sql.Tx, recs []usrloc.Record) 
 	rows, now := 0, time.Now()
 	for i := range recs {
 		username, domain := account(recs[i].AOR)
-		del = append(del, plain(username, len(username)), plain(domain, len(domain)))
+		del = append(del, valid(username), valid(domain))
 		for _, b := range alive(&recs[i], now) {
 			values, ok := w.rows.row(recs[i].AOR, b)
 			if !ok {
@@ -101,6 +101,12 @@ func (w *Writer) replace(ctx context.Context, tx *sql.Tx, recs []usrloc.Record) 
 		rows, ins = rows-n, ins[n*columnCount:]
 	}
 	return nil
+}
+
+// valid returns what every database takes as a text. A name that it changes is
+// in no row.
+func valid(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
 }
 
 // exec runs a statement whose parameters are written ?.

@@ -22,7 +22,7 @@ CREATE TABLE location (
     server_id     INTEGER NOT NULL DEFAULT 0,
     connection_id INTEGER NOT NULL DEFAULT 0,
     keepalive     INTEGER NOT NULL DEFAULT 0,
-    `partition`     INTEGER NOT NULL DEFAULT 0
-);
+    `partition`   INTEGER NOT NULL DEFAULT 0
+) CHARACTER SET utf8mb4;
 CREATE INDEX location_account_idx ON location (username, domain);
 CREATE INDEX location_server_idx ON location (server_id, id);
