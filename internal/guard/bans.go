@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"reveille/flow"
 	"reveille/internal/event"
 )
 
@@ -25,13 +24,13 @@ type ban struct {
 	datagrams bool // holds for datagrams only
 }
 
-// hold reports whether what src sends on f is dropped.
-func (b *bans) hold(src source, f flow.Flow, now time.Time) bool {
-	if len(*b) == 0 {
+// hold reports whether what src sends, on a connection or not, is dropped.
+func (b bans) hold(src source, stream bool, now time.Time) bool {
+	if len(b) == 0 {
 		return false
 	}
-	x, ok := (*b)[src]
-	return ok && now.Before(x.until) && (!x.datagrams || !f.Stream())
+	x, ok := b[src]
+	return ok && now.Before(x.until) && (!x.datagrams || !stream)
 }
 
 // A Banned is an entry of the ban list.

@@ -94,7 +94,7 @@ func (g *Guard) Source(f flow.Flow, b []byte, now time.Time) Verdict {
 		return Pass
 	}
 	src := sourceOf(addr)
-	if g.bans.Load().hold(src, f, now) {
+	if g.bans.Load().hold(src, f.Stream(), now) {
 		g.metrics.dropped[droppedBanned].Inc()
 		return Drop
 	}

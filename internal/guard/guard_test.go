@@ -169,3 +169,23 @@ func BenchmarkSource(b *testing.B) {
 		g.Source(flows[i%len(flows)], message, now)
 	}
 }
+
+func TestNetworks(t *testing.T) {
+	ns := newNetworks([]netip.Prefix{
+		netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("2001:db8::/32"),
+		netip.MustParsePrefix("::ffff:203.0.113.0/120"),
+	})
+	for addr, want := range map[string]bool{
+		"192.0.2.0": true, "192.0.2.255": true, "192.0.3.0": false, "198.51.100.7": true, "198.51.100.6": false,
+		"203.0.113.9": true, "::ffff:203.0.113.9": true, "::ffff:192.0.2.1": true, "2001:db8:1::1": true, "2001:db9::1": false,
+		"2001:db8::1%eth0": true, "::192.0.2.1": false,
+	} {
+		if got := ns.contain(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("contain(%s) = %t, want %t", addr, got, want)
+		}
+	}
+	all := newNetworks([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")})
+	if !all.contain(netip.MustParseAddr("8.8.8.8")) || all.contain(netip.MustParseAddr("2001:db8::1")) {
+		t.Error("0.0.0.0/0 is all of IPv4, and no IPv6")
+	}
+}

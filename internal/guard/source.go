@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"encoding/binary"
 	"net/netip"
 )
 
@@ -11,7 +12,7 @@ type source [16]byte
 
 func sourceOf(a netip.Addr) source {
 	s := source(a.As16())
-	if a.Is6() && !a.Is4In6() {
+	if !a.Is4() && !a.Is4In6() {
 		clear(s[8:])
 	}
 	return s
@@ -35,27 +36,47 @@ func (s source) String() string {
 	return p.String()
 }
 
-// networks are looked through one by one: there are few.
-type networks []netip.Prefix
+// networks are looked through one by one: there are few. IPv4 ones are kept as
+// numbers, for every message is compared with them.
+type networks struct {
+	v4 []network4
+	v6 []netip.Prefix
+}
 
-// newNetworks masks prefixes and turns mapped IPv4 ones into IPv4.
-func newNetworks(prefixes []netip.Prefix) networks {
-	ns := make(networks, 0, len(prefixes))
+type network4 struct{ addr, mask uint32 }
+
+func newNetworks(prefixes []netip.Prefix) (ns networks) {
 	for _, p := range prefixes {
 		if p.Addr().Is4In6() && p.Bits() >= 96 {
 			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 		}
-		ns = append(ns, p.Masked())
+		if p = p.Masked(); p.Addr().Is4() {
+			ns.v4 = append(ns.v4, network4{number(p.Addr()), ^uint32(0) << (32 - p.Bits())})
+		} else {
+			ns.v6 = append(ns.v6, p)
+		}
 	}
 	return ns
 }
 
-func (ns networks) contain(a netip.Addr) bool {
-	if len(ns) == 0 {
+// number is an IPv4 address, or the one that is mapped.
+func number(a netip.Addr) uint32 {
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
+}
+
+func (ns *networks) contain(a netip.Addr) bool {
+	if a.Is4() || a.Is4In6() {
+		n := number(a)
+		for _, x := range ns.v4 {
+			if n&x.mask == x.addr {
+				return true
+			}
+		}
 		return false
 	}
-	a = a.Unmap().WithZone("")
-	for _, p := range ns {
+	a = a.WithZone("")
+	for _, p := range ns.v6 {
 		if p.Contains(a) {
 			return true
 		}
