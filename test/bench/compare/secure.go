@@ -84,6 +84,7 @@ type secureOutcome struct {
 	name   string
 	peer   bool
 	cert   certificate
+	web    bool // by WebSocket over TLS
 	start  func(*lab) (*server, error)
 	series series
 }
@@ -94,9 +95,13 @@ func secureContenders(folder string, progress io.Writer) ([]secureOutcome, error
 	if err != nil {
 		return nil, err
 	}
-	config, err := overTLS(string(text))
-	if err != nil {
-		return nil, err
+	starts := map[string]func(*lab) (*server, error){}
+	for _, transport := range []string{"tls", "wss"} {
+		config, err := overTLS(string(text), transport)
+		if err != nil {
+			return nil, err
+		}
+		starts[transport] = func(l *lab) (*server, error) { return l.reveille(config, l.cores.server) }
 	}
 	_, absent := findKamailio()
 	if absent == nil {
@@ -110,23 +115,23 @@ func secureContenders(folder string, progress io.Writer) ([]secureOutcome, error
 		if absent == nil {
 			list = append(list, secureOutcome{name: "Kamailio, " + c.name, peer: true, cert: c, start: (*lab).kamailioTLS})
 		}
-		list = append(list, secureOutcome{name: "reveille, " + c.name, cert: c, start: func(l *lab) (*server, error) {
-			return l.reveille(config, l.cores.server)
-		}})
+		list = append(list, secureOutcome{name: "reveille, " + c.name, cert: c, start: starts["tls"]})
 	}
+	first := certificates()[0]
+	list = append(list, secureOutcome{name: "reveille, " + first.name + ", WSS", cert: first, web: true, start: starts["wss"]})
 	return list, nil
 }
 
 // errNoListener says that bench.yaml is not what it was.
 var errNoListener = errors.New("bench.yaml has no UDP listener in a line of its own")
 
-// overTLS has a configuration listen by TLS instead of UDP.
-func overTLS(config string) (string, error) {
-	const old, new = `{name: udp, transport: udp, addr: "127.0.0.1:5974"}`,
-		`{name: tls, transport: tls, addr: "127.0.0.1:5974", tls: {cert_file: ` + certFile + `, key_file: ` + keyFile + `}}`
+// overTLS has a configuration listen by tls or wss instead of UDP.
+func overTLS(config, transport string) (string, error) {
+	const old = `{name: udp, transport: udp, addr: "127.0.0.1:5974"}`
 	if !strings.Contains(config, old) {
 		return "", errNoListener
 	}
+	new := fmt.Sprintf(`{name: %[1]s, transport: %[1]s, addr: "127.0.0.1:5974", tls: {cert_file: %s, key_file: %s}}`, transport, certFile, keyFile)
 	return strings.Replace(config, old, new, 1) + "transport: {max_conns_per_source: 20000}\n", nil
 }
 
@@ -143,7 +148,7 @@ func secure(l *lab, o secureOptions, progress io.Writer) ([]secureOutcome, error
 				return nil, fmt.Errorf("%s: %w", all[i].name, err)
 			}
 			all[i].series = append(all[i].series, f)
-			fmt.Fprintf(progress, "round %d, %-20s handshake %6.0f µs, refresh %5.1f µs, %6.0f B\n",
+			fmt.Fprintf(progress, "round %d, %-21s handshake %6.0f µs, refresh %5.1f µs, %6.0f B\n",
 				round+1, all[i].name+":", f[handshakeCPU], f[refreshCPU], f[perBinding])
 		}
 	}
@@ -163,7 +168,7 @@ func secureOne(l *lab, c *secureOutcome, o secureOptions) (f figures, err error)
 	defer func() { err = errors.Join(err, s.stop()) }()
 	// X25519 is what phones and both servers have; the server would take a hybrid
 	// with ML-KEM that the peer does not know.
-	p := securePhones{server: s, config: &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519}}}
+	p := securePhones{server: s, web: c.web, config: &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519}}}
 	defer func() { err = errors.Join(err, p.close()) }()
 	if f[handshakeCPU], err = p.handshakes(o.seconds); err != nil {
 		return f, err
@@ -189,13 +194,13 @@ func secureOne(l *lab, c *secureOutcome, o secureOptions) (f figures, err error)
 // secureTable shows what secure measured.
 func secureTable(outcomes []secureOutcome) string {
 	t := newTable("", "handshake", "ratio", "refresh", "ratio", "bytes a connection")
-	var peer series
+	peers := map[string]series{} // by certificate
 	for _, o := range outcomes {
 		shake, refresh := "", ""
 		if o.peer {
-			peer = o.series
+			peers[o.cert.name] = o.series
 		} else {
-			shake, refresh = ratio(o.series.against(peer, handshakeCPU)), ratio(o.series.against(peer, refreshCPU))
+			shake, refresh = ratio(o.series.against(peers[o.cert.name], handshakeCPU)), ratio(o.series.against(peers[o.cert.name], refreshCPU))
 		}
 		m := o.series.median()
 		t.row(o.name, micro(m[handshakeCPU]), shake, micro(m[refreshCPU]), refresh, thousands(m[perBinding]))

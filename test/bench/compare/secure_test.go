@@ -21,19 +21,21 @@ func TestOverTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		config, err := overTLS(string(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg, warnings, err := configs.Parse(filepath.Join(dir, "r.yaml"), []byte(config), configs.Env{Now: time.Now()})
-		if err != nil || len(warnings) > 0 {
-			t.Fatalf("%s: %v, warnings %v", c.name, err, warnings)
-		}
-		if len(cfg.Listen) != 1 || cfg.Listen[0].Transport != configs.TLS {
-			t.Errorf("listens on %+v", cfg.Listen)
+		for _, transport := range []configs.ListenerTransport{configs.TLS, configs.WSS} {
+			config, err := overTLS(string(text), string(transport))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg, warnings, err := configs.Parse(filepath.Join(dir, "r.yaml"), []byte(config), configs.Env{Now: time.Now()})
+			if err != nil || len(warnings) > 0 {
+				t.Fatalf("%s: %v, warnings %v", c.name, err, warnings)
+			}
+			if len(cfg.Listen) != 1 || cfg.Listen[0].Transport != transport {
+				t.Errorf("listens on %+v", cfg.Listen)
+			}
 		}
 	}
-	if _, err := overTLS("listen: []"); err == nil {
+	if _, err := overTLS("listen: []", "tls"); err == nil {
 		t.Error("a configuration without the listener was taken")
 	}
 }

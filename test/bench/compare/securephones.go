@@ -2,13 +2,17 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // secureWindow is how many handshakes or REGISTERs are under way at once.
@@ -21,20 +25,25 @@ const secureTime = 10 * time.Second
 type securePhones struct {
 	server *server
 	config *tls.Config
+	web    bool // by WebSocket over TLS
 	phones []*securePhone
 }
 
 // A securePhone is a phone with a connection of its own.
 type securePhone struct {
-	conn *tls.Conn
+	conn net.Conn
 	in   *bufio.Reader
+	via  string // the transport's name in a Via
 	user int
 	cseq int
 	text []byte
 }
 
 // dial connects.
-func (p *securePhones) dial() (*tls.Conn, error) {
+func (p *securePhones) dial() (net.Conn, error) {
+	if p.web {
+		return p.dialWeb()
+	}
 	d := net.Dialer{Timeout: secureTime}
 	nc, err := d.Dial("tcp", p.server.target.String())
 	if err != nil {
@@ -45,6 +54,20 @@ func (p *securePhones) dial() (*tls.Conn, error) {
 		return nil, errors.Join(err, nc.Close())
 	}
 	return c, nil
+}
+
+// dialWeb connects by WebSocket. Each Write is a message.
+func (p *securePhones) dialWeb() (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), secureTime)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: p.config}}
+	c, resp, err := websocket.Dial(ctx, "wss://"+p.server.target.String(), &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"sip"}})
+	if err != nil {
+		return nil, err
+	}
+	// The body of a handshake that succeeded is nothing to be closed.
+	_ = resp
+	return websocket.NetConn(context.Background(), c, websocket.MessageText), nil
 }
 
 // handshakes connects and disconnects for a while, and returns the server's CPU
@@ -75,7 +98,10 @@ func (p *securePhones) connect(n int) error {
 			if err != nil {
 				return done, err
 			}
-			p.phones[i] = &securePhone{conn: c, in: bufio.NewReader(c), user: i}
+			p.phones[i] = &securePhone{conn: c, in: bufio.NewReader(c), via: "TLS", user: i}
+			if p.web {
+				p.phones[i].via = "WSS"
+			}
 			if err := p.phones[i].register(); err != nil {
 				return done, err
 			}
@@ -138,11 +164,11 @@ func (p *securePhones) measure(do func(worker int) (n int, err error)) (float64,
 // register sends a REGISTER and reads its 200.
 func (s *securePhone) register() error {
 	s.cseq++
-	local := s.conn.LocalAddr()
+	local := fmt.Sprintf("phone%d.invalid", s.user)
 	s.text = fmt.Appendf(s.text[:0], "REGISTER sip:example.com SIP/2.0\r\n"+
-		"Via: SIP/2.0/TLS %[1]s;branch=z9hG4bK%[2]d-%[3]d;rport\r\nMax-Forwards: 70\r\n"+
+		"Via: SIP/2.0/%[4]s %[1]s;branch=z9hG4bK%[2]d-%[3]d;rport\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:user%[2]d@example.com>;tag=%[2]d\r\nTo: <sip:user%[2]d@example.com>\r\nCall-ID: bench-%[2]d@example.com\r\nCSeq: %[3]d REGISTER\r\n"+
-		"Contact: <sip:user%[2]d@%[1]s;transport=tls>\r\nExpires: 3600\r\nUser-Agent: bench\r\nContent-Length: 0\r\n\r\n", local, s.user, s.cseq)
+		"Contact: <sip:user%[2]d@%[1]s;transport=%[4]s>\r\nExpires: 3600\r\nUser-Agent: bench\r\nContent-Length: 0\r\n\r\n", local, s.user, s.cseq, s.via)
 	if err := s.conn.SetDeadline(time.Now().Add(secureTime)); err != nil {
 		return err
 	}
@@ -170,7 +196,7 @@ func (p *securePhones) close() error {
 	var errs []error
 	for _, s := range p.phones {
 		if s != nil {
-			errs = append(errs, s.conn.NetConn().Close())
+			errs = append(errs, s.conn.Close())
 		}
 	}
 	return errors.Join(errs...)
