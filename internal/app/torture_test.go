@@ -1,148 +1,260 @@
 package app
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/netip"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
+
+	"reveille/internal/sipmsg"
 )
 
-// A torturer is a message of RFC 4475 or RFC 5118 as internal/sipmsg keeps them.
-type torturer struct {
+// A torture is a case of RFC 4475 or RFC 5118, as internal/sipmsg wrote it.
+type torture struct {
 	name, raw string
-	// want is what reading it comes to: 0 well formed, -1 dropped, else a status.
-	want int
+	want      int // 0: well formed; -1: dropped; else the status
 }
 
-func torturers(t *testing.T) (list []torturer) {
+func tortures(t *testing.T) (list []torture) {
 	t.Helper()
-	files, err := filepath.Glob("../sipmsg/testdata/torture/*.sip")
-	if err != nil || len(files) < 60 {
-		t.Fatalf("found %d files, %v", len(files), err)
+	text, err := os.ReadFile("../sipmsg/testdata/torture.txt")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, f := range files {
-		raw, err := os.ReadFile(f)
+	for line := range strings.Lines(string(text)) {
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", 3)
+		want, err := strconv.Atoi(fields[0])
 		if err != nil {
 			t.Fatal(err)
 		}
-		name, want, _ := strings.Cut(strings.TrimSuffix(filepath.Base(f), ".sip"), ".")
-		n, err := strconv.Atoi(want)
+		raw, err := strconv.Unquote(fields[2])
 		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, torturer{name, string(raw), n})
+		list = append(list, torture{fields[1], raw, want})
+	}
+	if len(list) < 50 {
+		t.Fatalf("%d cases", len(list))
 	}
 	return list
 }
 
-// TestTorture_RFC4475_RFC5118 sends what is hard to read, and what nobody should
-// send, over real sockets: each is answered as its reader says, nothing of it
-// stays, and phones are served as before.
-func TestTorture_RFC4475_RFC5118(t *testing.T) {
-	for _, transport := range []string{"udp", "tcp"} {
-		t.Run(transport, func(t *testing.T) {
-			r := newRig(t)
-			for _, tt := range torturers(t) {
-				t.Run(tt.name, func(t *testing.T) {
-					if transport == "udp" {
-						// Answers go to the sent-by of Via, which is not us.
-						w := r.dial("udp")
-						w.t = t
-						w.send(tt.raw)
-						r.answered(w)
-						return
-					}
-					if tt.name == "RFC4475_3_1_2_2_Content-Length_larger_than_the_datagram" {
-						return // On a connection the rest has yet to come.
-					}
-					checkTorture(t, tt, exchange(r, measured(tt.raw)))
-				})
+// A speaker sends whole messages over some transport and reads the answers.
+type speaker interface {
+	send(msg string)
+	// read returns the next message; an error is the end of the connection.
+	read() (string, error)
+}
+
+// The cases get the same answers whatever they come by, and do no harm to what
+// comes after them on the same connection.
+func TestTorture_SameAnswersOverEveryTransport_RFC4475_RFC5118(t *testing.T) {
+	rigs := map[string]*rig{} // One each, so that none gets copies of what another got.
+	for _, name := range []string{"udp", "tcp", "ws"} {
+		rigs[name] = newRig(t, openYAML, fmt.Sprintf(`listen: [{name: %[1]s, transport: %[1]s, addr: "127.0.0.1:0"}]`, name))
+	}
+	for i, tt := range tortures(t) {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.raw = withBranch(tt.raw, i)
+			m, _ := sipmsg.Parse([]byte(tt.raw), netip.MustParseAddrPort("127.0.0.1:5060"))
+			answered := m != nil && m.IsRequest() && m.Method() != "ACK"
+			overUDP := result(t, rigs["udp"].udpSpeaker(t, m), tt.raw, answered, i)
+			switch {
+			case !answered && overUDP != "":
+				t.Errorf("UDP: answered with %s", overUDP)
+			case tt.want > 0 && overUDP != strconv.Itoa(tt.want), tt.want == 0 && answered && overUDP == "":
+				t.Errorf("UDP: answered with %q, want %d", overUDP, tt.want)
 			}
-			r.eventually("no transaction is left", func() bool { return r.metric("reveille_transaction_live") == 0 })
-			if n := r.metric("reveille_transaction_panics_total"); n != 0 {
-				t.Errorf("%v panics", n)
+			for name, s := range map[string]speaker{"tcp": rigs["tcp"].tcpSpeaker(t), "ws": rigs["ws"].wsSpeaker(t)} {
+				raw, want, answered := tt.raw, overUDP, answered
+				switch kind, n, err := sipmsg.Frame([]byte(raw), 0); {
+				case name == "tcp" && errors.Is(err, sipmsg.ErrNoLength):
+					raw = withLength(raw) // As whoever sends by TCP has to.
+				case name == "tcp" && err == nil && kind == sipmsg.FrameMore:
+					continue // The rest of it would be waited for.
+				case name == "tcp" && err != nil:
+					// The next message cannot be found: the connection ends.
+					if code, _, _ := sipmsg.StatusOf(err); answered {
+						want = strconv.Itoa(code)
+					}
+					want += " closed"
+				case err == nil && kind == sipmsg.FrameMessage && n < len(raw):
+					// RFC 4475 §3.1.1.8 is about datagrams. To TCP what follows is the next
+					// message; a WebSocket message must not hold it (RFC 7118 §5).
+					if name == "tcp" {
+						raw = raw[:n]
+					} else {
+						want = "400"
+					}
+				}
+				if got := result(t, s, raw, answered, i); strings.TrimSpace(want) != got {
+					t.Errorf("%s: answered with %q, UDP %q", name, got, overUDP)
+				}
 			}
-			r.register(r.phone("alice", transport, ""))
 		})
 	}
 }
 
-// lengthLine matches a Content-Length, whatever it holds.
-var lengthLine = regexp.MustCompile(`(?i)\r\n(content-length|l)[ \t]*:`)
+// withBranch gives the transactions of the case names of their own: many of the
+// cases share one, and would be taken for copies. That of a bare cookie stays.
+func withBranch(raw string, n int) string {
+	head, body, _ := strings.Cut(raw, "\r\n\r\n")
+	head = regexp.MustCompile(`branch=z9hG4bK[^;,\s]+`).ReplaceAllString(head, fmt.Sprintf("${0}n%d", n))
+	return head + "\r\n\r\n" + body
+}
 
-// measured returns raw with the Content-Length that a connection requires (RFC
-// 3261 §18.3).
-func measured(raw string) string {
-	head, body, whole := strings.Cut(raw, "\r\n\r\n")
-	if !whole || lengthLine.MatchString(head) {
-		return raw
-	}
+// withLength adds the Content-Length that stands for all that follows the header
+// section.
+func withLength(raw string) string {
+	head, body, _ := strings.Cut(raw, "\r\n\r\n")
 	return fmt.Sprintf("%s\r\nContent-Length: %d\r\n\r\n%s", head, len(body), body)
 }
 
-// exchange sends raw and a request behind it on a connection of its own. It
-// returns the statuses of the answers to raw: those that come before the answer
-// to the other, or before the server closes what it cannot read any more.
-func exchange(r *rig, raw string) (statuses []int) {
-	r.t.Helper()
-	w := r.dial("tcp")
-	w.send(raw + w.request("OPTIONS", "sip:example.com", "Call-ID: behind"))
-	for {
-		line, callID := w.answer()
-		if line == "" || callID == "behind" {
-			return statuses
-		}
-		var code int
-		if _, err := fmt.Sscanf(line, "SIP/2.0 %d ", &code); err != nil {
-			r.t.Fatalf("received %q", line)
-		}
-		if code > 100 {
-			statuses = append(statuses, code)
-		}
-	}
-}
-
-// answer reads the status line and Call-ID of a response on a connection; empty at
-// its end.
-func (w *wire) answer() (line, callID string) {
-	w.t.Helper()
-	if err := w.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		w.t.Fatal(err)
-	}
-	for {
-		text, err := w.r.ReadString('\n')
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			w.t.Fatal("neither an answer nor an end")
-		}
-		text = strings.TrimRight(text, "\r\n")
-		name, value, _ := strings.Cut(text, ":")
-		switch {
-		case err != nil:
-			return "", ""
-		case line == "":
-			line = text
-		case strings.EqualFold(name, "Call-ID"):
-			callID = strings.TrimSpace(value)
-		case text == "":
-			return line, callID // Our answers have no body.
-		}
-	}
-}
-
-func checkTorture(t *testing.T, tt torturer, got []int) {
+// result sends raw and a request that shows whether the server still listens. It
+// returns the status of the final answer to raw, and "closed" if there was none to
+// the other.
+func result(t *testing.T, s speaker, raw string, answered bool, n int) string {
 	t.Helper()
-	switch first, _, _ := strings.Cut(strings.TrimLeft(tt.raw, "\r\n"), " "); {
-	case len(got) > 1:
-		t.Errorf("answers %v, want one at most", got)
-	case tt.want > 0 && (len(got) != 1 || got[0] != tt.want):
-		t.Errorf("answered %v, want %d", got, tt.want)
-	case (tt.want < 0 || first == "ACK" || first == "SIP/2.0") && len(got) != 0:
-		t.Errorf("answered %v, want nothing", got)
+	probe := fmt.Sprintf("OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKprobe%[1]d;rport\r\nMax-Forwards: 70\r\n"+
+		"From: <sip:probe@example.com>;tag=1\r\nTo: <sip:example.com>\r\nCall-ID: probe-%[1]d\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n", n)
+	s.send(raw)
+	status := ""
+	for final := !answered; ; {
+		if final {
+			s.send(probe)
+		}
+		msg, err := s.read()
+		if err != nil {
+			return strings.TrimSpace(status + " closed")
+		}
+		if final && strings.Contains(msg, "\r\nCall-ID: probe-") {
+			return status
+		}
+		code, _, _ := strings.Cut(strings.TrimPrefix(msg, "SIP/2.0 "), " ")
+		if code >= "200" {
+			if final {
+				t.Errorf("a second final answer: %s", msg)
+			}
+			status, final = code, true
+		}
 	}
-	t.Logf("want %d, answered %v", tt.want, got)
+}
+
+type udpSpeaker struct {
+	t    *testing.T
+	conn net.Conn
+}
+
+// udpSpeaker sends from where the answers to m go: to the port in its Via, unless
+// that has an rport (RFC 3581).
+func (r *rig) udpSpeaker(t *testing.T, m *sipmsg.Message) speaker {
+	t.Helper()
+	local := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 77)}
+	if m != nil && m.IsRequest() && len(m.Vias()) > 0 {
+		local.Port = 5060
+		if port, err := strconv.Atoi(m.TopVia().Port); err == nil {
+			local.Port = port
+		}
+	}
+	c, err := net.DialUDP("udp", local, r.Addr("udp").(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return &udpSpeaker{t, c}
+}
+
+func (s *udpSpeaker) send(msg string) {
+	if _, err := io.WriteString(s.conn, msg); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *udpSpeaker) read() (string, error) {
+	buf := make([]byte, 65536)
+	n, err := s.conn.Read(buf)
+	if err != nil {
+		s.t.Fatalf("no answer: %v", err)
+	}
+	return string(buf[:n]), nil
+}
+
+type tcpSpeaker struct {
+	t    *testing.T
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func (r *rig) tcpSpeaker(t *testing.T) speaker {
+	t.Helper()
+	c, err := net.Dial("tcp", r.Addr("tcp").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return &tcpSpeaker{t, c, bufio.NewReader(c)}
+}
+
+// The server may have closed; then read says so.
+func (s *tcpSpeaker) send(msg string) { _, _ = io.WriteString(s.conn, msg) }
+
+func (s *tcpSpeaker) read() (string, error) {
+	var buf []byte
+	for {
+		b, err := s.r.ReadByte()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.t.Fatalf("no answer behind %q", buf)
+		}
+		if err != nil {
+			return "", err
+		}
+		buf = append(buf, b)
+		if kind, n, err := sipmsg.Frame(buf, 0); err != nil || kind == sipmsg.FrameMessage {
+			return string(buf[:n]), err
+		}
+	}
+}
+
+type wsSpeaker struct {
+	t    *testing.T
+	r    *rig
+	conn *websocket.Conn
+}
+
+func (r *rig) wsSpeaker(t *testing.T) speaker {
+	t.Helper()
+	c, _, err := websocket.Dial(r.within(), "ws://"+r.Addr("ws").String(), &websocket.DialOptions{Subprotocols: []string{"sip"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.CloseNow() })
+	return &wsSpeaker{t, r, c}
+}
+
+func (s *wsSpeaker) send(msg string) {
+	// Not all of them are UTF-8.
+	if err := s.conn.Write(s.r.within(), websocket.MessageBinary, []byte(msg)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *wsSpeaker) read() (string, error) {
+	_, b, err := s.conn.Read(s.r.within())
+	return string(b), err
 }
