@@ -309,7 +309,9 @@ func TestAuthenticate_Replay_RFC7616_3_4(t *testing.T) {
 	}
 	captured := use(1)
 	wantDecision(t, a.Check(t.Context(), captured, phone, Registrar, noon), Allowed, ReasonUser, 0)
-	d := a.Check(t.Context(), captured, phone, Registrar, noon)
+	elsewhere := phone
+	elsewhere.Remote = netip.AddrPortFrom(phone.Remote.Addr(), phone.Remote.Port()+1)
+	d := a.Check(t.Context(), captured, elsewhere, Registrar, noon)
 	wantDecision(t, d, Challenged, ReasonReplayed, 401)
 	if !stale(d) {
 		t.Error("a client that does not count must get another chance: want stale=true")
@@ -320,6 +322,43 @@ func TestAuthenticate_Replay_RFC7616_3_4(t *testing.T) {
 	wantDecision(t, a.Check(t.Context(), use(3), phone, Registrar, noon), Challenged, ReasonReplayed, 401)
 	if got := events.take(); len(got) != 0 {
 		t.Errorf("events: %v", got)
+	}
+}
+
+// RFC 3261 §17.2.2: a phone that got no answer sends the same bytes again and gets
+// the answer that it missed, not a challenge.
+func TestAuthenticate_Retransmission_RFC3261_17_2_2(t *testing.T) {
+	other, connection := phone, phone
+	other.Listener = "other"
+	connection.Transport, connection.Conn = flow.TCP, 1
+	for _, tt := range []struct {
+		name   string
+		later  time.Duration
+		first  flow.Flow
+		second flow.Flow
+		change func(login) login
+		want   Reason
+	}{
+		{name: "at once", first: phone, second: phone, want: ReasonUser},
+		{name: "the last copy", later: 32 * time.Second, first: phone, second: phone, want: ReasonUser},
+		{name: "later than any copy", later: 33 * time.Second, first: phone, second: phone, want: ReasonReplayed},
+		{name: "by another listener", first: phone, second: other, want: ReasonReplayed},
+		{name: "on a connection", first: connection, second: connection, want: ReasonReplayed},
+		{name: "other bytes", first: phone, second: phone, change: func(l login) login { l.uri = "sip:alice@example.com"; return l }, want: ReasonReplayed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, _ := newAuth(t, nil)
+			challenge := a.Check(t.Context(), register(t), tt.first, Registrar, noon)
+			l := login{user: "alice", password: "secret", count: 1}
+			m := register(t, l.answer(t, challenge))
+			wantDecision(t, a.Check(t.Context(), m, tt.first, Registrar, noon), Allowed, ReasonUser, 0)
+			if tt.change != nil {
+				m = register(t, tt.change(l).answer(t, challenge))
+			}
+			if got := a.Check(t.Context(), m, tt.second, Registrar, noon.Add(tt.later)).Reason; got != tt.want {
+				t.Errorf("the second one: %v, want %v", got, tt.want)
+			}
+		})
 	}
 }
 
@@ -351,7 +390,9 @@ func TestAuthenticate_WithoutQop_RFC8760_2_5(t *testing.T) {
 	m := register(t, fmt.Sprintf(`Authorization: Digest username="alice",realm="example.com",nonce="%s",uri="sip:example.com",response="%s"`, chal.Nonce, response))
 	wantDecision(t, a.Check(t.Context(), m, phone, Registrar, noon), Allowed, ReasonUser, 0)
 	// Without a count, a nonce is good for one request.
-	wantDecision(t, a.Check(t.Context(), m, phone, Registrar, noon), Challenged, ReasonReplayed, 401)
+	elsewhere := phone
+	elsewhere.Listener = "other"
+	wantDecision(t, a.Check(t.Context(), m, elsewhere, Registrar, noon), Challenged, ReasonReplayed, 401)
 }
 
 func TestAuthenticate_AlgorithmNotOffered_RFC8760_2_4(t *testing.T) {

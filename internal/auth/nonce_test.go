@@ -123,7 +123,7 @@ func TestReplays_NeverTwice(t *testing.T) {
 	for range 50_000 {
 		issued := rnd.IntN(200)
 		u := use{nonceID{byte(issued)}, uint32(rnd.IntN(100))}
-		if r.take(u.id, int64(issued), u.nc) {
+		if r.take(u.id, int64(issued), u.nc, 0, noon) {
 			if taken[u] {
 				t.Fatalf("nonce %d, nc %d was taken twice", issued, u.nc)
 			}
@@ -141,17 +141,17 @@ func TestReplays_NeverTwice(t *testing.T) {
 
 func TestReplays_ForgottenNonceIsUseless(t *testing.T) {
 	r := newReplays(2)
-	if !r.take(nonceID{1}, 100, 1) || !r.take(nonceID{2}, 200, 1) || !r.take(nonceID{3}, 300, 1) {
+	if !r.take(nonceID{1}, 100, 1, 0, noon) || !r.take(nonceID{2}, 200, 1, 0, noon) || !r.take(nonceID{3}, 300, 1, 0, noon) {
 		t.Fatal("a first use is refused")
 	}
 	// The first was forgotten: neither it nor an older one can be used.
-	if r.take(nonceID{1}, 100, 1) || r.take(nonceID{1}, 100, 2) || r.take(nonceID{9}, 50, 1) {
+	if r.take(nonceID{1}, 100, 1, 0, noon) || r.take(nonceID{1}, 100, 2, 0, noon) || r.take(nonceID{9}, 50, 1, 0, noon) {
 		t.Error("a nonce that was forgotten is taken")
 	}
-	if !r.take(nonceID{8}, 150, 1) {
+	if !r.take(nonceID{8}, 150, 1, 0, noon) {
 		t.Error("a younger nonce is refused")
 	}
-	if !r.take(nonceID{3}, 300, 2) {
+	if !r.take(nonceID{3}, 300, 2, 0, noon) {
 		t.Error("a second use of a nonce that is known is refused")
 	}
 }

@@ -20,6 +20,8 @@ type Question struct {
 	Authorization string
 	// UserAgent is the value of that header field, "" if there is none.
 	UserAgent string
+	// Raw is the whole request.
+	Raw string
 }
 
 // A Proof is what Recognise found out. It is good for one Spend.
@@ -29,6 +31,8 @@ type Proof struct {
 	id     nonceID
 	issued int64
 	uses   uint32
+	print  uint64
+	now    time.Time
 }
 
 // Recognise does what Authenticate does for the sender of a REGISTER without
@@ -67,7 +71,7 @@ func (a *Authenticator) Recognise(q *Question, f flow.Flow, now time.Time) (Proo
 	if p.id, p.issued, state = a.nonces.inspect(r.c.nonce, r.realm, now); state != nonceFresh {
 		return p, false
 	}
-	p.uses = r.c.nonceUses
+	p.uses, p.print, p.now = r.c.nonceUses, a.replays.print(q.Raw, f), now
 	p.d = Decision{Outcome: Allowed, Reason: ReasonUser, User: User{Name: r.c.username, Realm: r.realm, Profile: creds.Profile}}
 	return p, true
 }
@@ -78,7 +82,7 @@ func (p *Proof) MayUse(aor usrloc.AOR) bool { return p.a.permits(&p.d, aor) }
 // Spend uses the nonce and counts the decision. It reports false if the nonce
 // was used before, and has then changed nothing.
 func (p *Proof) Spend() bool {
-	if !p.d.Trusted && !p.a.replays.take(p.id, p.issued, p.uses) {
+	if !p.d.Trusted && !p.a.replays.take(p.id, p.issued, p.uses, p.print, p.now) {
 		return false
 	}
 	p.a.metrics.decided(Registrar, p.d.Reason)

@@ -118,7 +118,22 @@ func (r *request) findCredentials() (found bool, err error) {
 			return found, err
 		}
 	}
-	return false, nil
+	return r.role == Proxy && r.findToken(), nil
+}
+
+// findToken looks for a token in Authorization, where RFC 8898 §2.1.4 has phones
+// put it in every request, also for a proxy. Credentials of other schemes there
+// are for the other end.
+func (r *request) findToken() bool {
+	for h := range r.m.Headers() {
+		if h.ID != sipmsg.HdrAuthorization {
+			continue
+		}
+		if found, err := r.takeToken(strings.TrimLeft(h.Value, " \t\r\n")); found && err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // take reads a header field that may hold credentials for our realm.
@@ -271,7 +286,7 @@ func (r *request) spendNonce() Reason {
 	switch {
 	case state != nonceFresh:
 		return ReasonStale
-	case !r.a.replays.take(id, issued, r.c.nonceUses):
+	case !r.a.replays.take(id, issued, r.c.nonceUses, r.a.replays.print(r.m.Raw(), r.f), r.now):
 		return ReasonReplayed
 	}
 	return ReasonUser

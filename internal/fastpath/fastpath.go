@@ -147,7 +147,7 @@ func (a *attempt) try(p *Path, f flow.Flow, b, out []byte) ([]byte, bool) {
 	}
 	// Stores keep milliseconds.
 	now := time.Now()
-	if !a.recognise(p.o.Gate, usrloc.AOR(aor), f, now) {
+	if !a.recognise(p.o.Gate, usrloc.AOR(aor), view(b), f, now) {
 		return out, false
 	}
 	w := a.refresh
@@ -192,16 +192,16 @@ func (a *attempt) try(p *Path, f flow.Flow, b, out []byte) ([]byte, bool) {
 	return out[:n], false
 }
 
-// recognise reports whether the sender may register aor (RFC 3261 §10.3 steps 3
-// and 4).
-func (a *attempt) recognise(g Gate, aor usrloc.AOR, f flow.Flow, now time.Time) (ok bool) {
+// recognise reports whether the sender of raw may register aor (RFC 3261 §10.3
+// steps 3 and 4).
+func (a *attempt) recognise(g Gate, aor usrloc.AOR, raw string, f flow.Flow, now time.Time) (ok bool) {
 	a.proven = false
 	doorman, ok := g.Doorman(f)
 	if doorman == nil || !ok {
 		return ok
 	}
 	m := &a.message
-	q := auth.Question{URI: m.RequestURI(), Host: m.To().URI.Host}
+	q := auth.Question{URI: m.RequestURI(), Host: m.To().URI.Host, Raw: raw}
 	q.Authorization, _ = m.Header(sipmsg.HdrAuthorization)
 	q.UserAgent, _ = m.Header(sipmsg.HdrUserAgent)
 	if a.proof, ok = doorman.Recognise(&q, f, now); !ok || !a.proof.MayUse(aor) {
