@@ -64,7 +64,7 @@ func retries(cfg configs.Refresh) (shortest, longest time.Duration, count int) {
 func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 	o := proxy.Options{
 		Store: a.store, Flows: a.transport, Waker: a.waker, Gate: limitedGate{a.gate, a}, Keys: a.keys,
-		Domains: cfg.Domains, Realm: cfg.Realm(), Known: a.gate.known,
+		Domains: cfg.Domains, Realm: cfg.Realm(), Tokens: cfg.Auth.Bearer.Issuer != "", Known: a.gate.known,
 		Waits: proxy.Waits{
 			Invite: cfg.Push.Wait.Invite.Default, Provider: map[string]time.Duration{"webpush": cfg.Push.Wait.Invite.WebPush},
 			Message: cfg.Push.Wait.Message, InDialog: cfg.Push.Wait.InDialog, Silent: cfg.Push.SilentWait,

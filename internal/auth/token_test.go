@@ -133,11 +133,39 @@ func TestBearer_Proxy_RFC8898_2_3(t *testing.T) {
 	if h := d.Reply.Headers[0]; h.Name != "Proxy-Authenticate" || !strings.HasPrefix(h.Value, "Bearer ") {
 		t.Errorf("first line %s: %s", h.Name, h.Value)
 	}
-	wantDecision(t, a.Check(t.Context(), invite("Authorization: Bearer right"), secure, Proxy, noon), Challenged, ReasonNoCredentials, 407)
+	wantDecision(t, a.Check(t.Context(), invite("Authorization: Basic cmlnaHQ="), secure, Proxy, noon), Challenged, ReasonNoCredentials, 407)
 	wantDecision(t, a.Check(t.Context(), invite("Proxy-Authorization: Bearer right"), secure, Proxy, noon), Allowed, ReasonUser, 0)
 	// Credentials for other realms do not hide the token.
 	other := `Proxy-Authorization: Digest username="x", realm="elsewhere", nonce="n", uri="sip:x", response="0"`
 	wantDecision(t, a.Check(t.Context(), invite(other, "Proxy-Authorization: Bearer right"), secure, Proxy, noon), Allowed, ReasonUser, 0)
+}
+
+// Phones put the token into Authorization whoever asks for it.
+func TestBearer_ProxyReadsAuthorization_RFC8898_2_1_4(t *testing.T) {
+	a, _ := newAuth(t, withTokens)
+	invite := func(headers ...string) *sipmsg.Message {
+		return message(t, "INVITE", "sip:bob@example.com", "sip:alice@example.com", "sip:bob@example.com", headers...)
+	}
+	first := a.Check(t.Context(), invite(), phone, Proxy, noon)
+	digest := login{user: "alice", password: "secret", method: "INVITE", uri: "sip:bob@example.com"}.answer(t, first)
+	for _, tt := range []struct {
+		name    string
+		headers []string
+		outcome Outcome
+		reason  Reason
+	}{
+		{"right", []string{"Authorization: Bearer right"}, Allowed, ReasonUser},
+		{"wrong", []string{"Authorization: Bearer wrong"}, Challenged, ReasonToken},
+		{"no token", []string{"Authorization: Bearer =="}, Challenged, ReasonNoCredentials},
+		{"behind credentials for the other end", []string{`Authorization: Digest username="x"`, "Authorization: Bearer right"}, Allowed, ReasonUser},
+		{"beside credentials for us", []string{"Authorization: Bearer wrong", digest}, Allowed, ReasonUser},
+	} {
+		if d := a.Check(t.Context(), invite(tt.headers...), secure, Proxy, noon); d.Outcome != tt.outcome || d.Reason != tt.reason {
+			t.Errorf("%s: %v, %v, want %v, %v", tt.name, d.Outcome, d.Reason, tt.outcome, tt.reason)
+		}
+	}
+	// Where no tokens are taken, it is none of our business.
+	wantDecision(t, a.Check(t.Context(), invite("Authorization: Bearer right"), phone, Proxy, noon), Challenged, ReasonNoCredentials, 407)
 }
 
 // A failure with a token is nobody's, whatever else the request brings.

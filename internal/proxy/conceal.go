@@ -56,10 +56,19 @@ func concealed(c sipmsg.NameAddr) string {
 
 // dropCredentials removes the Proxy-Authorization values of our realm and no
 // others (RFC 3261 §22.3). A bearer token names no realm, and whoever sees it can
-// use it: it goes no further (RFC 8898 §2.1.2).
-func dropCredentials(e *sipmsg.Edit, realm string) {
+// use it (RFC 8898 §2.1.2): if we take tokens, all go no further, also those in
+// Authorization, where phones put them in every request (§2.1.4). That of a
+// REGISTER is for the registrar to which it goes.
+func dropCredentials(m *sipmsg.Message, e *sipmsg.Edit, realm string, tokens bool) {
 	e.RemoveIf(func(h sipmsg.Header) bool {
-		return h.ID == sipmsg.HdrProxyAuthorization && (realmOf(h.Value) == realm || isBearer(h.Value))
+		switch h.ID {
+		case sipmsg.HdrProxyAuthorization:
+			return realmOf(h.Value) == realm || tokens && isBearer(h.Value)
+		case sipmsg.HdrAuthorization:
+			return tokens && m.Method() != "REGISTER" && isBearer(h.Value)
+		default:
+			return false
+		}
 	})
 }
 

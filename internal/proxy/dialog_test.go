@@ -176,8 +176,7 @@ func TestInDialog_OurCredentialsStayWithUs_RFC3261_22_3(t *testing.T) {
 		ok := w.call(p, "c1")
 		ours := `Proxy-Authorization: Digest username="bob", realm = "example.com", response="secret"`
 		theirs := `Proxy-Authorization: Digest username="x", opaque="realm=\"example.com\"", realm="elsewhere"`
-		token := `Proxy-Authorization: bearer secret`
-		w.recv(caller, inDialogRequest("BYE", 2, ok, true, "sip:alice@198.51.100.1:5060", ours, theirs, token))
+		w.recv(caller, inDialogRequest("BYE", 2, ok, true, "sip:alice@198.51.100.1:5060", ours, theirs))
 		bye := w.expect("BYE 198.51.100.1:5060")[0]
 		if raw := bye.m.Raw(); strings.Contains(raw, "secret") || !strings.Contains(raw, "elsewhere") {
 			t.Errorf("credentials for us went on, or those of others did not:\n%s", raw)
@@ -187,6 +186,25 @@ func TestInDialog_OurCredentialsStayWithUs_RFC3261_22_3(t *testing.T) {
 			t.Errorf("credentials for us went on:\n%s", raw)
 		}
 	})
+}
+
+// A token names no realm, so whether it is for us is a matter of configuration.
+func TestInDialog_TokensStayWithUs_RFC8898_2_1_2(t *testing.T) {
+	for _, taken := range []bool{true, false} {
+		inWorld(t, Options{Tokens: taken}, func(w *world) {
+			p := w.newPhone("alice", udp("198.51.100.1:5060"), "")
+			w.register(p)
+			ok := w.call(p, "c1")
+			headers := []string{"Proxy-Authorization: bearer secret1", "Authorization:  Bearer secret2", `Authorization: Digest username="x"`}
+			w.recv(caller, inDialogRequest("BYE", 2, ok, true, "sip:alice@198.51.100.1:5060", headers...))
+			raw := w.expect("BYE 198.51.100.1:5060")[0].m.Raw()
+			for _, h := range headers {
+				if want := !taken || strings.Contains(h, "Digest"); strings.Contains(raw, h) != want {
+					t.Errorf("tokens are taken: %v; %s went on: %v", taken, h, !want)
+				}
+			}
+		})
+	}
 }
 
 func TestInDialog_PathIsForTheAORAlone_RFC3327_5_2(t *testing.T) {

@@ -81,7 +81,7 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		}
 	}
 	if o.realm != "" {
-		dropCredentials(e, o.realm)
+		dropCredentials(m, e, o.realm, p.opts().Tokens)
 	}
 	concealPush(m, e)
 	p.identify(m, e, o.claim, o.trusted)

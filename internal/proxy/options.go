@@ -138,6 +138,8 @@ type Options struct {
 	// Realm is the realm of the credentials that are meant for us and that no
 	// other party should see; default the first domain.
 	Realm string
+	// Tokens: bearer tokens are taken (RFC 8898), and are not passed on.
+	Tokens bool
 	// Known reports whether a user exists that has no binding; nil: every user
 	// of our domains does.
 	Known func(usrloc.AOR) bool
