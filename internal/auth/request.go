@@ -286,7 +286,7 @@ func (r *request) spendNonce() Reason {
 	switch {
 	case state != nonceFresh:
 		return ReasonStale
-	case !r.a.replays.take(id, issued, r.c.nonceUses):
+	case !r.a.replays.take(id, issued, r.c.nonceUses, r.a.replays.print(r.m.Raw(), r.f), r.now):
 		return ReasonReplayed
 	}
 	return ReasonUser
