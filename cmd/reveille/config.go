@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"reveille/configs"
+	"reveille/internal/locationdb"
+	"reveille/internal/sqldb"
 )
 
 func (p program) configCommand() *cobra.Command {
@@ -18,10 +22,29 @@ func (p program) configCommand() *cobra.Command {
 			func() ([]byte, error) { return configs.Reference(), nil }),
 		p.printCommand("schema", "Print the JSON Schema of the file, for editors", configs.Schema),
 	)
+	cmd.AddCommand(p.locationCommand())
 	docs := p.printCommand("docs", "Print docs/configuration.md", configs.Markdown)
 	docs.Hidden = true
 	cmd.AddCommand(docs)
 	return cmd
+}
+
+// locationCommand prints the statement that makes the table of location.
+func (p program) locationCommand() *cobra.Command {
+	dialects := map[string]sqldb.Dialect{"sqlite": sqldb.SQLite, "postgres": sqldb.PostgreSQL, "mysql": sqldb.MySQL}
+	return &cobra.Command{
+		Use:   "location sqlite|postgres|mysql",
+		Short: "Print the SQL statement that makes the table of the key location",
+		Args:  exactly(1, "one kind of database"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			text := locationdb.Schema(dialects[args[0]])
+			if text == "" {
+				return fmt.Errorf("%q is none of sqlite, postgres, mysql", args[0])
+			}
+			fmt.Fprint(p.stdout, text)
+			return nil
+		},
+	}
 }
 
 // printCommand prints what text returns.

@@ -26,7 +26,11 @@ func (p program) importCommand() *cobra.Command {
 		Args:  cobra.ArbitraryArgs,
 		RunE:  group,
 	}
-	cmd.AddCommand(p.importPJSIPCommand())
+	cmd.AddCommand(
+		p.importPJSIPCommand(),
+		p.importTablesCommand("kamailio", "Kamailio"),
+		p.importTablesCommand("opensips", "OpenSIPS"),
+	)
 	return cmd
 }
 

@@ -30,7 +30,7 @@ func TestLocation_Written(t *testing.T) {
 		}
 		follow(t, w, store)
 		until(t, func() bool { return count(t, db, "") == 4 })
-		want := "alice example.com sip:0@192.0.2.1 sip:198.51.100.1:4711;transport=tcp 2030-01-02 03:04:05 0.50 call 2147483647 257 <urn:uuid:x> 9"
+		want := "alice example.com sip:0@192.0.2.1 sip:198.51.100.1:4711;transport=tcp 2095-01-02 03:04:05 0.50 call 2147483647 257 <urn:uuid:x> 9"
 		if got := first(t, db); got != want {
 			t.Errorf("row\n got %s\nwant %s", got, want)
 		}
@@ -122,7 +122,7 @@ func follow(t *testing.T, w *locationdb.Writer, store *usrloc.Memory) {
 // register gives a user so many contacts.
 func register(t *testing.T, store *usrloc.Memory, aor usrloc.AOR, n int) {
 	t.Helper()
-	until := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	until := time.Date(2095, 1, 2, 3, 4, 5, 0, time.UTC)
 	p := usrloc.Partition(aor)
 	store.Update(t.Context(), aor, func(usrloc.Record) (usrloc.Record, error) {
 		var rec usrloc.Record
