@@ -1,17 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"net"
 	"net/http"
 	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -77,8 +71,8 @@ func (p program) stored(file, dir string) (*configs.Config, error) {
 func backup(ctx context.Context, cfg *configs.Config, dir string) error {
 	socket := cfg.ControlSocket()
 	if socket != "" {
-		err := askForBackup(ctx, socket, dir)
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+		err := control{socket}.do(ctx, http.MethodPost, "/backup", admin.BackupRequest{Dir: dir}, nil)
+		if !noServer(err) {
 			return err
 		}
 	}
@@ -90,41 +84,4 @@ func backup(ctx context.Context, cfg *configs.Config, dir string) error {
 		return fmt.Errorf("%w; it has no control socket (control.socket) to be asked over", err)
 	}
 	return fmt.Errorf("%w; nobody answers on %s, where its control socket should be (control.socket)", err, socket)
-}
-
-// askForBackup has the server on socket make the copy. If there is no server the
-// error is fs.ErrNotExist or ECONNREFUSED.
-func askForBackup(ctx context.Context, socket, dir string) error {
-	body, err := json.Marshal(admin.BackupRequest{Dir: dir})
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}}
-	defer client.CloseIdleConnections()
-	// The host's name is not looked at: the socket is the address.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/backup", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask the server on %s: %w", socket, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusOK {
-		return nil
-	}
-	return fmt.Errorf("the server on %s: %w", socket, problemOf(resp))
-}
-
-// problemOf returns what the server says went wrong.
-func problemOf(resp *http.Response) error {
-	var p admin.Problem
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&p); err != nil || p.Detail == "" {
-		return errors.New(resp.Status)
-	}
-	return fmt.Errorf("%s: %s", p.Title, p.Detail)
 }

@@ -309,8 +309,8 @@ func TestBackup_Mistakes(t *testing.T) {
 	}
 }
 
-// TestAskForBackup_AnswersThatAreNone: what is no server of ours is named.
-func TestAskForBackup_AnswersThatAreNone(t *testing.T) {
+// TestControl_AnswersThatAreNone: what is no server of ours is named.
+func TestControl_AnswersThatAreNone(t *testing.T) {
 	dir, err := os.MkdirTemp("", "rv")
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +326,8 @@ func TestAskForBackup_AnswersThatAreNone(t *testing.T) {
 	})}
 	go srv.Serve(l) // It ends with Close.
 	defer srv.Close()
-	if err := askForBackup(t.Context(), filepath.Join(dir, "c"), "/x"); err == nil || !strings.Contains(err.Error(), "418") {
-		t.Errorf("askForBackup = %v, want the status", err)
+	c := control{filepath.Join(dir, "c")}
+	if err := c.do(t.Context(), http.MethodPost, "/backup", nil, nil); err == nil || !strings.Contains(err.Error(), "418") {
+		t.Errorf("do = %v, want the status", err)
 	}
 }

@@ -1,5 +1,5 @@
 // Package admin is the HTTP server for operators: health, metrics, reload, and
-// on the control socket the backup.
+// on the control socket the backup and the ban list.
 //
 // GET /healthz answers 200 as long as the process serves; an orchestrator
 // restarts the process when it does not, so nothing outside the process may make
@@ -11,8 +11,8 @@
 // On an address it has no authentication: bind it to one that only operators
 // reach. Web pages of other origins cannot post to it. The control socket serves
 // the same, and what would be too much for anyone who reaches a port: POST
-// /backup, which writes files with the rights of the server. Only the user that
-// runs the server can open it.
+// /backup, which writes files with the rights of the server, and GET and DELETE
+// /bans. Only the user that runs the server can open it.
 package admin
 
 import (
@@ -47,6 +47,8 @@ type Options struct {
 	// Backup copies the registrations into a folder, an absolute path; an error
 	// says why nothing was written. Nil: POST /backup is not found.
 	Backup func(ctx context.Context, dir string) error
+	// Bans are who is not listened to. Nil: /bans is not found.
+	Bans   *Bans
 	Logger *slog.Logger
 }
 
@@ -101,6 +103,9 @@ func New(o Options) (_ *Server, err error) {
 		mux := routes(o)
 		if o.Backup != nil {
 			mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) { backup(w, r, o.Backup) })
+		}
+		if o.Bans != nil {
+			o.Bans.serve(mux)
 		}
 		s.serve(l, mux)
 	}

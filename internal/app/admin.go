@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"reveille/configs"
 	"reveille/internal/admin"
@@ -20,6 +21,7 @@ func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) 
 	if a.config.Store.OnDisk() {
 		o.Backup = a.Backup
 	}
+	o.Bans = &admin.Bans{List: a.banned, Lift: a.guard.Lift}
 	if a.admin, err = admin.New(o); err != nil {
 		return err
 	}
@@ -37,4 +39,11 @@ func reloadCall(do func(context.Context) (configs.Changes, error)) func(context.
 		// Empty lists, not null, for programs that read them.
 		return admin.Reloaded{Changed: append([]string{}, c.Reload...), Restart: append([]string{}, c.Restart...)}, err
 	}
+}
+
+func (a *App) banned() (list []admin.Ban) {
+	for _, b := range a.guard.Banned(time.Now()) {
+		list = append(list, admin.Ban{Source: b.Source, Reason: b.Reason, DatagramsOnly: b.Datagrams, Until: b.Until})
+	}
+	return list
 }

@@ -138,6 +138,13 @@ func TestGuard_BansWhoGuesses(t *testing.T) {
 		if n := banned(r.events); n != 1 {
 			t.Errorf("%d events, want 1", n)
 		}
+		if list := r.banned(); len(list) != 1 || list[0].Source != "127.0.0.2" || list[0].Reason != "authentication" || list[0].DatagramsOnly {
+			t.Errorf("listed as %+v", list)
+		}
+		if !r.guard.Lift(netip.MustParseAddr("127.0.0.2")) {
+			t.Error("Lift = false, want true")
+		}
+		r.answered(r.dialFrom("127.0.0.2", "tcp"))
 	})
 	t.Run("by datagrams", func(t *testing.T) {
 		r := newRig(t, guardYAML(ban))

@@ -36,11 +36,10 @@ func (b bans) hold(src source, stream bool, now time.Time) bool {
 // A Banned is an entry of the ban list.
 type Banned struct {
 	// Source is an IPv4 address or an IPv6 network.
-	Source string `json:"source"`
-	Reason string `json:"reason"`
+	Source, Reason string
 	// Datagrams says that connections of the source are still served.
-	Datagrams bool      `json:"datagrams_only"`
-	Until     time.Time `json:"until"`
+	Datagrams bool
+	Until     time.Time
 }
 
 // Banned lists who is banned at the time now, by source.

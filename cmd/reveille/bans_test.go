@@ -1,0 +1,71 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"reveille/internal/admin"
+)
+
+func TestBans(t *testing.T) {
+	dir, err := os.MkdirTemp("", "rv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	config := filepath.Join(dir, "r.yaml")
+	if err := os.WriteFile(config, []byte("control: {socket: c}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	until := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method + " " + r.URL.Path {
+		case "GET /bans":
+			json.NewEncoder(w).Encode(admin.BanList{Bans: []admin.Ban{
+				{Source: "192.0.2.7", Reason: "authentication", Until: until},
+				{Source: "2001:db8:0:1::/64", Reason: "scanner", DatagramsOnly: true, Until: until},
+			}})
+		case "DELETE /bans/192.0.2.7", "DELETE /bans/2001:db8:0:1::":
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})}
+	go srv.Serve(l) // It ends with Close.
+	defer srv.Close()
+	const list = "192.0.2.7          authentication  everything  until 2026-01-02T03:04:05Z\n" +
+		"2001:db8:0:1::/64  scanner         datagrams   until 2026-01-02T03:04:05Z\n"
+	for _, tt := range []struct {
+		args   string
+		code   int
+		stdout string
+		says   string
+	}{
+		{"list --config " + config, exitOK, list, ""},
+		{"rm --config " + config + " 192.0.2.7", exitOK, "", ""},
+		{"rm --config " + config + " 2001:db8:0:1::/64", exitOK, "", ""},
+		{"rm --config " + config + " 192.0.2.8", exitFailed, "", "404"},
+		{"rm --config " + config + " alice", exitUsage, "", `"alice" is no address`},
+		{"rm --config " + config, exitUsage, "", "one address"},
+		{"list", exitUsage, "", "name the server"},
+		{"list --store " + filepath.Join(dir, "none"), exitFailed, "", "no such file"},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			var stdout, stderr strings.Builder
+			code := run(append([]string{"bans"}, strings.Fields(tt.args)...), program{stdout: &stdout, stderr: &stderr, lookupEnv: os.LookupEnv})
+			if code != tt.code || stdout.String() != tt.stdout || !strings.Contains(stderr.String(), tt.says) {
+				t.Errorf("code %d, want %d; printed\n%s%s", code, tt.code, stdout.String(), stderr.String())
+			}
+		})
+	}
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+
+	"reveille/internal/admin"
+)
+
+// A control is the way to a running server: its control socket.
+type control struct{ socket string }
+
+// do sends a request with in as its body, unless that is nil, and reads the answer
+// into out, unless that is nil. An answer that is no success is an error. If there
+// is no server the error is one that noServer knows.
+func (c control) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader = http.NoBody
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", c.socket)
+	}}}
+	defer client.CloseIdleConnections()
+	// The host's name is not looked at: the socket is the address.
+	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the server on %s: %w", c.socket, err)
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode/100 != 2:
+		return fmt.Errorf("the server on %s: %w", c.socket, problemOf(resp))
+	case out == nil:
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("read the answer of the server on %s: %w", c.socket, err)
+	}
+	return nil
+}
+
+// noServer reports whether err of do says that nobody listens on the socket.
+func noServer(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// problemOf returns what the server says went wrong.
+func problemOf(resp *http.Response) error {
+	var p admin.Problem
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&p); err != nil || p.Detail == "" {
+		return errors.New(resp.Status)
+	}
+	return fmt.Errorf("%s: %s", p.Title, p.Detail)
+}
