@@ -148,6 +148,7 @@ func (l *loader) checkDomains(cfg *Config) {
 		}
 		seen[d] = true
 	}
+	l.checkAliases(cfg, seen)
 }
 
 func (l *loader) checkProxy(p *Proxy) {

@@ -7,12 +7,18 @@ import (
 	"reveille/internal/domain"
 )
 
-// domainSet is the domains of a configuration as the proxy asks for them. The
-// registrar makes its own from its Policy; both name a user alike.
+// domainSet is the domains of a configuration, as gate and proxy ask for them. The
+// registrar makes its own from its Policy; all name a user alike.
 func domainSet(cfg *configs.Config) (*domain.Set, error) {
 	var list []domain.Domain
 	for _, name := range cfg.Domains {
-		list = append(list, domain.Domain{Name: name})
+		d := domain.Domain{Name: name}
+		for _, a := range cfg.DomainAliases {
+			if a.Domain == name {
+				d.Aliases = append(d.Aliases, a.Alias)
+			}
+		}
+		list = append(list, d)
 	}
 	set, err := domain.New(list, !cfg.Registrar.AOR.CaseSensitive)
 	if err != nil {

@@ -69,14 +69,9 @@ func (g *gate) stop(context.Context) error {
 	return g.directory.close()
 }
 
-// served reports whether host is one of our domains.
+// served reports whether host is one of our domains, or another name of one.
 func (g *gate) served(host string) bool {
-	for _, d := range g.rules.Load().domains {
-		if strings.EqualFold(d, host) {
-			return true
-		}
-	}
-	return false
+	return g.rules.Load().hosts.Serves(host)
 }
 
 // Served implements fastpath.Gate: the Request-URI names a domain or an address

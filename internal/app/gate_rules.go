@@ -7,6 +7,7 @@ import (
 	"reveille/flow"
 	"reveille/internal/auth"
 	"reveille/internal/auth/bearer"
+	"reveille/internal/domain"
 	"reveille/internal/sipmsg"
 	"reveille/usrloc"
 )
@@ -20,7 +21,7 @@ type gateRules struct {
 	// closed: without credentials only trusted peers may do anything.
 	closed          bool
 	source, contact auth.ACL
-	domains         []string
+	hosts           *domain.Set
 	realm           string
 	// anybody: there are no accounts, so that every name may be a user.
 	anybody bool
@@ -33,8 +34,11 @@ type gateRules struct {
 func (g *gate) build(cfg *configs.Config) (r *gateRules, err error) {
 	old := g.rules.Load()
 	r = &gateRules{
-		modes: map[string]configs.AuthModes{}, closed: len(cfg.Auth.Trusted) > 0, domains: cfg.Domains, bearer: cfg.Auth.Bearer,
+		modes: map[string]configs.AuthModes{}, closed: len(cfg.Auth.Trusted) > 0, bearer: cfg.Auth.Bearer,
 		source: newACL(cfg.ACL.Source), contact: newACL(cfg.ACL.Contact),
+	}
+	if r.hosts, err = domainSet(cfg); err != nil {
+		return nil, err
 	}
 	for i := range cfg.Listen {
 		r.modes[cfg.Listen[i].Name] = cfg.AuthModes(&cfg.Listen[i])
@@ -85,10 +89,14 @@ func (r *gateRules) open(f flow.Flow) (trusted, allowed bool) {
 // identity is the AOR under which an authenticated user calls: that of From if
 // it is one of the user's, else the user's own.
 func (r *gateRules) identity(u auth.User, m *sipmsg.Message) usrloc.AOR {
-	if aor, err := sipmsg.CanonicalAOR(m.From().URI); err == nil && r.auth.MayUse(u, usrloc.AOR(aor)) {
+	from := m.From().URI
+	if aor, err := sipmsg.CanonicalAOR(from); err == nil && r.auth.MayUse(u, usrloc.AOR(aor)) {
 		return usrloc.AOR(aor)
 	}
-	aor, err := sipmsg.CanonicalAOR(sipmsg.URI{Scheme: "sip", User: sipmsg.EscapeParam(u.Name), Host: r.domains[0]})
+	if aor, _, err := r.hosts.AOR(from); err == nil && r.auth.MayUse(u, aor) {
+		return aor
+	}
+	aor, err := sipmsg.CanonicalAOR(sipmsg.URI{Scheme: "sip", User: sipmsg.EscapeParam(u.Name), Host: r.hosts.Names()[0]})
 	if err != nil {
 		return ""
 	}

@@ -23,6 +23,9 @@ func authOptions(cfg *configs.Config, verifier *bearer.Verifier) (auth.Options, 
 	for _, d := range cfg.Domains {
 		o.Domains[d] = ""
 	}
+	for _, a := range cfg.DomainAliases {
+		o.Domains[a.Alias] = ""
+	}
 	for _, t := range a.Trusted {
 		if t.Certificate != "" {
 			o.TrustedNames = append(o.TrustedNames, t.Certificate)

@@ -16,7 +16,10 @@ import (
 func registrarPolicy(cfg *configs.Config, waking registrar.Waking, keys *purr.Keyring, reachable func(*usrloc.Binding) bool) (registrar.Policy, error) {
 	r := cfg.Registrar
 	p := registrar.DefaultPolicy(cfg.Domains...)
-	p.FoldUser = !r.AOR.CaseSensitive
+	p.FoldUser, p.Aliases = !r.AOR.CaseSensitive, map[string]string{}
+	for _, a := range cfg.DomainAliases {
+		p.Aliases[a.Alias] = a.Domain
+	}
 	p.DefaultQ = usrloc.QUnset
 	if r.DefaultQ >= 0 {
 		p.DefaultQ = usrloc.Q(r.DefaultQ*1000 + 0.5)

@@ -84,3 +84,31 @@ func TestRouting_Defaults(t *testing.T) {
 		t.Errorf("identity %+v, want %+v", o.Identity, want)
 	}
 }
+
+// Whoever asks for the name of a user is told the same one.
+func TestDomains_Aliases(t *testing.T) {
+	cfg, _, err := configs.Parse("r.yaml", []byte(`
+domains: [example.com, example.net]
+domain_aliases: [{alias: SIP.example.com, domain: example.com}]
+auth: {users: [{name: alice, password: secret}]}
+`), configs.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := domainSet(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aor, err := aorOf(set, "alice@Sip.Example.com")
+	if err != nil || aor != "sip:alice@example.com" {
+		t.Errorf("the proxy calls alice %s, %v", aor, err)
+	}
+	policy, err := registrarPolicy(cfg, nil, nil, nil)
+	if err != nil || policy.Validate() != nil || policy.Aliases["sip.example.com"] != "example.com" {
+		t.Errorf("the registrar has the aliases %v, %v", policy.Aliases, err)
+	}
+	o, err := authOptions(cfg, nil)
+	if _, ok := o.Domains["sip.example.com"]; err != nil || !ok {
+		t.Errorf("auth has the domains %v, %v", o.Domains, err)
+	}
+}
