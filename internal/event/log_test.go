@@ -40,6 +40,12 @@ func TestLog_Lines(t *testing.T) {
 			want:  `level=INFO msg="registration refused" aor=sip:a@example.com status=423 reason="Interval Too Brief"`,
 		},
 		{
+			name:  "banned, as fail2ban reads it",
+			event: SourceBanned{Source: "192.0.2.7", Reason: "authentication", Until: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+			kind:  "source_banned",
+			want:  `level=INFO msg="source banned" source=192.0.2.7 reason=authentication datagrams_only=false until=2026-01-02T03:04:05.000Z`,
+		},
+		{
 			name:  "push accepted is quiet",
 			event: PushOutcome{Class: "ok"},
 			kind:  "push_outcome",

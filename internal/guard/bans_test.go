@@ -17,8 +17,10 @@ import (
 
 // strict bans for three offences within a minute.
 func strict() Settings {
-	return Settings{Ban: Ban{Offences: 3, Within: time.Minute, Time: time.Hour, Sources: 10},
-		Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.99/32")}}
+	return Settings{
+		Ban:    Ban{Offences: 3, Within: time.Minute, Time: time.Hour, Sources: 10},
+		Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.99/32")},
+	}
 }
 
 // guess is a login that failed.
@@ -58,14 +60,18 @@ func TestBan_WhoOffendsTooOften(t *testing.T) {
 		{"once too often, by datagrams", []event.Event{guess(datagrams), guess(datagrams), guess(datagrams), guess(datagrams)}, Drop, Pass, "authentication"},
 		{"datagrams do not count against connections", []event.Event{guess(datagrams), guess(datagrams), guess(connection), guess(connection)}, Pass, Pass, ""},
 		{"users who may not use an address", []event.Event{
-			event.AuthFailed{Flow: connection, Reason: "not_owner"}, event.AuthFailed{Flow: connection, Reason: "not_owner"},
-			event.AuthFailed{Flow: connection, Reason: "not_owner"}, event.AuthFailed{Flow: connection, Reason: "not_owner"},
+			event.AuthFailed{Flow: connection, Reason: "not_owner"},
+			event.AuthFailed{Flow: connection, Reason: "not_owner"},
+			event.AuthFailed{Flow: connection, Reason: "not_owner"},
+			event.AuthFailed{Flow: connection, Reason: "not_owner"},
 		}, Pass, Pass, ""},
 		{"many users that do not exist", distinct(connection, 4), Drop, Drop, "unknown_users"},
 		{"one user that does not exist, again and again", append(distinct(connection, 1), append(distinct(connection, 1), append(distinct(connection, 1), distinct(connection, 1)...)...)...), Pass, Pass, ""},
 		{"calls that fail otherwise", []event.Event{
-			event.Call{Step: "failed", Status: 480, Flow: connection}, event.Call{Step: "failed", Status: 480, Flow: connection},
-			event.Call{Step: "failed", Status: 480, Flow: connection}, event.Call{Step: "failed", Status: 480, Flow: connection},
+			event.Call{Step: "failed", Status: 480, Flow: connection},
+			event.Call{Step: "failed", Status: 480, Flow: connection},
+			event.Call{Step: "failed", Status: 480, Flow: connection},
+			event.Call{Step: "failed", Status: 480, Flow: connection},
 		}, Pass, Pass, ""},
 		{"exempt", []event.Event{guess(tcp("192.0.2.99")), guess(tcp("192.0.2.99")), guess(tcp("192.0.2.99")), guess(tcp("192.0.2.99"))}, Pass, Pass, ""},
 	}
@@ -87,7 +93,7 @@ func TestBan_WhoOffendsTooOften(t *testing.T) {
 				t.Errorf("somebody else's = %v, want %v", got, Pass)
 			}
 			var want []event.SourceBanned
-			var list = []Banned{}
+			list := []Banned{}
 			if tt.reason != "" {
 				want = []event.SourceBanned{{Source: "198.51.100.7", Reason: tt.reason, DatagramsOnly: tt.tcp == Pass, Until: now.Add(time.Hour)}}
 				list = []Banned{{Source: "198.51.100.7", Reason: tt.reason, Datagrams: tt.tcp == Pass, Until: now.Add(time.Hour)}}

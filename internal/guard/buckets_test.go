@@ -17,8 +17,14 @@ func TestBuckets_Pace(t *testing.T) {
 		events []event
 	}{
 		{"a burst, then the pace", newLimit(2, time.Second, 3), []event{
-			{0, true}, {0, true}, {0, true}, {0, false},
-			{499 * time.Millisecond, false}, {500 * time.Millisecond, true}, {501 * time.Millisecond, false}, {time.Second, true},
+			{0, true},
+			{0, true},
+			{0, true},
+			{0, false},
+			{499 * time.Millisecond, false},
+			{500 * time.Millisecond, true},
+			{501 * time.Millisecond, false},
+			{time.Second, true},
 		}},
 		{"a pause fills the bucket, and no more than that", newLimit(2, time.Second, 2), []event{
 			{0, true}, {0, true}, {time.Hour, true}, {time.Hour, true}, {time.Hour, false},
