@@ -211,6 +211,16 @@ func (s *server) stop() error {
 	return nil
 }
 
+// killAll ends the server and its children as kill -9 does.
+func (s *server) killAll() error {
+	for _, pid := range s.family {
+		if pid != s.cmd.Process.Pid {
+			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // It may have ended.
+		}
+	}
+	return s.kill()
+}
+
 // kill ends the server as kill -9 does.
 func (s *server) kill() error {
 	if err := s.cmd.Process.Kill(); err != nil {
