@@ -23,13 +23,14 @@ const (
 )
 
 // A branch is one device's, or next hop's, part of a fork. A device never has
-// two branches that may ring: after a move to another flow, the old client
-// transaction is abandoned and reports no more, except a 2xx.
+// two branches that may ring: of the two client transactions after a move to
+// another flow one counts, and the other is cancelled.
 type branch struct {
 	fork   *fork
 	target target
 	state  branchState
 	client *transaction.Client
+	past   *past
 	wait   wait
 	// lost: the connection broke under the request and the device was woken
 	// instead. That happens once.
@@ -185,8 +186,8 @@ func (b *branch) registered(n *usrloc.Binding) {
 		// It rings, is done, or gets the request where it was sent to.
 	case b.target.reach == race:
 		// The phone came back elsewhere and has not been heard of on the old
-		// flow: the request follows it, once, and the old branch counts no more.
-		b.client.Abandon()
+		// flow: the request follows it, once.
+		b.leave()
 		b.unpark("")
 		b.countWake()
 		b.target.reach = forward
@@ -224,6 +225,7 @@ func (b *branch) stop(headers ...sipmsg.HeaderField) {
 		b.finish(final{code: 487})
 	case b.fork.invite():
 		b.unpark("")
+		b.forget()
 		b.client.Cancel(headers...)
 	default:
 		// RFC 3261 §9.1: only an INVITE can be cancelled; nobody waits for the
@@ -239,6 +241,7 @@ func (b *branch) finish(end final) {
 		return
 	}
 	b.unpark("")
+	b.forget()
 	b.ring.Stop()
 	b.state = ended
 	if b.rungOut && end.code == 487 {
@@ -252,6 +255,10 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 	f, code := b.fork, m.Status()
 	// RFC 3261 §16.7 step 3: without a Via below ours it is for nobody upstream.
 	usable := len(m.Vias()) > 1
+	if b.past != nil && c == b.past.client {
+		b.recall(m, usable)
+		return
+	}
 	if c != b.client || b.state == ended {
 		b.late(c, m, usable)
 		return
@@ -262,6 +269,9 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 			// The device is awake: no second branch, no push for it any more.
 			b.state = answered
 			b.unpark("")
+		}
+		if code > 100 {
+			b.forget()
 		}
 		if code > 100 && b.ring == nil && len(f.rest) > 0 {
 			b.ring = f.s.Queue().After(f.p.opts().Ring, b.ringsTooLong)
@@ -279,6 +289,10 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 		b.ring.Stop()
 		b.state = ended
 		f.success(b, m)
+		b.forget()
+	case code == 482 && b.goBack():
+		// RFC 3261 §8.2.2.2: the device has the request already, by the old flow.
+		return
 	case code == 430:
 		// RFC 5626 §11.5: it is for us to find another flow; callers never see it.
 		b.fail(f.unavailable("Flow Failed"))
@@ -310,7 +324,15 @@ func (b *branch) late(c *transaction.Client, m *sipmsg.Message, usable bool) {
 
 // Failed implements transaction.ClientUser.
 func (b *branch) Failed(c *transaction.Client, err error) {
+	if b.past != nil && c == b.past.client {
+		b.past = nil
+		return
+	}
 	if c != b.client || b.state == ended {
+		return
+	}
+	if b.past != nil && b.past.last != nil && b.goBack() {
+		// Nothing was heard on the new flow, but on the old one.
 		return
 	}
 	f := b.fork

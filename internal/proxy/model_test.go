@@ -208,7 +208,7 @@ func (m *model) answers(p *modelPhone) {
 		return
 	}
 	b := open[m.rng.IntN(len(open))]
-	status := []int{100, 180, 183, 200, 200, 302, 404, 408, 430, 486, 500, 503, 603}[m.rng.IntN(13)]
+	status := []int{100, 180, 183, 200, 200, 302, 404, 408, 430, 482, 486, 500, 503, 603}[m.rng.IntN(14)]
 	if b.cancelled && m.rng.IntN(4) > 0 {
 		status = 487
 	}
@@ -218,11 +218,17 @@ func (m *model) answers(p *modelPhone) {
 		b.final = status
 	}
 	m.say("%s answers %s %d on %s", p.name(), b.call.id, status, b.request.flow)
-	cancelled := b.cancelled
 	m.recv(b.request.flow, strings.ReplaceAll(response(b.request.m, status), "tag=callee", "tag="+b.request.flow.Remote.String()[13:]))
 	m.see()
-	if status < 200 && b.superseded && !cancelled && !b.cancelled && b.call.method == "INVITE" {
-		m.violated("%s: the abandoned branch on %s may ring and was not cancelled", b.call.id, b.request.flow)
+	// Once the phone has spoken on its new flow, it must not go on ringing on the
+	// old one; with 482 it says that there it has the request.
+	if b.superseded || status <= 100 || status == 482 {
+		return
+	}
+	for _, old := range p.asked {
+		if old.call == b.call && old.superseded && old.provisional && old.final == 0 && !old.cancelled && b.call.method == "INVITE" && m.Open(old.request.flow) {
+			m.violated("%s: the branch on %s may ring and was not cancelled", b.call.id, old.request.flow)
+		}
 	}
 }
 

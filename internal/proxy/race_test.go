@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -86,12 +87,79 @@ func TestBranch_LateProvisionalOfTheOldFlowIsCancelled_RFC3261_9_1(t *testing.T)
 		p.flow = udp("198.51.100.7:40000")
 		w.register(p)
 		second := w.expect("INVITE 198.51.100.7:40000")[0]
+		// Whoever has the old address by now: it is not heard before the new one.
 		w.reply(old, 180)
-		w.expect("CANCEL 198.51.100.1:5060")
+		w.expect()
+		w.reply(second, 180)
+		w.expect("CANCEL 198.51.100.1:5060", "180 203.0.113.9:5060")
 		w.reply(old, 487)
 		w.expect("ACK 198.51.100.1:5060")
 		w.reply(second, 200)
 		w.expect("200 203.0.113.9:5060")
+	})
+}
+
+// A phone that had the request when it left the old flow refuses the second one:
+// it is called by the first.
+func TestBranch_MergedRequestGoesOnOnTheOldFlow_RFC3261_8_2_2_2(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		// before and after are what it answers on the old flow, before and after
+		// the 482 on the new one.
+		before, after []int
+		want          string
+	}{
+		{"it rang before", []int{180}, []int{200}, "180 200"},
+		{"it rings after", nil, []int{180, 200}, "180 200"},
+		{"it declined before", []int{180, 486}, nil, "486"},
+		{"it declines after", nil, []int{603}, "603"},
+		{"it answered before", []int{200}, nil, "200"},
+		{"it has the first one twice, too", []int{482}, nil, "482"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, Options{Policy: racing}, func(w *world) {
+				p := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")
+				w.register(p)
+				w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+				old := w.expect("INVITE 198.51.100.1:5060")[0]
+				p.flow = udp("198.51.100.7:40000")
+				w.register(p)
+				second := w.expect("INVITE 198.51.100.7:40000")[0]
+				for _, status := range tt.before {
+					w.reply(old, status)
+				}
+				w.reply(second, 482)
+				for _, status := range tt.after {
+					w.reply(old, status)
+				}
+				var got []string
+				for _, s := range w.take() {
+					if s.flow == caller && s.m.Status() > 100 {
+						got = append(got, strconv.Itoa(s.m.Status()))
+					}
+				}
+				if s := strings.Join(got, " "); s != tt.want {
+					t.Errorf("the caller gets %q, want %q", s, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// A MESSAGE that the phone took on its old flow is not told to have failed.
+func TestBranch_MessageTakenOnTheOldFlow(t *testing.T) {
+	inWorld(t, Options{Policy: racing}, func(w *world) {
+		p := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")
+		w.register(p)
+		w.recv(caller, request("MESSAGE", "sip:alice@example.com", "c1"))
+		old := w.expect("MESSAGE 198.51.100.1:5060")[0]
+		p.flow = udp("198.51.100.7:40000")
+		w.register(p)
+		second := w.expect("MESSAGE 198.51.100.7:40000")[0]
+		w.reply(old, 200)
+		w.expect("200 203.0.113.9:5060")
+		w.reply(second, 482)
+		w.expect()
 	})
 }
 

@@ -133,6 +133,9 @@ func (c *Client) Abandon() {
 	c.step(evCancel, nil)
 }
 
+// Hush stops sending the request again. Whatever comes is told as before.
+func (c *Client) Hush() { c.q.timers.stop(&c.repeat) }
+
 func (c *Client) invite() bool { return c.m.Method() == "INVITE" }
 
 func (c *Client) kind() kind {

@@ -1,0 +1,61 @@
+package proxy
+
+import (
+	"reveille/internal/sipmsg"
+	"reveille/internal/transaction"
+)
+
+// A past is the attempt on the flow that a device has left. The request may have
+// got there before the device left: then it is processed there, and the second
+// one, on the new flow, is a merged request, which the device refuses with 482
+// (RFC 3261 §8.2.2.2). Until the new flow says something, what comes from the old
+// one is kept, no more; whoever has the old address by now may be another.
+type past struct {
+	client *transaction.Client
+	last   *sipmsg.Message // what it answered last
+}
+
+// leave keeps the attempt on the flow that the device has left.
+func (b *branch) leave() {
+	b.forget()
+	b.client.Hush()
+	b.past = &past{client: b.client}
+}
+
+// forget gives the attempt on the old flow up: the device answers on the new one,
+// or nobody waits for it any more. If it rings, it is cancelled. A 2xx that comes
+// all the same still counts.
+func (b *branch) forget() {
+	if b.past != nil {
+		b.past.client.Abandon()
+		b.past = nil
+	}
+}
+
+// recall takes an answer from the old flow.
+func (b *branch) recall(m *sipmsg.Message, usable bool) {
+	switch code := m.Status(); {
+	case code/100 == 2 && usable:
+		// The device had the request, and did as asked.
+		b.past = nil
+		b.fork.success(b, m)
+		b.stop(reasonFor(200))
+		b.fork.conclude()
+	case code > 100 && code != 482:
+		b.past.last = m
+	}
+}
+
+// goBack makes the attempt on the old flow the one that counts. It reports false
+// if there is none, or none that can still come to anything.
+func (b *branch) goBack() bool {
+	p := b.past
+	if p == nil || p.last == nil && p.client.Done() {
+		return false
+	}
+	b.client, b.past, b.state = p.client, nil, calling
+	if p.last != nil {
+		b.Response(p.client, p.last)
+	}
+	return true
+}
