@@ -2,13 +2,8 @@ package sipmsg
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // A tortureCase is a message in the spirit of one section of RFC 4475 or RFC
@@ -790,46 +785,5 @@ func checkReply(t testing.TB, m *Message, parseErr error) {
 	}
 	if !m.To().Params.Has("tag") && resp.ToTag() != "t0" {
 		t.Errorf("To of the answer = %q, want tag t0", resp.To())
-	}
-}
-
-// notInNames matches what does not belong into the name of a file.
-var notInNames = regexp.MustCompile(`[^A-Za-z0-9-]+`)
-
-// TestTorture_Files keeps the cases as files, so that other packages can put them
-// on a wire: the name ends in what Parse makes of the message.
-func TestTorture_Files(t *testing.T) {
-	const dir = "testdata/torture"
-	want := map[string]string{}
-	for _, tc := range tortureCases {
-		want[fmt.Sprintf("%s.%d.sip", notInNames.ReplaceAllString(tc.name, "_"), tc.want)] = tc.raw
-	}
-	if *update {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		for name, raw := range want {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(raw), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	files, err := filepath.Glob(dir + "/*.sip")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]string{}
-	for _, f := range files {
-		raw, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got[filepath.Base(f)] = string(raw)
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("%s is not current, run with -update (-want +got):\n%s", dir, d)
 	}
 }
