@@ -279,3 +279,44 @@ func (scripted) Close() error                     { return nil }
 func (scripted) SetDeadline(time.Time) error      { return nil }
 func (scripted) SetReadDeadline(time.Time) error  { return nil }
 func (scripted) SetWriteDeadline(time.Time) error { return nil }
+
+// FuzzWSPolicy_OtherLibraryAgrees: what is accepted as a handshake is one to
+// another implementation too, and a refusal is an HTTP response.
+func FuzzWSPolicy_OtherLibraryAgrees(f *testing.F) {
+	f.Add([]byte(wsHandshake))
+	f.Add([]byte(strings.Replace(wsHandshake, "Origin", "Cookie: a=b\r\nSec-WebSocket-Extensions: permessage-deflate\r\nOrigin", 1)))
+	f.Add([]byte(strings.Replace(wsHandshake, "Connection: Upgrade", "Connection: keep-alive\r\nconnection:close, upgrade", 1)))
+	f.Add([]byte(strings.Replace(wsHandshake, "GET / ", "GET //example.com/sip?a#b ", 1)))
+	f.Add([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		end := emptyLine(in)
+		if end < 0 {
+			return
+		}
+		key, err := new(wsPolicy).check(in[:end], in[end:])
+		if no, ok := errors.AsType[*refusal](err); ok {
+			resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(no.response())), nil)
+			if err != nil || resp.StatusCode != no.status {
+				t.Errorf("%q is no response: %v", no.response(), err)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatalf("%v is no refusal", err)
+		}
+		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(in)))
+		if err != nil {
+			t.Fatalf("accepted what is no request: %v", err)
+		}
+		w := &hijacked{httptest.NewRecorder(), bytes.NewReader(nil)}
+		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true, Subprotocols: []string{"sip"}})
+		if err != nil {
+			t.Fatalf("accepted what another does not: %v", err)
+		}
+		defer func() { _ = c.CloseNow() }()
+		want := "Sec-WebSocket-Accept: " + w.Header().Get("Sec-WebSocket-Accept") + "\r\nSec-WebSocket-Protocol: " + c.Subprotocol() + "\r\n"
+		if got := string(acceptance(key)); !strings.Contains(got, want) {
+			t.Errorf("answered %q, another with %q", got, want)
+		}
+	})
+}
