@@ -55,7 +55,7 @@ type rig struct {
 	ended map[flow.Flow]bool
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, s stack) *rig {
 	t.Helper()
 	r := &rig{t: t, log: &logBuffer{}, pushed: make(chan pushsim.Push, 16), ended: map[flow.Flow]bool{}}
 	var err error
@@ -64,21 +64,36 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.sim.Close() })
-	r.servePage()
+	r.servePage(s)
 	r.startServer()
 	return r
 }
 
-// servePage serves the example page beside the library that it loads.
-func (r *rig) servePage() {
-	r.t.Helper()
-	mux := http.NewServeMux()
-	mux.Handle("/", http.FileServer(http.Dir("../../configs/examples/browser")))
-	library := filepath.Join(installed, "jssip.min.js")
-	if _, err := os.Stat(library); err != nil {
-		r.t.Fatalf("JsSIP is not there; `make e2e-browser` installs it: %v", err)
+// A stack is a library for SIP and the page that uses it.
+type stack struct{ name, page, library string }
+
+// stacks are those that are tested. The page of JsSIP is the example.
+func stacks() []stack {
+	const example = "../../configs/examples/browser"
+	return []stack{
+		{"JsSIP", example, "jssip.min.js"},
+		{"SIP.js", "testdata/sipjs", "sip.min.js"},
 	}
-	mux.HandleFunc("/jssip.min.js", func(w http.ResponseWriter, req *http.Request) { http.ServeFile(w, req, library) })
+}
+
+// servePage serves a page beside the library that it loads, and the service
+// worker, which is the same for all.
+func (r *rig) servePage(s stack) {
+	r.t.Helper()
+	library := filepath.Join(installed, s.library)
+	if _, err := os.Stat(library); err != nil {
+		r.t.Fatalf("%s is not there; `make e2e-browser` installs it: %v", s.name, err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", http.FileServer(http.Dir(s.page)))
+	for name, file := range map[string]string{"/" + s.library: library, "/sw.js": filepath.Join(stacks()[0].page, "sw.js")} {
+		mux.HandleFunc(name, func(w http.ResponseWriter, req *http.Request) { http.ServeFile(w, req, file) })
+	}
 	web := httptest.NewServer(mux)
 	r.t.Cleanup(web.Close)
 	r.page = web.URL + "/"

@@ -11,10 +11,19 @@ import (
 	"reveille/internal/phone"
 )
 
+// eachStack runs a test with the page of each library.
+func eachStack(t *testing.T, test func(*rig)) {
+	for _, s := range stacks() {
+		t.Run(s.name, func(t *testing.T) { test(newRig(t, s)) })
+	}
+}
+
 // The main job: a page that is closed rings, is answered, and the call ends from
 // either side.
-func TestClosedPageRings(t *testing.T) {
-	r := newRig(t)
+func TestClosedPageRings(t *testing.T) { eachStack(t, closedPageRings) }
+
+func closedPageRings(r *rig) {
+	t := r.t
 	bob, c := r.bob(), r.chromium()
 	page := c.open(r.page)
 	page.login()
@@ -50,8 +59,10 @@ func TestClosedPageRings(t *testing.T) {
 }
 
 // A page that is open is called on its connection.
-func TestOpenPageRings(t *testing.T) {
-	r := newRig(t)
+func TestOpenPageRings(t *testing.T) { eachStack(t, openPageRings) }
+
+func openPageRings(r *rig) {
+	t := r.t
 	bob, c := r.bob(), r.chromium()
 	page := c.open(r.page)
 	page.login()
@@ -64,8 +75,10 @@ func TestOpenPageRings(t *testing.T) {
 	page.expect("state", "registered")
 }
 
-func TestMessageToAClosedPage(t *testing.T) {
-	r := newRig(t)
+func TestMessageToAClosedPage(t *testing.T) { eachStack(t, messageToAClosedPage) }
+
+func messageToAClosedPage(r *rig) {
+	t := r.t
 	bob, c := r.bob(), r.chromium()
 	page := c.open(r.page)
 	page.login()
@@ -81,8 +94,10 @@ func TestMessageToAClosedPage(t *testing.T) {
 	}
 }
 
-func TestLoggedOutPageIsNotCalled(t *testing.T) {
-	r := newRig(t)
+func TestLoggedOutPageIsNotCalled(t *testing.T) { eachStack(t, loggedOutPageIsNotCalled) }
+
+func loggedOutPageIsNotCalled(r *rig) {
+	t := r.t
 	bob, c := r.bob(), r.chromium()
 	page := c.open(r.page)
 	page.login()
