@@ -2,10 +2,15 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"reveille/internal/tlscert/certtest"
 )
 
 const wsYAML = `listen: [{name: ws, transport: ws, addr: "127.0.0.1:0", ws: {path: /sip, origins: ["https://*.example.com"]}}, {name: udp, transport: udp, addr: "127.0.0.1:0"}]`
@@ -18,8 +23,14 @@ type browser struct {
 
 func (r *rig) browser() *browser {
 	r.t.Helper()
-	c, _, err := websocket.Dial(r.within(), "ws://"+r.Addr("ws").String()+"/sip", &websocket.DialOptions{
-		Subprotocols: []string{"sip"}, HTTPHeader: map[string][]string{"Origin": {"https://www.example.com"}},
+	return r.browserAt("ws://"+r.Addr("ws").String(), nil)
+}
+
+// browserAt is a browser that trusts the authorities of client.
+func (r *rig) browserAt(url string, client *http.Client) *browser {
+	r.t.Helper()
+	c, _, err := websocket.Dial(r.within(), url+"/sip", &websocket.DialOptions{
+		HTTPClient: client, Subprotocols: []string{"sip"}, HTTPHeader: map[string][]string{"Origin": {"https://www.example.com"}},
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -98,6 +109,22 @@ func TestWebSocket_BrowserRegistersAndIsCalled_RFC7118_8(t *testing.T) {
 		t.Errorf("Close: %v", err)
 	}
 	call(second)
+}
+
+// The same through TLS: Via says WSS, Record-Route transport=ws, for RFC 7118 §5.2
+// has no other name for it.
+func TestWebSocket_OverTLS_RFC7118_9_1(t *testing.T) {
+	a := certtest.New(t)
+	cert, key := certtest.Write(t, t.TempDir(), "sip", a.Issue("sip.example.com"))
+	r := newRig(t, openYAML, fmt.Sprintf(`listen: [{name: udp, transport: udp, addr: "127.0.0.1:0"}, `+
+		`{name: wss, transport: wss, addr: "127.0.0.1:0", advertise: sip.example.com, tls: {cert_file: %s, key_file: %s}, ws: {path: /sip}}]`, cert, key))
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool(), ServerName: "sip.example.com"}}}
+	defer client.CloseIdleConnections()
+	b := r.browserAt("wss://"+r.Addr("wss").String(), client)
+	b.register("overtls", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6")
+	caller := r.dial("udp")
+	caller.send(caller.request("INVITE", "sip:alice@example.com"))
+	b.expect("INVITE sip:alice@df7jal23ls0d.invalid;transport=ws SIP/2.0\r\nVia: SIP/2.0/WSS sip.example.com:", "@sip.example.com:", ";transport=ws;lr>")
 }
 
 // What the configuration says of paths and origins is what happens.
