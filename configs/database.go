@@ -23,7 +23,7 @@ type SQLUsers struct {
 	Query string `yaml:"query"`
 	// MaxConns bounds the connections, Timeout one question.
 	MaxConns int           `yaml:"max_conns" range:"1..1000"`
-	Timeout  time.Duration `yaml:"timeout" range:"50ms..30s"`
+	Timeout  time.Duration `yaml:"timeout" range:"50ms..5s"`
 }
 
 // HTTPUsers is a program that knows users, asked after Users and UsersFile.
@@ -39,7 +39,7 @@ type HTTPUsers struct {
 	Proof []Proof `yaml:"proof"`
 	// MaxConns bounds the connections, Timeout one question.
 	MaxConns int           `yaml:"max_conns" range:"1..1000"`
-	Timeout  time.Duration `yaml:"timeout" range:"50ms..30s"`
+	Timeout  time.Duration `yaml:"timeout" range:"50ms..5s"`
 }
 
 // UserCache is what is remembered of SQLUsers or HTTPUsers.

@@ -81,7 +81,7 @@ func TestImportTables_Refuses(t *testing.T) {
 	}{
 		"no database":   {nil, "no database"},
 		"no such file":  {[]string{"--db-file", "/nowhere"}, "no such file"},
-		"no URL":        {[]string{"--db", "oracle:hush"}, "begins with none of"},
+		"no URL":        {[]string{"--db", "oracle:hush"}, "is none of sqlite"},
 		"no table":      {[]string{"--db", url, "--subscribers", "people"}, "people"},
 		"no other":      {[]string{"--db", url, "--location", "places"}, "places"},
 		"no zone":       {[]string{"--db", url, "--zone", "Nowhere/Land"}, "Nowhere/Land"},

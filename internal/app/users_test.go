@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -67,6 +68,37 @@ func TestUsers_SQL(t *testing.T) {
 	}
 	if n := r.metric("reveille_source_lookups_total", "found"); n != 2 {
 		t.Errorf("the database was asked for %v users", n)
+	}
+}
+
+// TestUsers_Remembered: once remembered, a user costs no more than one of a file:
+// refreshes are answered where they are read.
+func TestUsers_Remembered(t *testing.T) {
+	url, _ := subscribers(t)
+	// Without the Sink of a rig, which wants to hear of every refresh.
+	a, err := New(Options{Config: newRig(t).config(databaseYAML(url))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{App: a, t: t}
+	p := r.phone("alice", "udp", "")
+	// What comes while the queue is at work takes the long way.
+	for sent := 0; r.metric("reveille_fastpath_answered_total") == 0; sent++ {
+		if sent == 1000 {
+			t.Fatal("every refresh took the long way")
+		}
+		r.register(p)
+	}
+	if n := r.metric("reveille_source_lookups_total"); n != 1 {
+		t.Errorf("the database was asked %v times", n)
 	}
 }
 

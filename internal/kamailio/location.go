@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,7 +70,7 @@ func Location(ctx context.Context, db *sqldb.DB, o LocationOptions, to usrloc.St
 func put(ctx context.Context, to usrloc.Store, aor usrloc.AOR, b usrloc.Binding) error {
 	ended := make(chan error, 1)
 	to.Update(ctx, aor, func(rec usrloc.Record) (usrloc.Record, error) {
-		rec.Bindings = append(rec.Bindings[:len(rec.Bindings):len(rec.Bindings)], b)
+		rec.Bindings = append(slices.Clip(rec.Bindings), b)
 		rec.Cause = usrloc.CauseOperator
 		return rec, nil
 	}, func(_ usrloc.Record, _ []usrloc.Change, err error) { ended <- err })

@@ -33,7 +33,7 @@ func each(ctx context.Context, db *sqldb.DB, table string, fn func(number int, r
 	if err != nil {
 		return fmt.Errorf("read %s: %w", table, err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // Err tells what went wrong.
 	types, err := rows.ColumnTypes()
 	if err != nil {
 		return fmt.Errorf("read %s: %w", table, err)

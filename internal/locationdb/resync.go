@@ -59,7 +59,7 @@ func (w *Writer) sweep(ctx context.Context, from Records, last int64) (seen int6
 	if err != nil {
 		return 0, false, fmt.Errorf("read locations: %w", err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // Err tells what went wrong.
 	n := 0
 	for ; rows.Next(); n++ {
 		var username, domain string

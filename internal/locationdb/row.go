@@ -141,10 +141,21 @@ func methods(m usrloc.Methods) any {
 		method usrloc.Methods
 		bit    int
 	}{
-		{usrloc.MethodInvite, 0}, {usrloc.MethodCancel, 1}, {usrloc.MethodAck, 2}, {usrloc.MethodBye, 3}, {usrloc.MethodInfo, 4},
-		{usrloc.MethodRegister, 5}, {usrloc.MethodSubscribe, 6}, {usrloc.MethodNotify, 7}, {usrloc.MethodMessage, 8},
-		{usrloc.MethodOptions, 9}, {usrloc.MethodPrack, 10}, {usrloc.MethodUpdate, 11}, {usrloc.MethodRefer, 12},
-		{usrloc.MethodPublish, 13}, {usrloc.MethodOther, 19},
+		{usrloc.MethodInvite, 0},
+		{usrloc.MethodCancel, 1},
+		{usrloc.MethodAck, 2},
+		{usrloc.MethodBye, 3},
+		{usrloc.MethodInfo, 4},
+		{usrloc.MethodRegister, 5},
+		{usrloc.MethodSubscribe, 6},
+		{usrloc.MethodNotify, 7},
+		{usrloc.MethodMessage, 8},
+		{usrloc.MethodOptions, 9},
+		{usrloc.MethodPrack, 10},
+		{usrloc.MethodUpdate, 11},
+		{usrloc.MethodRefer, 12},
+		{usrloc.MethodPublish, 13},
+		{usrloc.MethodOther, 19},
 	} {
 		if m&b.method != 0 {
 			bits |= 1 << b.bit

@@ -124,7 +124,7 @@ func open(o *Options) (*sql.DB, Dialect, error) {
 		db, err := openMySQL(u, o)
 		return db, MySQL, err
 	}
-	return nil, 0, errors.New("sqldb: the URL begins with none of sqlite:, postgres:, mysql:")
+	return nil, 0, errors.New("sqldb: the scheme of the URL is none of sqlite, postgres, mysql")
 }
 
 // openSQLite takes "/absolute", "relative" and "///absolute". The file has to
@@ -197,4 +197,4 @@ func openMySQL(u *url.URL, o *Options) (*sql.DB, error) {
 type driverLog struct{ log *slog.Logger }
 
 // Print implements mysql.Logger.
-func (l driverLog) Print(v ...any) { l.log.Debug(fmt.Sprint(v...)) }
+func (l driverLog) Print(v ...any) { l.log.Debug("the driver tells", "what", fmt.Sprint(v...)) }

@@ -67,9 +67,9 @@ func RunSQL(t *testing.T, fresh func(t *testing.T) (url string, kill func())) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				t.Cleanup(func() { s.Close() })
+				t.Cleanup(func() { _ = s.Close() })
 				if kill == nil {
-					kill = func() { s.Close() }
+					kill = func() { _ = s.Close() }
 				}
 				return Remember(t, s), kill
 			})
@@ -96,7 +96,7 @@ func (l *Layout) fill(t *testing.T, url string, accounts []auth.Account) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	ctx := context.Background()
 	create := l.Create
 	if db.Dialect == sqldb.MySQL {

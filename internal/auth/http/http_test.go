@@ -1,6 +1,7 @@
 package http_test
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -10,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"context"
 
 	"reveille/internal/auth"
 	"reveille/internal/auth/authtest"

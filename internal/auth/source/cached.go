@@ -177,7 +177,7 @@ func (s *Cached) Lookup(ctx context.Context, realm, user string) (auth.Credentia
 	s.metrics.asked.Inc()
 	// Who joins a question must not depend on the patience of who asked first:
 	// its time is that of the source, and each waits as long as its own context.
-	answer := s.flights.DoChan(k.realm+"\x00"+k.user, func() (any, error) { return s.ask(k) })
+	answer := s.flights.DoChan(k.realm+"\x00"+k.user, func() (any, error) { return s.ask(k) }) //nolint:contextcheck // See above.
 	select {
 	case a := <-answer:
 		c, _ := a.Val.(auth.Credentials)

@@ -149,7 +149,7 @@ func (s *Source) lookup(ctx context.Context, realm, user string) (auth.Credentia
 	if err != nil {
 		return auth.Credentials{}, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // Err tells what went wrong.
 	r, err := s.one(rows)
 	if err != nil {
 		return auth.Credentials{}, err

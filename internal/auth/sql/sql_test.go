@@ -119,7 +119,7 @@ func TestNew_Refuses(t *testing.T) {
 	}{
 		{"no proof", sql.Options{URL: "sqlite:x"}, "Proof is required"},
 		{"proof", sql.Options{URL: "sqlite:x", Proof: []source.Proof{"token"}}, "Proof is required"},
-		{"url", sql.Options{URL: "x", Proof: password}, "begins with none of"},
+		{"url", sql.Options{URL: "x", Proof: password}, "is none of sqlite"},
 		{"table", sql.Options{URL: "sqlite:x", Proof: password, Table: "a; DROP TABLE b"}, "no name of a table"},
 		{"attribute", sql.Options{URL: "sqlite:x", Proof: password, Attributes: []string{"rpid"}}, "nobody knows what a column \"rpid\" means"},
 		{"parameter", sql.Options{URL: "sqlite:x", Proof: password, Query: "SELECT {name}"}, "{name} is none of the parameters"},
