@@ -73,6 +73,7 @@ func TestPost_IsBounded(t *testing.T) {
 		f := l.flow(remoteOf("192.0.2.50"))
 		// The poster sleeps, and is kept asleep until all is posted.
 		p := l.sockets[0].poster
+		synctest.Wait()
 		for round := range 3 {
 			p.mu.Lock()
 			p.asleep = false // As if it were woken already.
