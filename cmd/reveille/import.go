@@ -57,7 +57,7 @@ func (p program) importPJSIP(file, dir string, domains []string) error {
 	if err != nil {
 		return fmt.Errorf("import %s: %w", file, err)
 	}
-	plan := pjsip.MakePlan(filepath.Base(file), doc, pjsip.Options{Domains: domains, UsersFile: importedUsers})
+	plan := pjsip.MakePlan(filepath.Base(file), doc, pjsip.Options{Domains: domains, UsersFile: importedUsers, Readable: readable})
 	written, err := p.writeImport(dir, plan)
 	for _, n := range plan.Notes {
 		fmt.Fprintln(p.stderr, n)
@@ -131,6 +131,19 @@ func (a asteriskFiles) Read(name string) ([]byte, error) {
 	}
 	text, err := os.ReadFile(a.path(name))
 	return text, reason(err)
+}
+
+// readable reports whether a file can be read. Relative paths are relative to
+// wherever Asterisk runs, which cannot be known.
+func readable(name string) bool {
+	if !filepath.IsAbs(name) {
+		return false
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
 }
 
 // Glob implements pjsip.Files.

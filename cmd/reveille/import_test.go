@@ -1,12 +1,15 @@
 package main
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"reveille/internal/app"
+	"reveille/push/pushsim"
 )
 
 // asterisk holds configurations of Asterisk, each in a folder of its own.
@@ -109,5 +112,52 @@ func TestImportPJSIP_AbsoluteIncludes(t *testing.T) {
 	users, err := os.ReadFile(filepath.Join(dir, "out", importedUsers))
 	if code != exitOK || err != nil || !strings.Contains(string(users), `name: "u"`) {
 		t.Errorf("import = %d, %q, %v\n%s", code, stderr, err, users)
+	}
+}
+
+// Certificates that are there are used, those that are not are left to the
+// operator.
+func TestImportPJSIP_Certificates(t *testing.T) {
+	credentials, err := pushsim.NewCredentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := credentials.APNsCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name string, text []byte) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	certFile := write("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}))
+	keyFile := write("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+	for _, tt := range []struct{ name, cert, want string }{
+		{"there", certFile, "\n  - {name: tls, transport: tls,"},
+		{"not there", certFile + ".gone", "\n  #- {name: tls, transport: tls,"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := write("pjsip.conf", []byte("[tls]\ntype=transport\nprotocol=tls\nbind=127.0.0.1\ncert_file="+tt.cert+"\npriv_key_file="+keyFile+"\n"))
+			out := filepath.Join(t.TempDir(), "out")
+			p := program{check: app.Check, warnings: app.Warnings}
+			if code, _, stderr := runWith(p, "import", "pjsip", file, "-o", out); code != exitOK {
+				t.Fatalf("import = %d, %q", code, stderr)
+			}
+			config, err := os.ReadFile(filepath.Join(out, importedConfig))
+			if err != nil || !strings.Contains(string(config), tt.want) {
+				t.Errorf("configuration without %q, %v:\n%s", tt.want, err, config)
+			}
+			if code, _, stderr := runWith(p, "check", filepath.Join(out, importedConfig)); code != exitOK {
+				t.Errorf("check = %d, %s", code, stderr)
+			}
+		})
 	}
 }

@@ -26,8 +26,5 @@ func (p *planner) contacts() {
 					"say it under proxy.routes, where there is a line to complete")
 			}
 		}
-		if o, ok := s.Last("remove_unavailable"); ok && truth(o.Value) {
-			p.notes.option(o, "has no counterpart", "")
-		}
 	}
 }

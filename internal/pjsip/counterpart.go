@@ -48,9 +48,9 @@ func families() map[string][]family {
 			{whyPerAOR, "qualify_* authenticate_qualify outbound_proxy"},
 		},
 		"endpoint": {
-			{"", "type aors auth transport outbound_auth identify_by"},
+			{"", "type aors auth transport outbound_auth identify_by callerid"},
 			{whyNAT, "force_rport rewrite_contact"},
-			{whyIdentity, "callerid callerid_* trust_id_* trust_connected_line send_pai send_rpid rpid_immediate send_connected_line " +
+			{whyIdentity, "callerid_* trust_id_* trust_connected_line send_pai send_rpid rpid_immediate send_connected_line " +
 				"send_diversion send_history_info connected_line_method from_user from_domain contact_user"},
 			{whyMedia, "allow disallow rtp_* rtcp_* media_* sdp_* srtp_* dtls_* t38_* fax* codec_* preferred_codec_only incoming_*_codec_prefs " +
 				"incoming_call_offer_pref outgoing_*_codec_prefs outgoing_call_offer_pref use_avpf force_avp use_ptime webrtc ice_support bundle " +

@@ -11,10 +11,10 @@ import (
 // one, too.
 var hostname = regexp.MustCompile(`^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?)(\.[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?)*$`)
 
-// name finds the domains: those given, those behind an @ in the names of AORs,
+// findDomains finds the domains: those given, those behind an @ in the names of AORs,
 // those of transports and of domain aliases, and, if there is none yet, the
 // addresses that phones may have been told instead of a name.
-func (p *planner) name(given []string) {
+func (p *planner) findDomains(given []string) {
 	for _, d := range given {
 		p.domain(d)
 	}
@@ -37,7 +37,7 @@ func (p *planner) name(given []string) {
 		if l.advertise != "" {
 			p.domain(hostOf(l.advertise))
 		}
-		if a := l.addr.Addr(); !a.IsUnspecified() {
+		if a := l.addr.Addr(); !a.IsUnspecified() && !l.sketch {
 			p.domain(host(a))
 		}
 	}
@@ -45,7 +45,7 @@ func (p *planner) name(given []string) {
 		p.domain("localhost")
 	}
 	p.notes.add(Note{
-		Place: Place{File: p.source}, What: "does not say which domain the users belong to; Asterisk takes any",
+		Place: Place{File: p.name}, What: "does not say which domain the users belong to; Asterisk takes any",
 		Hint: "name it with --domain, or change domains in the configuration",
 	})
 }

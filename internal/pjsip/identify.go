@@ -31,6 +31,10 @@ func (p *planner) identify() {
 				if !ok || seen[network] {
 					continue
 				}
+				if network.Bits() == 0 {
+					p.notes.option(o, "would trust every address there is", "name networks")
+					continue
+				}
 				seen[network] = true
 				p.trusted = append(p.trusted, trusted{network, endpoint})
 			}
@@ -75,10 +79,6 @@ func (p *planner) network(o Option, v string) (netip.Prefix, bool) {
 	network, err := a.Prefix(bits)
 	if err != nil {
 		p.notes.option(o, "has a prefix length that is too long", "")
-		return netip.Prefix{}, false
-	}
-	if network.Bits() == 0 {
-		p.notes.option(o, "would trust every address there is", "name networks")
 		return netip.Prefix{}, false
 	}
 	return network, true

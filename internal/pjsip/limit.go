@@ -9,23 +9,19 @@ import (
 // limits are settings that AOR sections have each for themselves, and this
 // server for all. Empty ones are left at their defaults.
 type limits struct {
-	maxContacts            string
-	replace                bool
+	overflow               string
 	expires, shortest, max string
 }
 
 // limit takes over the limits of the AORs, the most generous where they differ:
 // no phone that could register shall be refused.
 func (p *planner) limit() {
-	p.registrar.maxContacts = p.extreme("max_contacts", most, 1, 100, plain)
-	p.registrar.expires = p.extreme("default_expiration", most, 1, 720*3600, seconds)
-	p.registrar.shortest = p.extreme("minimum_expiration", least, 0, 3600, seconds)
-	p.registrar.max = p.extreme("maximum_expiration", most, 1, 720*3600, seconds)
-	p.registrar.replace = p.replaces()
+	p.registrar.expires = p.extreme("default_expiration", most, 1, 720*3600)
+	p.registrar.shortest = p.extreme("minimum_expiration", least, 0, 3600)
+	p.registrar.max = p.extreme("maximum_expiration", most, 1, 720*3600)
+	p.registrar.overflow = p.overflow()
 	p.fitExpiry()
 }
-
-func plain(n int) string { return strconv.Itoa(n) }
 
 // seconds writes a duration as the configuration does.
 func seconds(n int) string {
@@ -43,7 +39,7 @@ func least(a, b int) bool { return a < b }
 
 // extreme returns the value of an option that wins over those of all other AORs,
 // "" if no AOR has one, and notes those that get another than their own.
-func (p *planner) extreme(name string, wins func(a, b int) bool, lowest, highest int, write func(int) string) string {
+func (p *planner) extreme(name string, wins func(a, b int) bool, lowest, highest int) string {
 	best, found := 0, false
 	var all []Option
 	for _, s := range p.model.byType["aor"] {
@@ -52,12 +48,8 @@ func (p *planner) extreme(name string, wins func(a, b int) bool, lowest, highest
 			continue
 		}
 		n, err := strconv.Atoi(o.Value)
-		switch {
-		case err != nil:
+		if err != nil {
 			p.notes.option(o, "is no number", "")
-			continue
-		case name == "max_contacts" && n == 0:
-			// Nobody can register this one; there is nothing to be generous with.
 			continue
 		}
 		all = append(all, o)
@@ -71,33 +63,41 @@ func (p *planner) extreme(name string, wins func(a, b int) bool, lowest, highest
 	value := min(max(best, lowest), highest)
 	for _, o := range all {
 		if n, _ := strconv.Atoi(o.Value); n != value {
-			p.notes.option(o, fmt.Sprintf("is %s for all users, not %s", write(value), write(n)), "")
+			p.notes.option(o, fmt.Sprintf("is %s for all users, not %s", seconds(value), seconds(n)), "")
 		}
 	}
-	return write(value)
+	return seconds(value)
 }
 
-// replaces reports whether one contact too many takes the place of the oldest:
-// where all AORs that can be registered say so.
-func (p *planner) replaces() bool {
-	var with, without []*Section
+// overflow is what becomes of one contact too many, "" for the default: what the
+// AORs say that can be registered, if all say the same.
+func (p *planner) overflow() string {
+	said := map[string]bool{}
+	var replacing []Option
 	for _, s := range p.model.byType["aor"] {
-		switch {
-		case s.Value("max_contacts") == "" || s.Value("max_contacts") == "0":
-		case truth(s.Value("remove_existing")):
-			with = append(with, s)
-		default:
-			without = append(without, s)
+		if n := s.Value("max_contacts"); n == "" || n == "0" {
+			continue
+		}
+		way := "reject"
+		for _, w := range [][2]string{{"remove_unavailable", "replace_unavailable"}, {"remove_existing", "replace_oldest"}} {
+			if o, ok := s.Last(w[0]); ok && truth(o.Value) {
+				way, replacing = w[1], append(replacing, o)
+			}
+		}
+		said[way] = true
+	}
+	if len(said) > 1 {
+		for _, o := range replacing {
+			p.notes.option(o, "one contact too many is refused, because the AORs do not all say the same", "set registrar.overflow")
+		}
+		return ""
+	}
+	for way := range said {
+		if way != "reject" {
+			return way
 		}
 	}
-	if len(without) == 0 {
-		return len(with) > 0
-	}
-	for _, s := range with {
-		o, _ := s.Last("remove_existing")
-		p.notes.option(o, "one contact too many is refused, because not all AORs replace the oldest", "set registrar.overflow: replace_oldest")
-	}
-	return false
+	return ""
 }
 
 // fitExpiry makes the three lifetimes fit each other, the defaults of this server

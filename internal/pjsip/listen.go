@@ -14,6 +14,10 @@ type listener struct {
 	name, transport string
 	addr            netip.AddrPort
 	advertise       string // "" for addr
+	tls             *security
+	// sketch is set for what has to be completed by hand: it is printed as a
+	// comment.
+	sketch bool
 }
 
 // listen takes over the transports, and follows the endpoints that name one.
@@ -40,7 +44,9 @@ func (p *planner) listener(s *Section) (l listener, ok bool) {
 	switch l.transport {
 	case "":
 		l.transport = "udp"
-	case "udp", "tcp":
+	case "udp", "tcp", "tls":
+	case "ws", "wss":
+		return p.webListener(s, l), true
 	case "flow":
 		p.notes.section(s, "has no counterpart: a connection that exists is always used again", "")
 		return l, false
@@ -53,35 +59,65 @@ func (p *planner) listener(s *Section) (l listener, ok bool) {
 		p.notes.section(s, "has no bind address", "")
 		return l, false
 	}
-	if l.addr, ok = address(bind.Value, 5060); !ok {
+	port := uint16(5060)
+	if l.transport == "tls" {
+		port = 5061
+	}
+	if l.addr, ok = address(bind.Value, port); !ok {
 		p.notes.option(bind, "is no address with or without a port", "")
 		return l, false
 	}
 	for _, other := range p.listeners {
-		if other.transport == l.transport && other.addr == l.addr {
+		if !other.sketch && other.transport == l.transport && other.addr == l.addr {
 			p.notes.option(bind, "is the address of another transport of that protocol", "")
 			return l, false
 		}
 	}
-	if o, ok := s.Last("external_signaling_address"); ok && o.Value != "" {
-		l.advertise = o.Value
-		if !hostname.MatchString(o.Value) {
-			if a, err := netip.ParseAddr(strings.Trim(o.Value, "[]")); err != nil {
-				p.notes.option(o, "is neither a name nor an address", "")
-				l.advertise = ""
-			} else {
-				l.advertise = host(a)
-			}
-		}
-	}
-	if o, ok := s.Last("external_signaling_port"); ok && l.advertise != "" {
-		if port, err := strconv.ParseUint(o.Value, 10, 16); err == nil && port > 0 {
-			l.advertise = net.JoinHostPort(strings.Trim(l.advertise, "[]"), strconv.FormatUint(port, 10))
-		} else if o.Value != "0" {
-			p.notes.option(o, "is no port", "")
-		}
+	l.advertise = p.advertise(s)
+	if l.transport == "tls" {
+		p.secure(s, &l)
 	}
 	return l, true
+}
+
+// webListener is for WebSocket. Where Asterisk listens for it, and with which
+// certificate, stands in http.conf.
+func (p *planner) webListener(s *Section, l listener) listener {
+	l.sketch, l.advertise = true, p.advertise(s)
+	l.addr = netip.AddrPortFrom(netip.IPv4Unspecified(), 8088)
+	if l.transport == "wss" {
+		l.addr = netip.AddrPortFrom(netip.IPv4Unspecified(), 8089)
+		l.tls = &security{certFile: "/etc/asterisk/keys/asterisk.pem"}
+	}
+	p.notes.section(s, "Asterisk's http.conf says where it listens for WebSocket", "complete the listener that stands as a comment")
+	return l
+}
+
+// advertise is what phones are told instead of the address that is bound, "" for
+// that.
+func (p *planner) advertise(s *Section) string {
+	o, ok := s.Last("external_signaling_address")
+	if !ok || o.Value == "" {
+		return ""
+	}
+	told := o.Value
+	if !hostname.MatchString(told) {
+		a, err := netip.ParseAddr(strings.Trim(told, "[]"))
+		if err != nil {
+			p.notes.option(o, "is neither a name nor an address", "")
+			return ""
+		}
+		told = host(a)
+	}
+	if o, ok := s.Last("external_signaling_port"); ok && o.Value != "0" {
+		port, err := strconv.ParseUint(o.Value, 10, 16)
+		if err != nil {
+			p.notes.option(o, "is no port", "")
+			return told
+		}
+		told = net.JoinHostPort(strings.Trim(told, "[]"), strconv.FormatUint(port, 10))
+	}
+	return told
 }
 
 // address reads an address to bind to, with a port or without.

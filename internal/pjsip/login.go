@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -15,10 +16,14 @@ const asteriskRealm = "asterisk"
 type account struct {
 	name string
 	// password, or else at least one of the hashes.
-	password, md5, sha256 string
+	password, md5, sha256, sha512 string
 	// aors are the addresses that it may register besides its own name.
 	aors []string
-	from *Section
+	// contacts bounds the contacts of each of them, 0: as for others.
+	contacts int
+	// display is how the user is called.
+	display string
+	from    *Section
 }
 
 // login makes users of the endpoints: the name and password of the auth section,
@@ -49,6 +54,7 @@ func (p *planner) login() {
 			}
 			if a != nil {
 				p.grant(a, aors)
+				p.callerID(a, endpoint)
 			}
 		}
 		for _, s := range aors {
@@ -109,7 +115,7 @@ func (p *planner) chooseRealm() {
 		}
 	}
 	if !quotable(p.realm) {
-		p.notes.add(Note{Place: Place{File: p.source}, What: `the realm holds ", \, : or what is no text, which it may not`, Hint: "change it in the phones, too"})
+		p.notes.add(Note{Place: Place{File: p.name}, What: `the realm holds ", \, : or what is no text, which it may not`, Hint: "change it in the phones, too"})
 		p.realm = asteriskRealm
 	}
 }
@@ -146,7 +152,7 @@ func (p *planner) account(s *Section, byName map[string]*account) *account {
 		return nil
 	}
 	if first := byName[a.name]; first != nil {
-		if first.password != a.password || first.md5 != a.md5 || first.sha256 != a.sha256 {
+		if first.password != a.password || first.md5 != a.md5 || first.sha256 != a.sha256 || first.sha512 != a.sha512 {
 			p.notes.section(s, fmt.Sprintf("has the username of [%s] and another password; only that of [%s] is taken over", first.from.Name, first.from.Name),
 				"give it a username of its own")
 			return nil
@@ -181,11 +187,13 @@ func (p *planner) prove(a *account, s *Section) bool {
 			a.md5 = p.hash(o, strip(hex), 32)
 		case "SHA-256":
 			a.sha256 = p.hash(o, strip(hex), 64)
+		case "SHA-512-256":
+			a.sha512 = p.hash(o, strip(hex), 64)
 		default:
 			p.notes.option(o, "names an algorithm that is not offered", "")
 		}
 	}
-	if a.md5 == "" && a.sha256 == "" {
+	if a.md5 == "" && a.sha256 == "" && a.sha512 == "" {
 		p.notes.section(s, "has neither password nor hash that can be used: nobody can log in with it", "")
 		return false
 	}
@@ -194,7 +202,7 @@ func (p *planner) prove(a *account, s *Section) bool {
 		p.notes.option(o, fmt.Sprintf("the hash was made with another realm than %q, the only one that is offered", p.realm), "set a password")
 		return false
 	}
-	p.onlyMD5 = p.onlyMD5 || a.sha256 == ""
+	p.onlyMD5 = p.onlyMD5 || a.sha256 == "" && a.sha512 == ""
 	return true
 }
 
@@ -232,6 +240,7 @@ func (p *planner) grant(a *account, aors []*Section) {
 			p.notes.section(s, "the name cannot be the user part of an address", "")
 			continue
 		}
+		p.bound(a, s)
 		domains := p.domains
 		if full {
 			domains = []string{strings.ToLower(domain)}
@@ -244,5 +253,53 @@ func (p *planner) grant(a *account, aors []*Section) {
 				a.aors = append(a.aors, aor)
 			}
 		}
+	}
+}
+
+// mostContacts is how many contacts an address can have.
+const mostContacts = 100
+
+// bound limits the contacts of an account's addresses as those of one AOR are.
+func (p *planner) bound(a *account, s *Section) {
+	o, ok := s.Last("max_contacts")
+	n, err := strconv.Atoi(o.Value)
+	switch {
+	case !ok || err == nil && n == 0:
+		if len(s.All("contact")) == 0 {
+			p.notes.section(s, "lets nobody register in Asterisk, because max_contacts is not set; here its users may", "")
+		}
+		return
+	case err != nil || n < 0:
+		p.notes.option(o, "is no number", "")
+		return
+	case n > mostContacts:
+		p.notes.option(o, fmt.Sprintf("is more than %d, the most there is", mostContacts), "")
+		n = mostContacts
+	}
+	if a.contacts != 0 && a.contacts != n {
+		p.notes.option(o, "the addresses of a user have one limit, the largest of theirs", "")
+	}
+	a.contacts = max(a.contacts, n)
+}
+
+// callerID matches "Anna <100>" and "Anna".
+var callerID = regexp.MustCompile(`^"?([^"<]*?)"?\s*(?:<([^>]*)>)?$`)
+
+// callerID takes over the name by which a user is called.
+func (p *planner) callerID(a *account, endpoint *Section) {
+	o, ok := endpoint.Last("callerid")
+	if !ok {
+		return
+	}
+	m := callerID.FindStringSubmatch(o.Value)
+	if m == nil || !quotable(m[1]) {
+		p.notes.option(o, "is not understood", "")
+		return
+	}
+	if m[2] != "" && m[2] != a.name && m[2] != endpoint.Name {
+		p.notes.option(o, "the number has no counterpart: who calls is said by the user's address", "")
+	}
+	if a.display == "" {
+		a.display = strip(m[1])
 	}
 }

@@ -16,6 +16,9 @@ type Options struct {
 	Domains []string
 	// UsersFile is the name under which the configuration finds the users.
 	UsersFile string
+	// Readable reports whether a certificate or key can be read, by the name that
+	// the file gives it; nil: none can.
+	Readable func(name string) bool
 }
 
 // A Plan is the configuration that a document leads to.
@@ -24,32 +27,37 @@ type Plan struct {
 	// file.
 	Notes []Note
 
-	source    string
-	usersFile string
-	listeners []listener
-	domains   []string
-	realm     string
-	users     []account
-	trusted   []trusted
-	registrar limits
-	hops      []hop
-	forwards  string
-	onlyMD5   bool
-	unguarded bool // nobody could authenticate: listen on loopback only
-	guessed   bool // domains were guessed
+	name            string // of the file
+	usersFile       string
+	listeners       []listener
+	domains         []string
+	realm           string
+	users           []account
+	trusted         []trusted
+	source, contact []rule // access lists
+	registrar       limits
+	hops            []hop
+	forwards        string
+	onlyMD5         bool
+	unguarded       bool // nobody could authenticate: listen on loopback only
+	guessed         bool // domains were guessed
 }
 
 // MakePlan looks at the objects of a document that was read from the file of
 // that name.
 func MakePlan(source string, doc *Document, o Options) *Plan {
-	p := &planner{Plan: &Plan{source: source, usersFile: o.UsersFile}}
+	p := &planner{Plan: &Plan{name: source, usersFile: o.UsersFile}, readable: o.Readable}
+	if p.readable == nil {
+		p.readable = func(string) bool { return false }
+	}
 	p.notes.list = slices.Clone(doc.Notes)
 	p.model = newModel(doc, &p.notes)
 	p.options()
 	p.listen()
-	p.name(o.Domains)
+	p.findDomains(o.Domains)
 	p.login()
 	p.identify()
+	p.acl()
 	p.limit()
 	p.contacts()
 	p.rest()
@@ -60,8 +68,9 @@ func MakePlan(source string, doc *Document, o Options) *Plan {
 
 type planner struct {
 	*Plan
-	model *model
-	notes notes
+	model    *model
+	notes    notes
+	readable func(name string) bool
 }
 
 // options notes what is not even looked at.
@@ -91,9 +100,6 @@ func (p *planner) rest() {
 		p.model.refer(s, "endpoint", "endpoint", &p.notes)
 		p.notes.section(s, "registers Asterisk at another server, which this server does not do",
 			"leave the trunk where it is and route calls to it, see proxy.routes")
-	}
-	for _, s := range p.model.byType["acl"] {
-		p.notes.section(s, "lists of addresses that may or may not send have no counterpart", "keep them in the firewall")
 	}
 	if o, ok := p.global("max_forwards"); ok {
 		p.forwards = p.number(o, 1, 255)
@@ -127,7 +133,7 @@ func (p *planner) guard() {
 		}
 	}
 	p.notes.add(Note{
-		Place: Place{File: p.source}, What: "nobody would have to authenticate: the listeners are bound to this machine only",
+		Place: Place{File: p.name}, What: "nobody would have to authenticate: the listeners are bound to this machine only",
 		Hint: "add users, then bind them as they were",
 	})
 }

@@ -32,7 +32,11 @@ func TestPlan_Notes(t *testing.T) {
 		{"an option nobody knows", phone("u", "Colour=red", "password=p", ""), "a:5: [u] Colour: is not known to this import"},
 		{"an endpoint that proves nothing", "[u]\ntype=endpoint\naors=u\n[u]\ntype=aor\n", "a:1: [u]: has neither auth nor identify"},
 		{"an AOR that nobody has", "[u]\ntype=aor\n", "a:1: [u]: no endpoint names this aor"},
-		{"two limits", phone("u", "", "password=p", "max_contacts=2") + phone("v", "", "password=p", "max_contacts=3"), "a:12: [u] max_contacts: is 3 for all users, not 2"},
+		{"two lifetimes", phone("u", "", "password=p", "maximum_expiration=60") + phone("v", "", "password=p", "maximum_expiration=7200"), "a:12: [u] maximum_expiration: is 2h for all users, not 1m"},
+		{"an AOR for nobody", phone("u", "", "password=p", ""), "a:10: [u]: lets nobody register in Asterisk"},
+		{"a number to be called by", phone("u", "callerid=U <100>", "password=p", "max_contacts=1"), "a:5: [u] callerid: the number has no counterpart"},
+		{"a second access list", "[a]\ntype=acl\ndeny=192.0.2.1\n[b]\ntype=acl\ndeny=192.0.2.2\n", "a:4: [b]: is the second list"},
+		{"a network that cannot be denied", "[a]\ntype=acl\ndeny=gw.example.com\n", "a:3: [a] deny: a network that was to be denied is not"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -119,5 +123,68 @@ func TestPlan_PasswordsAreKeptAsTheyAre(t *testing.T) {
 		if problem := unusable(t.TempDir(), p); problem != "" {
 			t.Errorf("password %q: %s", password, problem)
 		}
+	}
+}
+
+func TestPlan_Config(t *testing.T) {
+	const tls = "[s]\ntype=transport\nprotocol=tls\nbind=192.0.2.1\ncert_file=/c\npriv_key_file=/k\n"
+	tests := []struct {
+		name, text string
+		want       []string
+	}{
+		{"TLS", tls, []string{`- {name: s, transport: tls, addr: "127.0.0.1:5061", tls: {cert_file: "/c", key_file: "/k"}}`}},
+		{
+			"TLS with certificates of clients",
+			tls + "ca_list_file=/a\nrequire_client_cert=yes\nverify_server=yes\nmethod=tlsv1_3\n",
+			[]string{`client_auth: require, client_ca_file: "/a", server_ca_file: "/a", min_version: "1.3"`},
+		},
+		{"TLS with certificates of clients who have some", tls + "ca_list_file=/a\nverify_client=yes\n", []string{`client_auth: request, client_ca_file: "/a"}`}},
+		{"WebSocket", "[w]\ntype=transport\nprotocol=wss\nbind=0.0.0.0\n", []string{`#- {name: w, transport: wss, addr: "127.0.0.1:8089", tls: {cert_file: `}},
+		{
+			"access lists in their order",
+			"[a]\ntype=acl\npermit=192.0.2.1\ndeny=0.0.0.0/0.0.0.0,::/0\npermit=192.0.2.0/255.255.255.0\ncontactdeny=10.0.0.0/8\n",
+			[]string{
+				"source:\n    - permit: \"192.0.2.1/32\"\n    - deny: \"0.0.0.0/0\"\n    - deny: \"::/0\"\n    - permit: \"192.0.2.0/24\"\n",
+				"contact:\n    - deny: \"10.0.0.0/8\"\n",
+			},
+		},
+		{"the oldest contact goes", phone("u", "", "password=p", "max_contacts=2\nremove_existing=yes"), []string{"overflow: replace_oldest"}},
+		{"one that cannot be reached goes", phone("u", "", "password=p", "max_contacts=2\nremove_unavailable=yes"), []string{"overflow: replace_unavailable"}},
+		{"lifetimes", phone("u", "", "password=p", "default_expiration=86400\nminimum_expiration=90"), []string{"expires: {default: 24h, min: 90s, max: 24h}"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			doc, err := Parse("a", texts{"a": tt.text})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := MakePlan("a", doc, Options{UsersFile: "users", Readable: func(string) bool { return true }})
+			for _, want := range tt.want {
+				if !strings.Contains(string(p.Config()), want) {
+					t.Errorf("%q is not in the configuration:\n%s", want, p.Config())
+				}
+			}
+		})
+	}
+}
+
+func TestPlan_Users(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"a limit of its own", phone("u", "", "password=p", "max_contacts=3"), "max_contacts: 3"},
+		{"a name", phone("u", "callerid=\"Anna B.\" <u>", "password=p", ""), `display_name: "Anna B."`},
+		{"hashes", phone("u", "", "password_digest=SHA-512-256:"+strings.Repeat("0a", 32)+"\npassword_digest=MD5:"+strings.Repeat("0B", 16), ""),
+			`ha1_md5: "` + strings.Repeat("0b", 16) + "\"\n    ha1_sha512_256: "},
+		{"two endpoints of one login", phone("u", "", "password=p", "") + "[v]\ntype=endpoint\nauth=u\naors=v\n[v]\ntype=aor\n", `aors: ["sip:v@example.com"]`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := planOf(t, tt.text)
+			if !strings.Contains(string(p.Users()), tt.want) {
+				t.Errorf("%q is not in the users file:\n%s", tt.want, p.Users())
+			}
+			if problem := unusable(t.TempDir(), p); problem != "" {
+				t.Error(problem)
+			}
+		})
 	}
 }

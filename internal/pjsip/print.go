@@ -16,12 +16,13 @@ const maxTold = 200
 // Config returns the configuration file.
 func (p *Plan) Config() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# Made from %s by `reveille import pjsip`.\n", printable(p.source))
+	fmt.Fprintf(&b, "# Made from %s by `reveille import pjsip`.\n", printable(p.name))
 	b.WriteString("# Keys that are not here have their defaults: see `reveille config default`.\n")
 	p.printNotes(&b)
 	p.printListeners(&b)
 	p.printDomains(&b)
 	p.printAuth(&b)
+	p.printACL(&b)
 	p.printRegistrar(&b)
 	p.printProxy(&b)
 	return b.Bytes()
@@ -62,20 +63,43 @@ func (p *Plan) printNotes(b *bytes.Buffer) {
 }
 
 func (p *Plan) printListeners(b *bytes.Buffer) {
-	if len(p.listeners) == 0 {
-		return
+	if !slices.ContainsFunc(p.listeners, func(l listener) bool { return !l.sketch }) {
+		// The default: this machine only.
+		b.WriteString("\n#listen:\n")
+	} else {
+		b.WriteString("\nlisten:\n")
 	}
-	b.WriteString("\nlisten:\n")
 	if p.unguarded {
 		b.WriteString("  # On this machine only, until somebody has to authenticate.\n")
 	}
 	for _, l := range p.listeners {
-		fmt.Fprintf(b, "  - {name: %s, transport: %s, addr: %q", scalar(l.name), l.transport, l.addr)
+		dash := "-"
+		if l.sketch {
+			dash = "#-"
+		}
+		fmt.Fprintf(b, "  %s {name: %s, transport: %s, addr: %q", dash, scalar(l.name), l.transport, l.addr)
 		if l.advertise != "" {
 			fmt.Fprintf(b, ", advertise: %s", scalar(l.advertise))
 		}
+		if l.tls != nil {
+			b.WriteString(", tls: {" + l.tls.keys() + "}")
+		}
 		b.WriteString("}\n")
 	}
+}
+
+// keys are those of the configuration.
+func (t *security) keys() string {
+	var keys []string
+	for _, k := range [][2]string{
+		{"cert_file", t.certFile}, {"key_file", t.keyFile}, {"client_auth", t.clients}, {"client_ca_file", t.clientCA},
+		{"server_ca_file", t.serverCA}, {"min_version", t.min},
+	} {
+		if k[1] != "" {
+			keys = append(keys, k[0]+": "+scalar(k[1]))
+		}
+	}
+	return strings.Join(keys, ", ")
 }
 
 func (p *Plan) printDomains(b *bytes.Buffer) {
@@ -108,6 +132,29 @@ func (p *Plan) printAuth(b *bytes.Buffer) {
 	}
 }
 
+func (p *Plan) printACL(b *bytes.Buffer) {
+	if len(p.source) == 0 && len(p.contact) == 0 {
+		return
+	}
+	b.WriteString("\nacl:\n")
+	for _, l := range []struct {
+		name  string
+		rules []rule
+	}{{"source", p.source}, {"contact", p.contact}} {
+		if len(l.rules) == 0 {
+			continue
+		}
+		fmt.Fprintf(b, "  %s:\n", l.name)
+		for _, r := range l.rules {
+			word := "deny"
+			if r.permit {
+				word = "permit"
+			}
+			fmt.Fprintf(b, "    - %s: %q\n", word, r.network)
+		}
+	}
+}
+
 func (p *Plan) printRegistrar(b *bytes.Buffer) {
 	r := p.registrar
 	var expires []string
@@ -116,18 +163,15 @@ func (p *Plan) printRegistrar(b *bytes.Buffer) {
 			expires = append(expires, e[0]+": "+e[1])
 		}
 	}
-	if len(expires) == 0 && r.maxContacts == "" && !r.replace {
+	if len(expires) == 0 && r.overflow == "" {
 		return
 	}
 	b.WriteString("\nregistrar:\n")
 	if len(expires) > 0 {
 		fmt.Fprintf(b, "  expires: {%s}\n", strings.Join(expires, ", "))
 	}
-	if r.maxContacts != "" {
-		fmt.Fprintf(b, "  max_contacts: %s\n", r.maxContacts)
-	}
-	if r.replace {
-		b.WriteString("  overflow: replace_oldest\n")
+	if r.overflow != "" {
+		fmt.Fprintf(b, "  overflow: %s\n", r.overflow)
 	}
 }
 
@@ -154,16 +198,19 @@ func (p *Plan) Users() []byte {
 		return nil
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# Made from %s by `reveille import pjsip`.\nusers:\n", printable(p.source))
+	fmt.Fprintf(&b, "# Made from %s by `reveille import pjsip`.\nusers:\n", printable(p.name))
 	for _, a := range p.users {
 		fmt.Fprintf(&b, "  - name: %q\n", a.name)
-		for _, v := range [][2]string{{"password", a.password}, {"ha1_md5", a.md5}, {"ha1_sha256", a.sha256}} {
+		for _, v := range [][2]string{{"password", a.password}, {"ha1_md5", a.md5}, {"ha1_sha256", a.sha256}, {"ha1_sha512_256", a.sha512}, {"display_name", a.display}} {
 			if v[1] != "" {
 				fmt.Fprintf(&b, "    %s: %q\n", v[0], v[1])
 			}
 		}
 		if len(a.aors) > 0 {
 			b.WriteString("    aors: " + list(a.aors) + "\n")
+		}
+		if a.contacts > 0 {
+			fmt.Fprintf(&b, "    max_contacts: %d\n", a.contacts)
 		}
 	}
 	return b.Bytes()
