@@ -36,6 +36,11 @@ func (l *loader) checkRegistrar(cfg *Config) {
 		l.errorAt("registrar.reply.received_param", fmt.Sprintf("%q is no name of a parameter", r.Reply.ReceivedParam), "write received")
 	}
 	l.checkRules(cfg)
+	for i, u := range cfg.Auth.Users {
+		if !r.AOR.CaseSensitive && u.Name != strings.ToLower(u.Name) {
+			l.errorAt(fmt.Sprintf("auth.users[%d].name", i), fmt.Sprintf("%q is not in lower case, and registrar.aor.case_sensitive is false", u.Name), "")
+		}
+	}
 }
 
 // matchParam is the third form of registrar.match: a URI parameter by name.

@@ -15,20 +15,22 @@ type Config struct {
 	// Domains are the names this server is responsible for, in lower case.
 	Domains       []string      `yaml:"domains"`
 	DomainAliases []DomainAlias `yaml:"domain_aliases"`
-	Store         Store         `yaml:"store" restart:"yes"`
-	Location      Location      `yaml:"location" restart:"yes"`
-	Registrar     Registrar     `yaml:"registrar"`
-	Limits        Limits        `yaml:"limits"`
-	Auth          Auth          `yaml:"auth"`
-	ACL           ACL           `yaml:"acl"`
-	Guard         Guard         `yaml:"guard"`
-	Push          Push          `yaml:"push"`
-	Proxy         Proxy         `yaml:"proxy"`
-	AORs          []AOR         `yaml:"aors"`
-	Identity      Identity      `yaml:"identity"`
-	HTTP          HTTP          `yaml:"http" restart:"yes"`
-	Control       Control       `yaml:"control" restart:"yes"`
-	Log           Log           `yaml:"log"`
+	// StripPrefixes are front parts of a host that do not count.
+	StripPrefixes []string  `yaml:"strip_prefixes"`
+	Store         Store     `yaml:"store" restart:"yes"`
+	Location      Location  `yaml:"location" restart:"yes"`
+	Registrar     Registrar `yaml:"registrar"`
+	Limits        Limits    `yaml:"limits"`
+	Auth          Auth      `yaml:"auth"`
+	ACL           ACL       `yaml:"acl"`
+	Guard         Guard     `yaml:"guard"`
+	Push          Push      `yaml:"push"`
+	Proxy         Proxy     `yaml:"proxy"`
+	AORs          []AOR     `yaml:"aors"`
+	Identity      Identity  `yaml:"identity"`
+	HTTP          HTTP      `yaml:"http" restart:"yes"`
+	Control       Control   `yaml:"control" restart:"yes"`
+	Log           Log       `yaml:"log"`
 }
 
 // AuthModes says who must authenticate on a listener.

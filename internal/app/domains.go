@@ -13,7 +13,7 @@ func domainSet(cfg *configs.Config) (*domain.Set, error) {
 	var list []domain.Domain
 	for _, name := range cfg.Domains {
 		d := domain.Domain{Name: name}
-		for _, a := range cfg.DomainAliases {
+		for _, a := range cfg.Aliases() {
 			if a.Domain == name {
 				d.Aliases = append(d.Aliases, a.Alias)
 			}

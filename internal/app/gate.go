@@ -74,6 +74,12 @@ func (g *gate) served(host string) bool {
 	return g.rules.Load().hosts.Serves(host)
 }
 
+// aorOf returns the AOR that u names, by whatever name of a domain of ours.
+func (g *gate) aorOf(u sipmsg.URI) (usrloc.AOR, error) {
+	aor, _, err := g.rules.Load().hosts.AOR(u)
+	return aor, err
+}
+
 // Served implements fastpath.Gate: the Request-URI names a domain or an address
 // of ours.
 func (g *gate) Served(uri *sipmsg.URI) bool {

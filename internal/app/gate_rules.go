@@ -89,11 +89,7 @@ func (r *gateRules) open(f flow.Flow) (trusted, allowed bool) {
 // identity is the AOR under which an authenticated user calls: that of From if
 // it is one of the user's, else the user's own.
 func (r *gateRules) identity(u auth.User, m *sipmsg.Message) usrloc.AOR {
-	from := m.From().URI
-	if aor, err := sipmsg.CanonicalAOR(from); err == nil && r.auth.MayUse(u, usrloc.AOR(aor)) {
-		return usrloc.AOR(aor)
-	}
-	if aor, _, err := r.hosts.AOR(from); err == nil && r.auth.MayUse(u, aor) {
+	if aor, _, err := r.hosts.AOR(m.From().URI); err == nil && r.auth.MayUse(u, aor) {
 		return aor
 	}
 	aor, err := sipmsg.CanonicalAOR(sipmsg.URI{Scheme: "sip", User: sipmsg.EscapeParam(u.Name), Host: r.hosts.Names()[0]})

@@ -142,8 +142,8 @@ type limitedGate struct {
 // Admit implements proxy.Gate.
 func (g limitedGate) Admit(m *sipmsg.Message, f flow.Flow, done func(proxy.Admission)) {
 	g.Gate.Admit(m, f, func(a proxy.Admission) {
-		aor, err := sipmsg.CanonicalAOR(m.RequestURI())
-		if err == nil && a.Refusal == nil && !g.app.guard.Calls(f, aor, time.Now()) {
+		aor, err := g.app.gate.aorOf(m.RequestURI())
+		if err == nil && a.Refusal == nil && !g.app.guard.Calls(f, string(aor), time.Now()) {
 			r := tooFast(m)
 			a.Refusal = &r
 		}

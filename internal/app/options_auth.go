@@ -23,7 +23,7 @@ func authOptions(cfg *configs.Config, verifier *bearer.Verifier) (auth.Options, 
 	for _, d := range cfg.Domains {
 		o.Domains[d] = ""
 	}
-	for _, a := range cfg.DomainAliases {
+	for _, a := range cfg.Aliases() {
 		o.Domains[a.Alias] = ""
 	}
 	for _, t := range a.Trusted {

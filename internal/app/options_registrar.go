@@ -17,7 +17,7 @@ func registrarPolicy(cfg *configs.Config, waking registrar.Waking, keys *purr.Ke
 	r := cfg.Registrar
 	p := registrar.DefaultPolicy(cfg.Domains...)
 	p.FoldUser, p.Aliases = !r.AOR.CaseSensitive, map[string]string{}
-	for _, a := range cfg.DomainAliases {
+	for _, a := range cfg.Aliases() {
 		p.Aliases[a.Alias] = a.Domain
 	}
 	p.DefaultQ = usrloc.QUnset

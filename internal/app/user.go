@@ -7,7 +7,6 @@ import (
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
 	"reveille/registrar"
-	"reveille/usrloc"
 )
 
 // retryAfter is what phones are told in seconds when too many requests wait to be
@@ -41,7 +40,7 @@ func (u *user) Request(s *transaction.Server) {
 				s.Refuse(*p.refusal)
 				return
 			}
-			if aor, err := sipmsg.CanonicalAOR(m.To().URI); err == nil && !u.app.registers(s.Flow(), usrloc.AOR(aor), time.Now()) {
+			if aor, err := u.app.gate.aorOf(m.To().URI); err == nil && !u.app.registers(s.Flow(), aor, time.Now()) {
 				s.Refuse(tooFast(m))
 				return
 			}

@@ -85,9 +85,18 @@ func (s *Set) Serves(host string) bool {
 	if _, ok := s.main[host]; ok {
 		return true
 	}
+	if plain(host) {
+		return false
+	}
 	host, err := hostOf(host)
 	_, ok := s.main[host]
 	return err == nil && ok
+}
+
+// plain reports whether host can be written in no other way: a name in lower case,
+// or an IPv4 address.
+func plain(host string) bool {
+	return host != "" && host[0] != '[' && host[len(host)-1] != '.' && !hasUpper(host)
 }
 
 // AOR returns the key of the address of record that u names: CanonicalAOR, with
