@@ -290,8 +290,8 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 		b.state = ended
 		f.success(b, m)
 		b.forget()
-	case code == 482 && b.goBack():
-		// RFC 3261 §8.2.2.2: the device has the request already, by the old flow.
+	case b.returns(code):
+		b.goBack()
 		return
 	case code == 430:
 		// RFC 5626 §11.5: it is for us to find another flow; callers never see it.
@@ -331,8 +331,8 @@ func (b *branch) Failed(c *transaction.Client, err error) {
 	if c != b.client || b.state == ended {
 		return
 	}
-	if b.past != nil && b.past.last != nil && b.goBack() {
-		// Nothing was heard on the new flow, but on the old one.
+	if b.state != answered && b.returns(408) {
+		b.goBack()
 		return
 	}
 	f := b.fork

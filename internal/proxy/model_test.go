@@ -221,8 +221,8 @@ func (m *model) answers(p *modelPhone) {
 	m.recv(b.request.flow, strings.ReplaceAll(response(b.request.m, status), "tag=callee", "tag="+b.request.flow.Remote.String()[13:]))
 	m.see()
 	// Once the phone has spoken on its new flow, it must not go on ringing on the
-	// old one; with 482 it says that there it has the request.
-	if b.superseded || status <= 100 || status == 482 {
+	// old one; 482 says that there it has the request, and others speak of the flow.
+	if b.superseded || slices.Contains([]int{100, 408, 430, 482}, status) {
 		return
 	}
 	for _, old := range p.asked {
@@ -312,8 +312,9 @@ func (m *model) phoneSees(s sent) {
 		if b.call != c {
 			continue
 		}
-		// What failed as a flow says nothing of the phone.
-		failed := b.final == 408 || b.final == 430
+		// What failed as a flow says nothing of the phone; 482 speaks of another one,
+		// which may break.
+		failed := b.final == 408 || b.final == 430 || b.final == 482
 		if !b.superseded && !failed && (b.provisional || b.final != 0) {
 			m.violated("%s: %s is asked again on %s, after it answered on %s", c.id, p.name(), s.flow, b.request.flow)
 		}

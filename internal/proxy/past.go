@@ -41,21 +41,33 @@ func (b *branch) recall(m *sipmsg.Message, usable bool) {
 		b.fork.success(b, m)
 		b.stop(reasonFor(200))
 		b.fork.conclude()
-	case code > 100 && code != 482:
+	case code == 408 || code == 430 || code == 482:
+		// These say nothing of the device, or that the new flow was quicker.
+		b.past = nil
+	case code > 100:
 		b.past.last = m
 	}
 }
 
-// goBack makes the attempt on the old flow the one that counts. It reports false
-// if there is none, or none that can still come to anything.
-func (b *branch) goBack() bool {
-	p := b.past
-	if p == nil || p.last == nil && p.client.Done() {
-		return false
+// returns reports whether an answer on the new flow leaves the request to the old
+// one.
+func (b *branch) returns(code int) bool {
+	switch code {
+	case 482:
+		// RFC 3261 §8.2.2.2: the device has the request already.
+		return b.past != nil
+	case 408, 430:
+		// The new flow has failed; on the old one the device was heard.
+		return b.past != nil && b.past.last != nil
 	}
+	return false
+}
+
+// goBack makes the attempt on the old flow the one that counts.
+func (b *branch) goBack() {
+	p := b.past
 	b.client, b.past, b.state = p.client, nil, calling
 	if p.last != nil {
 		b.Response(p.client, p.last)
 	}
-	return true
 }
