@@ -73,7 +73,7 @@ func (p program) importTables(ctx context.Context, t tableImport) (err error) {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // It was only read.
 	if err := os.MkdirAll(t.dir, 0o750); err != nil {
 		return err
 	}
