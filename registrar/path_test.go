@@ -68,8 +68,12 @@ func TestServe_PathOfFlows_RFC5626_6(t *testing.T) {
 		{"direct", []string{"Supported: path, Outbound"}, []string{"200", "Require: outbound"}, nil},
 		{"required", []string{"Require: outbound"}, []string{"200", "Require: outbound"}, nil},
 		{"relayed", []string{relay, "Supported: outbound"}, []string{"439 First Hop Lacks Outbound Support"}, nil},
-		{"the edge promises", []string{relay, "Supported: outbound, path", "Path: <sip:in;lr>, <sip:edge;lr;ob>"},
-			[]string{"200", "Require: outbound", "Path: <sip:in;lr>\r\nPath: <sip:edge;lr;ob>"}, []string{"Flow-Timer"}},
+		{
+			"the edge promises",
+			[]string{relay, "Supported: outbound, path", "Path: <sip:in;lr>, <sip:edge;lr;ob>"},
+			[]string{"200", "Require: outbound", "Path: <sip:in;lr>\r\nPath: <sip:edge;lr;ob>"},
+			[]string{"Flow-Timer"},
+		},
 		{"another one promises", []string{relay, "Supported: outbound", "Path: <sip:in;lr;ob>", "Path: <sip:edge;lr>"}, []string{"439"}, nil},
 		{"strict router", []string{"Path: <sip:edge>"}, []string{"400 Path Without lr"}, nil},
 	} {
