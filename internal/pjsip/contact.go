@@ -1,30 +1,94 @@
 package pjsip
 
-import "regexp"
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
 
-// A hop is where a static contact leads.
+// fixed is a user with devices that never register.
+type fixed struct {
+	aor      string
+	contacts []string
+}
+
+// A hop is where calls may be led by a route.
 type hop struct {
 	name, to string
 }
 
-// nextHop is a SIP URI without a user: host, port and parameters.
-var nextHop = regexp.MustCompile(`^sip:(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+)(:\d{1,5})?(;[^\s<>"?]+)?$`)
+// device is a SIP URI that can be a contact: user, host, port and transport.
+var device = regexp.MustCompile(`^sip:(?:[A-Za-z0-9_.!~*'()&=+$,?/-]+@)?(\[[0-9a-fA-F:.]+\]|[0-9.]+)(?::(\d{1,5}))?(;transport=(?:udp|tcp|tls))?$`)
 
-// contacts looks at the contacts that AORs have for good.
+// isDevice reports whether uri can be a contact, and whether it has no user.
+func isDevice(uri string) (ok, anyone bool) {
+	m := device.FindStringSubmatch(uri)
+	if m == nil {
+		return false, false
+	}
+	if _, err := netip.ParseAddr(strings.Trim(m[1], "[]")); err != nil {
+		return false, false
+	}
+	if port, err := strconv.Atoi(m[2]); m[2] != "" && (err != nil || port == 0 || port > 65535) {
+		return false, false
+	}
+	return true, !strings.Contains(uri, "@")
+}
+
+// contacts takes over the contacts that AORs have for good. One without a user is
+// often a gateway, to which the dialplan led calls: for these a route is drafted.
 func (p *planner) contacts() {
 	taken := map[string]bool{}
 	for _, s := range p.model.byType["aor"] {
+		var contacts []string
 		for _, o := range s.All("contact") {
 			for _, uri := range values(o) {
-				if !nextHop.MatchString(uri) {
-					p.notes.option(o, "has no counterpart: only phones that register are called", "")
+				ok, anyone := isDevice(uri)
+				if !ok {
+					p.notes.option(o, "is no device by IP address: names are not looked up, and other parameters have no counterpart", "")
 					continue
 				}
-				h := hop{name: uniqueName(s.Name, taken), to: uri}
-				p.hops = append(p.hops, h)
-				p.notes.option(o, "has no counterpart: the dialplan said which calls go there",
-					"say it under proxy.routes, where there is a line to complete")
+				contacts = append(contacts, uri)
+				if anyone {
+					p.hops = append(p.hops, hop{name: uniqueName(s.Name, taken), to: uri})
+					p.notes.option(o, "calls to this AOR go there; which others do, the dialplan said", "complete the line under proxy.routes")
+				}
 			}
 		}
+		if len(contacts) == 0 {
+			continue
+		}
+		aors := p.addresses(s)
+		if len(aors) == 0 {
+			p.notes.section(s, "the name cannot be the user part of an address", "")
+		}
+		for _, aor := range aors {
+			// [100] and [100@example.com] may be one.
+			if i := slices.IndexFunc(p.fixed, func(f fixed) bool { return f.aor == aor }); i >= 0 {
+				p.fixed[i].contacts = append(slices.Clip(p.fixed[i].contacts), contacts...)
+				continue
+			}
+			p.fixed = append(p.fixed, fixed{aor, contacts})
+		}
 	}
+}
+
+// addresses are those of an AOR section: in all domains, unless its name says in
+// which.
+func (p *planner) addresses(s *Section) []string {
+	user, domain, full := strings.Cut(s.Name, "@")
+	if !aorName.MatchString(user) {
+		return nil
+	}
+	domains := p.domains
+	if full {
+		domains = []string{strings.ToLower(domain)}
+	}
+	var aors []string
+	for _, d := range domains {
+		aors = append(aors, "sip:"+user+"@"+d)
+	}
+	return aors
 }

@@ -50,8 +50,13 @@ func (p *planner) findDomains(given []string) {
 	})
 }
 
-// aliases takes over the domain aliases, as domains of equal rank.
+// alias is another name of a domain.
+type alias struct{ name, domain string }
+
+// aliases takes over the domain aliases. What others are aliases of are domains,
+// and a domain is no alias.
 func (p *planner) aliases() {
+	var sections []*Section
 	for _, s := range p.model.byType["domain_alias"] {
 		o, ok := s.Last("domain")
 		switch {
@@ -59,28 +64,47 @@ func (p *planner) aliases() {
 			p.notes.section(s, "names no domain that it is an alias of", "")
 		case !p.domain(o.Value):
 			p.notes.option(o, "is no domain", "")
-		case !p.domain(s.Name):
-			p.notes.section(s, "the name of the section is no domain", "")
 		default:
-			p.notes.section(s, "is a domain of its own here, not an alias: users may register in both, and are called where they registered", "")
+			sections = append(sections, s)
+		}
+	}
+	taken := slices.Clone(p.domains)
+	for _, s := range sections {
+		name, ok := canonical(s.Name)
+		switch {
+		case !ok:
+			p.notes.section(s, "the name of the section is no domain", "")
+		case slices.Contains(taken, name):
+			p.notes.section(s, "is a domain or an alias already", "")
+		default:
+			domain, _ := canonical(s.Value("domain"))
+			taken = append(taken, name)
+			p.domainAliases = append(p.domainAliases, alias{name, domain})
 		}
 	}
 }
 
 // domain adds a domain; false means that it is none.
 func (p *planner) domain(d string) bool {
-	d = strings.ToLower(d)
-	if !hostname.MatchString(d) || len(d) > 253 {
-		a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(d, "["), "]"))
-		if err != nil || !a.Is6() {
-			return false
-		}
-		d = host(a)
-	}
-	if !slices.Contains(p.domains, d) {
+	d, ok := canonical(d)
+	if ok && !slices.Contains(p.domains, d) {
 		p.domains = append(p.domains, d)
 	}
-	return true
+	return ok
+}
+
+// canonical writes a domain as the configuration does: a name or an IPv4 address
+// in lower case, or an IPv6 address in brackets.
+func canonical(d string) (string, bool) {
+	d = strings.ToLower(d)
+	if hostname.MatchString(d) && len(d) <= 253 {
+		return d, true
+	}
+	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(d, "["), "]"))
+	if err != nil || !a.Is6() {
+		return "", false
+	}
+	return host(a), true
 }
 
 // hostOf returns what stands before the port of host or host:port.

@@ -235,21 +235,17 @@ var aorName = regexp.MustCompile(`^[A-Za-z0-9_.!~*'()&=+$,;?/-]+$`)
 // words.
 func (p *planner) grant(a *account, aors []*Section) {
 	for _, s := range aors {
-		user, domain, full := strings.Cut(s.Name, "@")
-		if !aorName.MatchString(user) {
+		addresses := p.addresses(s)
+		if len(addresses) == 0 {
 			p.notes.section(s, "the name cannot be the user part of an address", "")
 			continue
 		}
 		p.bound(a, s)
-		domains := p.domains
-		if full {
-			domains = []string{strings.ToLower(domain)}
-		}
-		if user == a.name {
+		if user, _, _ := strings.Cut(s.Name, "@"); user == a.name {
 			continue
 		}
-		for _, d := range domains {
-			if aor := "sip:" + user + "@" + d; !slices.Contains(a.aors, aor) {
+		for _, aor := range addresses {
+			if !slices.Contains(a.aors, aor) {
 				a.aors = append(a.aors, aor)
 			}
 		}

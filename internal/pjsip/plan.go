@@ -31,6 +31,8 @@ type Plan struct {
 	usersFile       string
 	listeners       []listener
 	domains         []string
+	domainAliases   []alias
+	fixed           []fixed
 	realm           string
 	users           []account
 	trusted         []trusted
@@ -122,8 +124,12 @@ func (p *planner) guard() {
 		return
 	}
 	p.unguarded = true
+	bound := map[string]bool{}
 	for i := range p.listeners {
 		l := &p.listeners[i]
+		if l.sketch {
+			continue
+		}
 		loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 		if l.addr.Addr().Is6() {
 			loopback = netip.IPv6Loopback()
@@ -131,6 +137,10 @@ func (p *planner) guard() {
 		if !l.addr.Addr().IsLoopback() {
 			l.addr, l.advertise = netip.AddrPortFrom(loopback, l.addr.Port()), ""
 		}
+		// What was bound to two addresses is bound to one now.
+		key := l.transport + " " + l.addr.String()
+		l.sketch = bound[key]
+		bound[key] = true
 	}
 	p.notes.add(Note{
 		Place: Place{File: p.name}, What: "nobody would have to authenticate: the listeners are bound to this machine only",

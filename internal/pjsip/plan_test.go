@@ -139,7 +139,7 @@ func TestPlan_Config(t *testing.T) {
 			[]string{`client_auth: require, client_ca_file: "/a", server_ca_file: "/a", min_version: "1.3"`},
 		},
 		{"TLS with certificates of clients who have some", tls + "ca_list_file=/a\nverify_client=yes\n", []string{`client_auth: request, client_ca_file: "/a"}`}},
-		{"WebSocket", "[w]\ntype=transport\nprotocol=wss\nbind=0.0.0.0\n", []string{`#- {name: w, transport: wss, addr: "127.0.0.1:8089", tls: {cert_file: `}},
+		{"WebSocket", "[w]\ntype=transport\nprotocol=wss\nbind=0.0.0.0\n", []string{`#- {name: w, transport: wss, addr: "0.0.0.0:8089", tls: {cert_file: `}},
 		{
 			"access lists in their order",
 			"[a]\ntype=acl\npermit=192.0.2.1\ndeny=0.0.0.0/0.0.0.0,::/0\npermit=192.0.2.0/255.255.255.0\ncontactdeny=10.0.0.0/8\n",
@@ -150,6 +150,16 @@ func TestPlan_Config(t *testing.T) {
 		},
 		{"the oldest contact goes", phone("u", "", "password=p", "max_contacts=2\nremove_existing=yes"), []string{"overflow: replace_oldest"}},
 		{"one that cannot be reached goes", phone("u", "", "password=p", "max_contacts=2\nremove_unavailable=yes"), []string{"overflow: replace_unavailable"}},
+		{
+			"devices that never register",
+			"[100]\ntype=aor\ncontact=sip:100@192.0.2.1\n[100@example.com]\ntype=aor\ncontact=sip:[2001:db8::1]:5070\\;transport=tcp,sip:gw.example.com,sip:192.0.2.1:70000\n",
+			[]string{"aors:\n  - aor: \"sip:100@example.com\"\n    contacts: [\"sip:100@192.0.2.1\", \"sip:[2001:db8::1]:5070;transport=tcp\"]\n"},
+		},
+		{
+			"domain aliases",
+			"[b.example]\ntype=domain_alias\ndomain=c.example\n[c.example]\ntype=domain_alias\ndomain=d.example\n[d2.example]\ntype=domain_alias\ndomain=D.example\n",
+			[]string{"domains: [c.example, d.example]\ndomain_aliases:\n  - {alias: b.example, domain: c.example}\n  - {alias: d2.example, domain: d.example}\n"},
+		},
 		{"lifetimes", phone("u", "", "password=p", "default_expiration=86400\nminimum_expiration=90"), []string{"expires: {default: 24h, min: 90s, max: 24h}"}},
 	}
 	for _, tt := range tests {
@@ -172,8 +182,10 @@ func TestPlan_Users(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"a limit of its own", phone("u", "", "password=p", "max_contacts=3"), "max_contacts: 3"},
 		{"a name", phone("u", "callerid=\"Anna B.\" <u>", "password=p", ""), `display_name: "Anna B."`},
-		{"hashes", phone("u", "", "password_digest=SHA-512-256:"+strings.Repeat("0a", 32)+"\npassword_digest=MD5:"+strings.Repeat("0B", 16), ""),
-			`ha1_md5: "` + strings.Repeat("0b", 16) + "\"\n    ha1_sha512_256: "},
+		{
+			"hashes", phone("u", "", "password_digest=SHA-512-256:"+strings.Repeat("0a", 32)+"\npassword_digest=MD5:"+strings.Repeat("0B", 16), ""),
+			`ha1_md5: "` + strings.Repeat("0b", 16) + "\"\n    ha1_sha512_256: ",
+		},
 		{"two endpoints of one login", phone("u", "", "password=p", "") + "[v]\ntype=endpoint\nauth=u\naors=v\n[v]\ntype=aor\n", `aors: ["sip:v@example.com"]`},
 	}
 	for _, tt := range tests {

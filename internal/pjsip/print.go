@@ -25,6 +25,7 @@ func (p *Plan) Config() []byte {
 	p.printACL(&b)
 	p.printRegistrar(&b)
 	p.printProxy(&b)
+	p.printFixed(&b)
 	return b.Bytes()
 }
 
@@ -92,8 +93,12 @@ func (p *Plan) printListeners(b *bytes.Buffer) {
 func (t *security) keys() string {
 	var keys []string
 	for _, k := range [][2]string{
-		{"cert_file", t.certFile}, {"key_file", t.keyFile}, {"client_auth", t.clients}, {"client_ca_file", t.clientCA},
-		{"server_ca_file", t.serverCA}, {"min_version", t.min},
+		{"cert_file", t.certFile},
+		{"key_file", t.keyFile},
+		{"client_auth", t.clients},
+		{"client_ca_file", t.clientCA},
+		{"server_ca_file", t.serverCA},
+		{"min_version", t.min},
 	} {
 		if k[1] != "" {
 			keys = append(keys, k[0]+": "+scalar(k[1]))
@@ -108,6 +113,12 @@ func (p *Plan) printDomains(b *bytes.Buffer) {
 		b.WriteString("# A guess: name the domain behind the @ of your users.\n")
 	}
 	b.WriteString("domains: " + list(p.domains) + "\n")
+	if len(p.domainAliases) > 0 {
+		b.WriteString("domain_aliases:\n")
+	}
+	for _, a := range p.domainAliases {
+		fmt.Fprintf(b, "  - {alias: %s, domain: %s}\n", scalar(a.name), scalar(a.domain))
+	}
 }
 
 func (p *Plan) printAuth(b *bytes.Buffer) {
@@ -189,6 +200,16 @@ func (p *Plan) printProxy(b *bytes.Buffer) {
 	b.WriteString("  # Which calls go to a gateway; the lines with #- want a prefix or domain of yours.\n  routes: []\n")
 	for _, h := range p.hops {
 		fmt.Fprintf(b, "  #- {name: %s, prefix: \"+\", to: %q}\n", scalar(h.name), h.to)
+	}
+}
+
+func (p *Plan) printFixed(b *bytes.Buffer) {
+	if len(p.fixed) == 0 {
+		return
+	}
+	b.WriteString("\naors:\n")
+	for _, f := range p.fixed {
+		fmt.Fprintf(b, "  - aor: %s\n    contacts: %s\n", scalar(f.aor), list(f.contacts))
 	}
 }
 
