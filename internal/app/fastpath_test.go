@@ -76,6 +76,10 @@ func TestFastpath_Switch(t *testing.T) {
 					{"reveille_transport_received_messages_total", transport},
 					{"reveille_transport_sent_messages_total", transport},
 				} {
+					// An answer is counted when it is on its way.
+					r.eventually(fmt.Sprintf("%v = %d", counter, sent), func() bool {
+						return r.metric(counter[0], counter[1:]...) >= float64(sent)
+					})
 					if n := r.metric(counter[0], counter[1:]...); n != float64(sent) {
 						t.Errorf("%v = %v, want %d", counter, n, sent)
 					}
