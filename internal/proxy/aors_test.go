@@ -95,6 +95,29 @@ func TestAORs_RingsOthers(t *testing.T) {
 	})
 }
 
+// A phone of which one user is being called registers as another who is called,
+// too: it is one phone all the same.
+func TestAORs_OnePhoneRingsOnce(t *testing.T) {
+	for _, fork := range []ForkMode{Parallel, Sequential} {
+		aors := map[usrloc.AOR]AOR{"sip:alice@example.com": {Rings: []usrloc.AOR{"sip:bob@example.com"}}}
+		inWorld(t, Options{AORs: aors, Fork: fork}, func(w *world) {
+			alice := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")
+			w.register(alice)
+			w.sleeps(alice)
+			w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+			w.expect()
+			same := w.newPhone("bob", udp("198.51.100.1:5060"), "")
+			same.instance = alice.instance
+			w.register(same)
+			w.expect()
+			w.register(alice)
+			out := w.expect("INVITE 198.51.100.1:5060")[0]
+			w.reply(out, 486)
+			w.expect("ACK 198.51.100.1:5060", "486 203.0.113.9:5060")
+		})
+	}
+}
+
 func TestAORs_ExpandEndsInCircles(t *testing.T) {
 	o := Options{AORs: map[usrloc.AOR]AOR{"a": {Rings: []usrloc.AOR{"b", "a"}}, "b": {Rings: []usrloc.AOR{"c", "a"}}}}
 	if got := o.expand("a"); len(got) != 3 {

@@ -162,12 +162,20 @@ func (f *fork) changed(c usrloc.Change) {
 		f.conclude()
 		return
 	}
-	if f.changedLater(c) || c.Kind != usrloc.Created || !f.joins || !f.pending() {
+	if f.changedLater(c) || c.Kind != usrloc.Created || !f.joins || !f.pending() || f.calls(c.New) {
 		return
 	}
 	if len(f.branches)+len(f.rest) < f.p.opts().MaxForks {
 		f.join(c.AOR, c.New)
 	}
+}
+
+// calls reports whether the device of n was called already, or will be in its
+// turn, maybe as another user's.
+func (f *fork) calls(n *usrloc.Binding) bool {
+	called := func(b *branch) bool { return b.is(n) && (!b.ended() || b.client != nil) }
+	return slices.ContainsFunc(f.branches, called) ||
+		slices.ContainsFunc(f.rest, func(t target) bool { return sameDevice(&t.binding, n) })
 }
 
 // changedLater takes a change to a device whose turn has not come, if it is one.
