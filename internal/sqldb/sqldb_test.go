@@ -71,7 +71,7 @@ func TestOpen_KeepsTheSecret(t *testing.T) {
 	const secret = "hush"
 	for _, url := range []string{
 		"postgres://u:hush#@127.0.0.1:1/db", "postgres://u:hush@127.0.0.1:1/db?sslmode=hm", "postgres://u:a b/hush@[::1/db",
-		"postgres://u:hush@127.0.0.1:1/db?connect_timeout=1", "postgres://u:hush@127.0.0.1:x/db", "postgres://u:%zzhush@127.0.0.1/db",
+		"postgres://u:hush@127.0.0.1:1/db?connect_timeout=1", "postgres://127.0.0.1:1/db?user=u&password=hush&sslmode=hm", "postgres://127.0.0.1:x/db?password=hush", "postgres://u:hush@127.0.0.1:x/db", "postgres://u:%zzhush@127.0.0.1/db",
 		"mysql://u:hush#@127.0.0.1:1/db", "mysql://u:hush@127.0.0.1:1/db", "mysql://u:hush@127.0.0.1:1/db?timeout=x", "mysql://u:hush@[::1/db",
 		"oracle://u:hush@127.0.0.1/db", "hush", "postgres:u:hush@x",
 	} {
