@@ -110,6 +110,7 @@ func TestAORs_OnePhoneRingsOnce(t *testing.T) {
 			same.instance = alice.instance
 			w.register(same)
 			w.expect()
+			time.Sleep(100 * time.Millisecond)
 			w.register(alice)
 			out := w.expect("INVITE 198.51.100.1:5060")[0]
 			w.reply(out, 486)
