@@ -66,7 +66,7 @@ func newRecord(name string, c *Credentials, kept []Algorithm) record {
 		}
 	}
 	r.text = string(text)
-	if len(c.AORs) > 0 {
+	if len(c.AORs) > 0 || c.MaxContacts != 0 || c.DisplayName != "" {
 		profile := c.Profile
 		r.profile = &profile
 	}

@@ -47,6 +47,30 @@ func TestNewUsers_Lookup(t *testing.T) {
 	}
 }
 
+// TestUsers_Profile: what is said about a user does not depend on what else is.
+func TestUsers_Profile(t *testing.T) {
+	users, err := NewUsers("example.com", []Account{
+		{Name: "alice", Password: "x", MaxContacts: 3},
+		{Name: "bob", Password: "x", DisplayName: "Bob"},
+		{Name: "carol", Password: "x", AORs: []string{"sales@example.com"}},
+		{Name: "dave", Password: "x"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]Profile{
+		"alice": {MaxContacts: 3}, "bob": {DisplayName: "Bob"}, "carol": {AORs: []usrloc.AOR{"sip:sales@example.com"}}, "dave": {},
+	} {
+		c, err := users.Lookup(t.Context(), "example.com", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, c.Profile); d != "" {
+			t.Errorf("profile of %s (-want +got):\n%s", name, d)
+		}
+	}
+}
+
 func TestUsers_AlgorithmsFitEveryUser_RFC8760_2_4(t *testing.T) {
 	password := Account{Name: "a", Password: "x"}
 	md5Only := Account{Name: "b", HA1MD5: strings.Repeat("0", 32)}
