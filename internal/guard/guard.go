@@ -98,12 +98,12 @@ func (g *Guard) Source(f flow.Flow, b []byte, now time.Time) Verdict {
 		g.metrics.dropped[droppedBanned].Inc()
 		return Drop
 	}
-	l := s.source
+	l, key := s.source, src.key(!f.Stream())
 	if closing(b) {
 		l = s.reserve
 	}
 	switch {
-	case g.sources.take(g.sources.bytes(src[:]), l, now):
+	case g.sources.take(g.sources.bytes(key[:]), l, now):
 		return Pass
 	case f.Stream():
 		// Who answers asks whether there is anything to answer.

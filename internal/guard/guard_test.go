@@ -84,6 +84,19 @@ func TestSource_WhoIsOne(t *testing.T) {
 	}
 }
 
+// TestSource_ForgedDatagrams: who sends datagrams in the name of a source does not
+// use up what its connections may send.
+func TestSource_ForgedDatagrams(t *testing.T) {
+	g := newRig(t, Settings{PerSource: 1, Burst: 2})
+	now := time.Now()
+	for range 5 {
+		g.Source(udp("198.51.100.7"), nil, now)
+	}
+	if got := g.Source(tcp("198.51.100.7"), nil, now); got != Pass {
+		t.Errorf("a message on a connection = %v, want it to pass", got)
+	}
+}
+
 func TestSource_String(t *testing.T) {
 	for addr, want := range map[string]string{"198.51.100.7": "198.51.100.7", "2001:db8:0:1::9": "2001:db8:0:1::/64"} {
 		if got := sourceOf(netip.MustParseAddr(addr)).String(); got != want {

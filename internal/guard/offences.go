@@ -80,11 +80,7 @@ func (g *Guard) offend(f flow.Flow, why Reason, now time.Time) {
 		return
 	}
 	who := suspect{sourceOf(f.Remote.Addr()), !f.Stream()}
-	var key [len(source{}) + 1]byte
-	copy(key[:], who.source[:])
-	if who.datagrams {
-		key[len(source{})] = 1
-	}
+	key := who.key(who.datagrams)
 	if g.offences.take(g.offences.bytes(key[:]), s.offences, now) {
 		return
 	}

@@ -18,6 +18,16 @@ func sourceOf(a netip.Addr) source {
 	return s
 }
 
+// key is what is counted: the datagrams of a source, whose address may be forged,
+// by themselves, so that they take nothing from its connections.
+func (s source) key(datagrams bool) (k [len(source{}) + 1]byte) {
+	copy(k[:], s[:])
+	if datagrams {
+		k[len(s)] = 1
+	}
+	return k
+}
+
 // prefix returns s as a network: a /32 or a /64.
 func (s source) prefix() netip.Prefix {
 	a := netip.AddrFrom16(s)
