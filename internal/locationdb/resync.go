@@ -2,6 +2,7 @@ package locationdb
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 
 	"reveille/usrloc"
@@ -62,13 +63,17 @@ func (w *Writer) sweep(ctx context.Context, from Records, last int64) (seen int6
 	defer func() { _ = rows.Close() }() // Err tells what went wrong.
 	n := 0
 	for ; rows.Next(); n++ {
-		var username, domain string
+		var username string
+		var domain sql.NullString
 		if err := rows.Scan(&seen, &username, &domain); err != nil {
 			return 0, false, fmt.Errorf("read locations: %w", err)
 		}
-		aor := usrloc.AOR("sip:" + domain)
+		if !domain.Valid {
+			continue // Another server wrote it: ours have a domain.
+		}
+		aor := usrloc.AOR("sip:" + domain.String)
 		if username != "" {
-			aor = usrloc.AOR("sip:" + username + "@" + domain)
+			aor = usrloc.AOR("sip:" + username + "@" + domain.String)
 		}
 		rec, err := from.Get(ctx, aor)
 		if err != nil {

@@ -175,6 +175,20 @@ func TestWriter_Resync(t *testing.T) {
 	}
 }
 
+// TestWriter_ResyncPassesOverRowsOfOthers: a server that has no domains leaves
+// the column empty, and perhaps has the number that is ours.
+func TestWriter_ResyncPassesOverRowsOfOthers(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := newRig(t, Options{Logger: slog.New(slog.NewTextHandler(writerFunc(cancel), nil))})
+	r.put(alice, 1)
+	r.exec("INSERT INTO location (ruid, username, domain, contact) VALUES ('x', 'other', NULL, 'sip:o'), ('y', 'gone', 'example.com', 'sip:g')")
+	r.w.resync = true
+	for r.w.step(ctx, r.store, &r.b) {
+	}
+	r.expect("after a resync", "alice sip:1@192.0.2.1", "other sip:o")
+}
+
 // TestWriter_Overflow: more changes than can be noted cost a resync, and no
 // memory.
 func TestWriter_Overflow(t *testing.T) {
