@@ -28,6 +28,7 @@ type Config struct {
 	Proxy         Proxy     `yaml:"proxy"`
 	AORs          []AOR     `yaml:"aors"`
 	Identity      Identity  `yaml:"identity"`
+	Hooks         Hooks     `yaml:"hooks" restart:"yes"`
 	HTTP          HTTP      `yaml:"http" restart:"yes"`
 	Control       Control   `yaml:"control" restart:"yes"`
 	Log           Log       `yaml:"log"`

@@ -121,6 +121,7 @@ func Default() *Config {
 			MaxForwards: 70,
 		},
 		Identity: Identity{From: RejectFrom},
+		Hooks:    Hooks{Register: defaultHook()},
 		HTTP:     HTTP{Addr: "127.0.0.1:8080"},
 		Log:      Log{Level: Info, Format: Text},
 	}

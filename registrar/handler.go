@@ -38,6 +38,8 @@ func (r *Registrar) Serve(x Exchange, may func(usrloc.AOR) bool) { r.ServeUser(x
 
 // A User is what is known of who sent a REGISTER.
 type User struct {
+	// Name is by which the user authenticated; empty if nobody asked.
+	Name string
 	// May tells which AORs the user may register; nil means all.
 	May func(usrloc.AOR) bool
 	// MaxContacts bounds the contacts of an AOR in place of the Policy's; 0
@@ -62,6 +64,22 @@ func (r *Registrar) ServeUser(x Exchange, u User) {
 		r.refuse(x, in, &Refusal{Code: 503, Reason: "Too Many Requests Waiting", RetryAfter: p.RetryAfter})
 		return
 	}
+	if p.Ask == nil || !p.registers(in) {
+		r.update(x, p, in, resume)
+		return
+	}
+	p.Ask(in, u.Name, func(v Verdict) {
+		if v.Refusal != nil {
+			resume(func() { r.refuse(x, in, v.Refusal) })
+			return
+		}
+		r.update(x, v.limit(p, in), in, resume)
+	})
+}
+
+// update works in into the Store and answers x, which is suspended until resume
+// is called.
+func (r *Registrar) update(x Exchange, p *Policy, in *Input, resume func(func())) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	var res Result
 	apply := func(rec usrloc.Record) (next usrloc.Record, err error) {

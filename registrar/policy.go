@@ -97,6 +97,13 @@ type Policy struct {
 	// counts.
 	Rules []Rule
 
+	// Ask has somebody else decide about a REGISTER that adds or prolongs
+	// contacts, before the Store is touched; user is User.Name. It calls answer
+	// exactly once, inline or later, on any goroutine, and changes nothing of in.
+	// Nil asks nobody. A refresh in place (Refresh) is not asked about again: it
+	// neither adds a contact nor makes its lifetime longer than it was.
+	Ask func(in *Input, user string, answer func(Verdict))
+
 	// Push is the policy for RFC 8599.
 	Push PushPolicy
 }

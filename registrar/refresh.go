@@ -142,6 +142,10 @@ func (w *Refresh) renew(all []usrloc.Binding, i int, timing sipmsg.Params) bool 
 	if err != nil || granted == 0 || pl.wakes() != wakes {
 		return false
 	}
+	if p.Ask != nil && granted > b.Expires.Sub(b.Updated) {
+		// Whoever was asked may have made it shorter than the Policy does.
+		return false
+	}
 	if len(all) > 1 && !w.alone(all, i, granted) {
 		return false
 	}

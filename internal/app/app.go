@@ -59,6 +59,7 @@ type App struct {
 	waker     *wake.Waker
 	guard     *guard.Guard
 	gate      *gate
+	hooks     *hooks
 	registrar *registrar.Registrar
 	refresher *registrar.Refresher
 	proxy     *proxy.Proxy
@@ -180,10 +181,15 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.onStop("gate", a.gate.stop)
+	if a.hooks, err = newHooks(cfg, a.component("hook"), a.registry); err != nil {
+		return err
+	}
+	a.onStop("hooks", a.hooks.close)
 	policy, err := registrarPolicy(cfg, a.pushes, a.keys, a.reachable)
 	if err != nil {
 		return err
 	}
+	policy.Ask = a.hooks.register(cfg)
 	a.registrar, err = registrar.New(registrar.Options{
 		Store: a.store, Policy: policy, Hold: a.transport.Hold, Sink: a.sink, Logger: a.component("registrar"), Registerer: a.registry,
 	})

@@ -43,6 +43,7 @@ func Check(cfg *configs.Config) error {
 		checkPolicy(cfg),
 		checkKeys(sealing(cfg)),
 		checkApps(cfg.Push),
+		checkHooks(cfg),
 		routes,
 	)
 }
@@ -73,6 +74,14 @@ func checkPolicy(cfg *configs.Config) error {
 		return err
 	}
 	return policy.Validate()
+}
+
+func checkHooks(cfg *configs.Config) error {
+	h, err := newHooks(cfg, nil, nil)
+	if err != nil {
+		return err
+	}
+	return h.close(context.Background())
 }
 
 // checkKeys reads the sealing keys. A file that does not exist is made by New.

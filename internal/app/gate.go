@@ -169,7 +169,7 @@ func (g *gate) register(m *sipmsg.Message, f flow.Flow, answer func(permit)) {
 			answer(permit{refusal: forbidden()})
 		default:
 			may := func(aor usrloc.AOR) bool { return r.auth.Authorize(d, aor, m.Method(), f) == nil }
-			answer(permit{user: registrar.User{May: may, MaxContacts: d.User.MaxContacts}})
+			answer(permit{user: registrar.User{Name: d.User.Name, May: may, MaxContacts: d.User.MaxContacts}})
 		}
 	})
 }

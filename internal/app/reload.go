@@ -31,6 +31,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err != nil {
 		return err
 	}
+	policy.Ask = a.hooks.register(cfg)
 	if err := policy.Validate(); err != nil {
 		return err
 	}
