@@ -51,9 +51,18 @@ func (p *Proxy) ackToGRUU(q *transaction.Queue, from flow.Flow, m *sipmsg.Messag
 }
 
 func (p *Proxy) sendACK(q *transaction.Queue, from flow.Flow, m *sipmsg.Message, g passage, to leg) {
-	p.withFlow(q, m, g, to, func(out flow.Flow, uri string) {
+	uri, path := "", []string(nil)
+	if t, ok := p.awake(to.binding); ok {
+		to.flow = t.flow
+		if !g.strict && p.namesGRUU(m.RequestURI()) {
+			uri = t.uri
+			path = pathFor(&t.binding, g)
+		}
+	}
+	p.withFlow(q, m, g, to.flow, func(out flow.Flow) {
 		wire := p.build(m, outgoing{
-			uri: uri, passage: g, realm: p.opts().Realm, claim: claim{trusted: p.trusts(from)}, trusted: p.trusts(out), in: from, out: out,
+			uri: uri, passage: g, path: path, realm: p.opts().Realm,
+			claim: claim{trusted: p.trusts(from)}, trusted: p.trusts(out), in: from, out: out,
 		}, newBranch(loopHash(m)))
 		if err := p.opts().Flows.Send(out, wire); err != nil {
 			p.metrics.discarded.WithLabelValues("ack_send").Inc()
@@ -61,18 +70,11 @@ func (p *Proxy) sendACK(q *transaction.Queue, from flow.Flow, m *sipmsg.Message,
 	})
 }
 
-// withFlow calls fn with the flow on which a leg can be reached now, if any, and
-// the Request-URI, empty if it is the received one.
-func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to leg, fn func(out flow.Flow, uri string)) {
-	out, uri := to.flow, ""
-	if t, ok := p.awake(to.binding); ok {
-		out = t.flow
-		if !g.strict && p.namesGRUU(m.RequestURI()) {
-			uri = t.uri
-		}
-	}
-	if !out.IsZero() && p.opts().Flows.Open(out) {
-		fn(out, uri)
+// withFlow calls fn with the flow on which a leg can be reached now, if any: that
+// one, or a new one to the address that the peer told us.
+func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to flow.Flow, fn func(out flow.Flow)) {
+	if !to.IsZero() && p.opts().Flows.Open(to) {
+		fn(to)
 		return
 	}
 	if g.token == nil {
@@ -90,7 +92,7 @@ func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to 
 			p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 			return
 		}
-		q.Post(func() { fn(out, uri) })
+		q.Post(func() { fn(out) })
 	})
 }
 

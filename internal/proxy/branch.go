@@ -89,8 +89,10 @@ func (b *branch) forward(to flow.Flow) {
 	out := outgoing{
 		uri: b.target.uri, passage: f.passage, realm: f.realm, claim: f.claim, trusted: b.told(), in: f.s.Flow(), out: to,
 	}
-	if f.pathed() {
-		out.path = b.target.binding.Path
+	// In a dialog the route set goes before what the phone registered (RFC 3327 §5.2
+	// speaks of requests to the AOR), unless the dialog knows it by its GRUU alone.
+	if !f.inDialog || f.gruu {
+		out.path = pathFor(&b.target.binding, f.passage)
 	}
 	if !f.inDialog {
 		if recordRouted(f.method) && f.staysInPath(&b.target.binding) {
@@ -117,15 +119,13 @@ func recordRouted(method string) bool {
 	return method == "INVITE" || method == "REFER" || method == "SUBSCRIBE" || method == "NOTIFY"
 }
 
-// pathed reports whether the Path of the device goes into the request. In a dialog
-// the route set goes before what the phone registered (RFC 3327 §5.2 speaks of
-// requests to the AOR), unless the dialog knows the phone by its GRUU alone.
-func (f *fork) pathed() bool {
-	if f.inDialog && !f.gruu {
-		return false
+// pathFor is the Path that goes into a request to the Contact of b.
+func pathFor(b *usrloc.Binding, g passage) []string {
+	if g.foreign {
+		// RFC 5627 §6.1: the Path would lead where the Route comes from.
+		return nil
 	}
-	// RFC 5627 §6.1: the Path would lead where the Route comes from.
-	return !f.passage.foreign
+	return b.Path
 }
 
 // staysInPath reports whether the dialog's later requests come through us. RFC

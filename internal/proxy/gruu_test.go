@@ -161,6 +161,16 @@ func TestGRUU_MidDialogWithoutOurToken_RFC5627_6_1(t *testing.T) {
 		if got := w.expect("ACK 198.51.100.1:5060")[0].m.RequestURI().String(); got != p.contact() {
 			t.Errorf("Request-URI of the ACK %s, want %s", got, p.contact())
 		}
+		// The ACK takes the way of the other requests.
+		for i, tt := range []struct{ route, want string }{
+			{"Supported: gruu", p.path[0]},
+			{"Route: <sip:192.0.2.1;lr>, <sip:inner.example;lr>", "<sip:inner.example;lr>"},
+		} {
+			w.recv(caller, midDialog("ACK", p.public(), fmt.Sprint("c7", i), tt.route))
+			if routes := w.expect("ACK 198.51.100.1:5060")[0].m.Routes(); len(routes) != 1 || routes[0].String() != tt.want {
+				t.Errorf("Route of the ACK %v, want %s", routes, tt.want)
+			}
+		}
 	})
 }
 
