@@ -115,6 +115,77 @@ func TestTLS_CarriesMessages_RFC3261_26_3_1(t *testing.T) {
 	})
 }
 
+// TestTLS_StopSaysGoodbye_RFC5246_7_2_1: a server that stops ends TLS with a
+// close_notify, behind what is queued, so that nobody takes it for a cut.
+func TestTLS_StopSaysGoodbye_RFC5246_7_2_1(t *testing.T) {
+	for _, queued := range []string{"", message(2, "last words")} {
+		inSecureBubble(t, Options{}, nil, func(t *testing.T, b *bench, a *certtest.Authority) {
+			raw := &recorded{Conn: b.raw(b.net.Host("192.0.2.50"))}
+			// The types of the records of TLS 1.2 can be seen.
+			c := tls.Client(raw, &tls.Config{ServerName: "sip.example.com", RootCAs: a.Pool(), MaxVersion: tls.VersionTLS12})
+			mustWrite(t, c, message(1, ""))
+			synctest.Wait()
+			raw.in = nil
+			if queued != "" {
+				if err := b.Send(b.last(), []byte(queued)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := b.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(c)
+			if string(got) != queued || err != nil {
+				t.Errorf("the peer read %q, %v", got, err)
+			}
+			const alert = 21
+			var last byte
+			for rest := raw.in; len(rest) >= 5; rest = rest[min(5+(int(rest[3])<<8|int(rest[4])), len(rest)):] {
+				last = rest[0]
+			}
+			if last != alert {
+				t.Errorf("the last record is of type %d, want an alert", last)
+			}
+		})
+	}
+}
+
+// A recorded connection keeps what is read from it.
+type recorded struct {
+	net.Conn
+	in []byte
+}
+
+func (c *recorded) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.in = append(c.in, b[:n]...)
+	return n, err
+}
+
+// TestTLS_StopWaitsForNobody: a peer that does not read keeps no server from
+// stopping.
+func TestTLS_StopWaitsForNobody(t *testing.T) {
+	inSecureBubble(t, Options{}, nil, func(t *testing.T, b *bench, a *certtest.Authority) {
+		c := b.secured(b.net.Host("192.0.2.50"), a)
+		mustWrite(t, c, message(1, ""))
+		synctest.Wait()
+		f := b.last()
+		for range 20 {
+			if err := b.Send(f, []byte(message(2, strings.Repeat("x", 10_000)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		began := time.Now()
+		if err := b.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > flushTime {
+			t.Errorf("Stop took %v", took)
+		}
+	})
+}
+
 // Peers that do not finish the handshake end in time and keep nobody out.
 func TestTLS_HandshakesBlockNobody(t *testing.T) {
 	for _, tc := range []struct {

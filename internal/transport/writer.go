@@ -1,6 +1,9 @@
 package transport
 
-import "time"
+import (
+	"crypto/tls"
+	"time"
+)
 
 // send queues the message b.
 func (c *conn) send(b []byte) error { return c.enqueue(b, true) }
@@ -65,10 +68,27 @@ func (c *conn) drain() {
 			c.closeLocked(err)
 		}
 	}
+	if c.flush && !c.closed {
+		c.goodbye()
+	}
 	c.writing = false
 	if c.flush {
 		c.closeLocked(c.cause)
 	}
+}
+
+// goodbye ends TLS in good order, so that the peer can tell the end from a cut
+// (RFC 5246 §7.2.1, RFC 8446 §6.1). Nothing is queued any more. c.mu is held, but
+// not while this waits for the peer, 5 s at most; closing the socket ends that.
+func (c *conn) goodbye() {
+	tc, secure := c.nc.(*tls.Conn)
+	if !secure {
+		return
+	}
+	c.mu.Unlock()
+	// The connection ends in any case.
+	_ = tc.CloseWrite()
+	c.mu.Lock()
 }
 
 // freeQueue is what every connection may queue outside the budget, so that
@@ -118,7 +138,11 @@ func (c *conn) finish(cause error) {
 		c.cause = cause
 	}
 	c.flush = true
-	if !c.writing {
+	switch _, secure := c.nc.(*tls.Conn); {
+	case c.writing:
+	case secure && !c.closed:
+		c.startWriter() // It says goodbye.
+	default:
 		c.closeLocked(cause)
 	}
 }
