@@ -25,8 +25,9 @@ type fork struct {
 	began   time.Time
 	// realm is the realm of the credentials that were for us.
 	realm string
-	// claim is what is known of the sender.
-	claim claim
+	// claim is what is known of the sender; stranger: nobody vouches for it.
+	claim    claim
+	stranger bool
 	// caller is the caller's leg, for the Record-Route token.
 	caller leg
 	// method is that of the request.
@@ -274,7 +275,21 @@ func (f *fork) refuse(r sipmsg.Reply) {
 	}
 	f.closed, f.over = true, true
 	f.release()
-	f.p.refuse(f.s, r)
+	f.p.refused(f.s, r)
+	f.reply(r)
+}
+
+// reply sends a final answer of ours. To a stranger for whom nothing was begun it
+// is that of Proxy.reject: an answer that comes again and again (RFC 3261 §17.2.1,
+// Timer G) would be worth while to somebody who sends INVITEs in the name of
+// others.
+func (f *fork) reply(r sipmsg.Reply) {
+	begun := func(b *branch) bool { return b.target.reach != unreachable }
+	if f.stranger && !slices.ContainsFunc(f.branches, begun) {
+		f.s.Refuse(r)
+		return
+	}
+	f.s.Reply(r)
 }
 
 // release gives back what the fork holds outside itself.
@@ -292,7 +307,9 @@ func (p *Proxy) Cancel(invite *transaction.Server, cancel *sipmsg.Message) {
 	if f == nil {
 		// The Gate is still being asked; route will find the request answered.
 		if !invite.Done() {
-			p.refuse(invite, sipmsg.Reply{Code: 487})
+			r := sipmsg.Reply{Code: 487}
+			p.refused(invite, r)
+			invite.Reply(r)
 		}
 		return
 	}

@@ -65,13 +65,6 @@ func (p *Proxy) lane(q *transaction.Queue) *lane {
 	return l.(*lane)
 }
 
-// refuse answers a request that goes no further.
-func (p *Proxy) refuse(s *transaction.Server, r sipmsg.Reply) {
-	p.metrics.answered(s.Message().Method(), r.Code)
-	p.emit(s.Message(), event.Call{Step: "failed", Flow: s.Flow(), Status: r.Code, Reason: r.Reason})
-	s.Reply(r)
-}
-
 // emit fills in what every event of a request says.
 func (p *Proxy) emit(m *sipmsg.Message, e event.Call) {
 	e.Method, e.CallID = m.Method(), m.CallID()
@@ -88,11 +81,16 @@ func identity(u sipmsg.URI) string {
 	return u.Scheme + ":"
 }
 
+// refused tells of a request that goes no further.
+func (p *Proxy) refused(s *transaction.Server, r sipmsg.Reply) {
+	p.metrics.answered(s.Message().Method(), r.Code)
+	p.emit(s.Message(), event.Call{Step: "failed", Flow: s.Flow(), Status: r.Code, Reason: r.Reason})
+}
+
 // reject answers a request whose sender has shown no right to anything: it costs
 // no memory beyond the answer.
 func (p *Proxy) reject(s *transaction.Server, r sipmsg.Reply) {
-	p.metrics.answered(s.Message().Method(), r.Code)
-	p.emit(s.Message(), event.Call{Step: "failed", Flow: s.Flow(), Status: r.Code, Reason: r.Reason})
+	p.refused(s, r)
 	s.Refuse(r)
 }
 

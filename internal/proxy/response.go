@@ -84,7 +84,7 @@ func (f *fork) sendFinal(best final) {
 		if f.inDialog && code == 500 {
 			r.Headers = f.p.retryAfter()
 		}
-		f.s.Reply(r)
+		f.reply(r)
 		return
 	}
 	e := f.upstream(best.message, best.trusted)

@@ -178,7 +178,7 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 		return
 	}
 	f := p.newFork(s, g, realm)
-	f.claim, f.inDialog = claim, m.ToTag() != ""
+	f.claim, f.stranger, f.inDialog = claim, a.User == "" && !claim.trusted, m.ToTag() != ""
 	if recordRouted(f.method) && !f.inDialog {
 		f.caller = p.callerLeg(m, a.User, s.Flow())
 	}

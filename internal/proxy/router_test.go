@@ -242,3 +242,44 @@ func TestAOROf_OurAddressStandsForTheDomain(t *testing.T) {
 		}
 	}
 }
+
+// An INVITE from an address that somebody made up must not bring that address
+// eleven copies of the answer.
+func TestRequest_StrangerGetsOneAnswer_RFC3261_17_2_1(t *testing.T) {
+	tests := []struct {
+		name  string
+		user  usrloc.AOR
+		uri   string
+		code  int
+		times int
+	}{
+		{"nobody registered", "", "sip:alice@example.com", 480, 1},
+		{"nobody of that name", "", "sip:ghost@example.com", 404, 1},
+		{"no relay", "", "sip:a@example.org", 403, 1},
+		{"a phone that nothing wakes", "", "sip:carol@example.com", 480, 1},
+		{"a user of ours", "sip:bob@example.net", "sip:alice@example.com", 480, 11},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			known := func(aor usrloc.AOR) bool { return aor != "sip:ghost@example.com" }
+			inWorld(t, Options{Known: known}, func(w *world) {
+				w.admit = func(*sipmsg.Message) Admission { return Admission{User: tt.user} }
+				carol := w.newPhone("carol", udp("198.51.100.1:5060"), "fcm")
+				w.register(carol)
+				w.sleeps(carol)
+				w.with(func() { w.cannot["fcm"] = true })
+				w.recv(caller, request("INVITE", tt.uri, "c1"))
+				time.Sleep(time.Minute)
+				out := w.take()
+				for _, s := range out {
+					if s.m.Status() != tt.code {
+						t.Errorf("sent %d, want %d", s.m.Status(), tt.code)
+					}
+				}
+				if len(out) != tt.times {
+					t.Errorf("%d answers to an INVITE without ACK, want %d", len(out), tt.times)
+				}
+			})
+		})
+	}
+}
