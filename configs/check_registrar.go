@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 func (l *loader) checkRegistrar(cfg *Config) {
@@ -35,11 +36,34 @@ func (l *loader) checkRegistrar(cfg *Config) {
 	if r.Reply.ReceivedParam != "" && !parameterName.MatchString(r.Reply.ReceivedParam) {
 		l.errorAt("registrar.reply.received_param", fmt.Sprintf("%q is no name of a parameter", r.Reply.ReceivedParam), "write received")
 	}
+	l.checkQualify(cfg)
 	l.checkRules(cfg)
 	for i, u := range cfg.Auth.Users {
 		if !r.AOR.CaseSensitive && u.Name != strings.ToLower(u.Name) {
 			l.errorAt(fmt.Sprintf("auth.users[%d].name", i), fmt.Sprintf("%q is not in lower case, and registrar.aor.case_sensitive is false", u.Name), "")
 		}
+	}
+}
+
+func (l *loader) checkQualify(cfg *Config) {
+	q, p := &cfg.Registrar.Qualify, &cfg.Proxy
+	if q.Interval == 0 {
+		const hint = "set registrar.qualify.interval"
+		if p.Sort == SortLatency {
+			l.errorAt("proxy.sort", "needs to know how fast phones are", hint)
+		}
+		if p.MaxLatency != 0 {
+			l.errorAt("proxy.max_latency", "needs to know how fast phones are", hint)
+		}
+		return
+	}
+	if q.Interval < time.Second || q.Interval < q.Timeout {
+		l.errorAt("registrar.qualify.interval", fmt.Sprintf("%s is less than a second or than the timeout, %s",
+			formatDuration(q.Interval), formatDuration(q.Timeout)), "write 60s")
+	}
+	if p.MaxLatency > q.Timeout {
+		l.errorAt("proxy.max_latency", fmt.Sprintf("%s is longer than registrar.qualify.timeout, %s",
+			formatDuration(p.MaxLatency), formatDuration(q.Timeout)), "")
 	}
 }
 

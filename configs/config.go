@@ -168,6 +168,8 @@ type Registrar struct {
 	AOR          AORSyntax     `yaml:"aor"`
 	// Rules change some of this for a domain or for phones by their User-Agent.
 	Rules []RegistrarRule `yaml:"rules"`
+	// Qualify asks phones whether they are there.
+	Qualify Qualify `yaml:"qualify" restart:"yes"`
 	// Fastpath answers plain refreshes in place.
 	Fastpath bool `yaml:"fastpath" restart:"yes"`
 }
@@ -335,6 +337,9 @@ type Proxy struct {
 	Fork Fork `yaml:"fork"`
 	// Sort says which phones come first; it matters unless all are tried at once.
 	Sort Sort `yaml:"sort"`
+	// MaxLatency leaves out phones that took longer for their last answer to
+	// OPTIONS, if others can be reached; 0: none.
+	MaxLatency time.Duration `yaml:"max_latency" range:"0s..30s"`
 	// Ring is how long a phone rings while others wait for their turn.
 	Ring time.Duration `yaml:"ring" range:"1s..3m"`
 	// MethodFilter leaves out phones that did not list the request's method in

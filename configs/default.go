@@ -51,6 +51,7 @@ func Default() *Config {
 			Reply:          RegisterReply{Contacts: ReplyAll},
 			AOR:            AORSyntax{CaseSensitive: true},
 			RetryAfter:     30 * time.Second,
+			Qualify:        Qualify{Timeout: 3 * time.Second, Rate: 500},
 			Fastpath:       true,
 		},
 		Limits: Limits{

@@ -49,6 +49,19 @@ type RegistrarRule struct {
 	MaxContacts int           `yaml:"max_contacts" range:"0..100"`
 }
 
+// Qualify says how phones that do not sleep are asked whether they are there, by
+// OPTIONS (RFC 3261 §11).
+type Qualify struct {
+	// Interval is the time in which every phone is asked once; 0 asks nobody.
+	Interval time.Duration `yaml:"interval" range:"0s..24h"`
+	// Timeout is how long an answer is waited for.
+	Timeout time.Duration `yaml:"timeout" range:"100ms..30s"`
+	// Only2xx: any other answer says that the phone cannot be reached.
+	Only2xx bool `yaml:"2xx_only"`
+	// Rate bounds the OPTIONS of one second.
+	Rate int `yaml:"rate" range:"1..10000"`
+}
+
 // PathMode says what becomes of Path.
 type PathMode string
 

@@ -234,9 +234,13 @@ type Sort string
 const (
 	SortQ      Sort = "q"
 	SortRecent Sort = "recent"
+	// SortLatency prefers the phone that answered OPTIONS the fastest.
+	SortLatency Sort = "latency"
 )
 
-func (Sort) values() []string { return []string{string(SortQ), string(SortRecent)} }
+func (Sort) values() []string {
+	return []string{string(SortQ), string(SortRecent), string(SortLatency)}
+}
 
 // Level is the least level that is logged.
 type Level string

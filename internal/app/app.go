@@ -19,6 +19,7 @@ import (
 	"reveille/internal/fastpath"
 	"reveille/internal/guard"
 	"reveille/internal/proxy"
+	"reveille/internal/qualify"
 	"reveille/internal/tlscert"
 	"reveille/internal/transaction"
 	"reveille/internal/transport"
@@ -63,6 +64,7 @@ type App struct {
 	registrar *registrar.Registrar
 	refresher *registrar.Refresher
 	proxy     *proxy.Proxy
+	qualifier *qualify.Qualifier // nil: nobody is asked
 	layer     *transaction.Layer
 	transport *transport.Transport
 	certs     certificates
@@ -208,6 +210,9 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		TimerC: cfg.Proxy.TimerC, Logger: a.component("transaction"), Registerer: a.registry,
 	})
 	in.layer = a.layer
+	if err := a.buildQualifier(); err != nil {
+		return err
+	}
 	return a.buildFastpath(in)
 }
 
@@ -245,10 +250,16 @@ func (a *App) Start() error {
 	// Those that wait for a phone end at once.
 	a.onStop("transactions", func(ctx context.Context) error {
 		a.proxy.Stop()
+		if a.qualifier != nil {
+			a.qualifier.Stop()
+		}
 		return a.layer.Stop(ctx)
 	})
 	a.running.Go(func() { a.refresher.Run(a.background) })
 	a.running.Go(func() { a.guard.Run(a.background) })
+	if a.qualifier != nil {
+		a.running.Go(func() { a.qualifier.Run(a.background) })
+	}
 	keyFile := string(sealing(a.config).KeyFile)
 	a.running.Go(func() { a.rotateKeys(a.background, keyFile) })
 	a.running.Go(func() { a.certs.watchExpiry(a.background, a.component("tls")) })

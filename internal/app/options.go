@@ -71,6 +71,7 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 		},
 		MaxParked: cfg.Limits.Parked, MaxParkedPerAOR: cfg.Limits.ParkedPerAOR,
 		MaxForwards: cfg.Proxy.MaxForwards, NoRecordRoute: !cfg.Proxy.RecordRoute,
+		Latencies: measured{a}, MaxLatency: cfg.Proxy.MaxLatency,
 		Sink: a.watched(), Logger: a.component("proxy"), Registerer: a.registry,
 	}
 	policies := cfg.Push.Policy

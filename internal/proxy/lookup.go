@@ -76,7 +76,7 @@ func (f *fork) toTargets(l lookup) {
 	}
 	f.p.metrics.lookups.WithLabelValues(string(what)).Inc()
 	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
-	f.rest = f.p.opts().order(l.set)
+	f.rest = f.p.opts().order(f.p.opts().near(l.set))
 	f.rest = f.rest[:min(len(f.rest), f.p.opts().MaxForks)]
 	f.next()
 }

@@ -149,6 +149,10 @@ type Options struct {
 	// Fork and Sort say in which order a user's devices are tried.
 	Fork ForkMode
 	Sort Sort
+	// Latencies says how fast devices are, for MaxLatency and ByLatency; nil: nobody
+	// knows. MaxLatency leaves out slower ones; 0: none.
+	Latencies  Latencies
+	MaxLatency time.Duration
 	// Ring is how long a phone rings while others wait for their turn; default
 	// 20 s.
 	Ring time.Duration

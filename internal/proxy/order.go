@@ -42,6 +42,10 @@ const (
 	ByQ Sort = iota
 	// ByRecent prefers who registered last, one at a time.
 	ByRecent
+	// ByLatency prefers whose last answer to OPTIONS was the fastest, one at a time;
+	// then come those that were not asked, such as phones that sleep, by their q,
+	// and last those that did not answer.
+	ByLatency
 )
 
 // ParseSort reads the name of an order.
@@ -51,15 +55,21 @@ func ParseSort(s string) (Sort, bool) {
 		return ByQ, true
 	case "recent":
 		return ByRecent, true
+	case "latency":
+		return ByLatency, true
 	}
 	return 0, false
 }
 
 // order sorts a target set, the preferred first, and keeps what may be tried.
 func (o *Options) order(set []target) []target {
-	if o.Sort == ByRecent {
+	switch o.Sort {
+	case ByRecent:
 		slices.SortStableFunc(set, func(a, b target) int { return b.binding.Updated.Compare(a.binding.Updated) })
-	} else {
+	case ByLatency:
+		byPreference(set)
+		o.byLatency(set)
+	default:
 		byPreference(set)
 	}
 	if o.Fork != FirstOnly || len(set) == 0 {
@@ -73,7 +83,7 @@ func (o *Options) order(set []target) []target {
 // group returns how many targets at the front of set are tried at one time.
 func (o *Options) group(set []target) int {
 	switch {
-	case o.Sort == ByRecent && o.Fork != Parallel:
+	case o.Sort != ByQ && o.Fork != Parallel:
 		return min(1, len(set))
 	case o.Fork == Parallel:
 		return len(set)

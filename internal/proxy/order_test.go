@@ -173,7 +173,7 @@ func TestOrder_Names(t *testing.T) {
 	if _, ok := ParseForkMode("both"); ok {
 		t.Error("ParseForkMode took an unknown name")
 	}
-	for name, want := range map[string]Sort{"q": ByQ, "recent": ByRecent} {
+	for name, want := range map[string]Sort{"q": ByQ, "recent": ByRecent, "latency": ByLatency} {
 		if got, ok := ParseSort(name); !ok || got != want {
 			t.Errorf("ParseSort(%q) = %v, %v, want %v", name, got, ok, want)
 		}
