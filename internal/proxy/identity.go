@@ -80,6 +80,11 @@ func (p *Proxy) claim(m *sipmsg.Message, from flow.Flow, a Admission) (claim, *s
 		return claim{}, nil
 	}
 	policy := p.opts().Identity.From
+	if m.ToTag() != "" {
+		// RFC 3261 §12.2.1.1: From is the dialog's. A phone may have been called by
+		// another name than its own.
+		policy = AnyFrom
+	}
 	var c claim
 	sender := m.From()
 	display := sender.Display
@@ -102,7 +107,11 @@ func (p *Proxy) claim(m *sipmsg.Message, from flow.Flow, a Admission) (claim, *s
 		switch {
 		case err == nil && p.mine(hint.URI, a):
 			// RFC 3325 §6: the user chooses among own identities.
-			c.asserted = nameAddr(hint.Display, identity(hint.URI))
+			name := identity(hint.URI)
+			if !hint.URI.IsSIP() {
+				name += numberAt(hint.URI, a.User).User
+			}
+			c.asserted = nameAddr(hint.Display, name)
 			return c, nil
 		case policy == RejectFrom && err == nil && hint.URI.IsSIP():
 			return claim{}, &sipmsg.Reply{Code: 403, Reason: "Identity Is Not Yours"}
@@ -115,6 +124,9 @@ func (p *Proxy) claim(m *sipmsg.Message, from flow.Flow, a Admission) (claim, *s
 
 // mine reports whether u is an identity of the admitted user.
 func (p *Proxy) mine(u sipmsg.URI, a Admission) bool {
+	if strings.EqualFold(u.Scheme, "tel") {
+		u = numberAt(u, a.User)
+	}
 	aor, err := sipmsg.CanonicalAOR(u)
 	if err != nil {
 		return false
@@ -126,6 +138,15 @@ func (p *Proxy) mine(u sipmsg.URI, a Admission) bool {
 	// By another name of the domain.
 	other, ok := p.aorOf(u)
 	return ok && may(other)
+}
+
+// numberAt returns the SIP URI of the user whose name is the telephone number u,
+// in the domain of user (RFC 3261 §19.1.6). RFC 3966 §5.1.1: its visual separators
+// say nothing.
+func numberAt(u sipmsg.URI, user usrloc.AOR) sipmsg.URI {
+	number, _, _ := strings.Cut(u.Opaque, ";")
+	number = strings.NewReplacer("-", "", ".", "", "(", "", ")", "").Replace(number)
+	return sipmsg.URI{Scheme: "sip", User: number, Host: string(user[strings.LastIndexByte(string(user), '@')+1:])}
 }
 
 // anonymous reports whether u is the name that tells nothing (RFC 3323 §4.1.1.3).

@@ -15,7 +15,9 @@ import (
 
 // asBob admits everybody as bob, who may also call as the office.
 func asBob(*sipmsg.Message) Admission {
-	return Admission{User: "sip:bob@example.com", May: func(aor usrloc.AOR) bool { return aor == "sip:office@example.com" }}
+	return Admission{User: "sip:bob@example.com", May: func(aor usrloc.AOR) bool {
+		return aor == "sip:office@example.com" || aor == "sip:+14440@example.com"
+	}}
 }
 
 // identities are the header fields of a message that say who sent it.
@@ -83,6 +85,11 @@ func TestIdentity_TowardPeersAndPhones_RFC3325(t *testing.T) {
 			phone: []string{ownFrom},
 		},
 		{
+			name: "the own telephone number_RFC3325_6", from: ownFrom, extra: []string{`P-Preferred-Identity: "Bob" <tel:+1-4440>`},
+			peer:  []string{`P-Asserted-Identity: "Bob" <tel:+14440>`, ownFrom},
+			phone: []string{ownFrom},
+		},
+		{
 			name: "anonymous_RFC3325_10_1", from: anonFrom, extra: []string{"Privacy: id"},
 			peer:  []string{`P-Asserted-Identity: <sip:bob@example.com>`, anonFrom, "Privacy: id"},
 			phone: []string{anonFrom, "Privacy: id"},
@@ -145,6 +152,7 @@ func TestIdentity_FromOfAnotherUserIsRefused(t *testing.T) {
 		{"another user", `From: <sip:alice@example.com>;tag=caller`, "Subject: x", "403 203.0.113.9:5060"},
 		{"another domain", `From: <sip:bob@example.net>;tag=caller`, "Subject: x", "403 203.0.113.9:5060"},
 		{"a number", `From: <tel:+1555>;tag=caller`, "Subject: x", "403 203.0.113.9:5060"},
+		{"the own number_RFC3966_5_1_1", `From: <tel:+1-(444).0;ext=1>;tag=caller`, "Subject: x", "INVITE 198.51.100.1:5060"},
 		{"preferred of another_RFC3325_6", ownFrom, "P-Preferred-Identity: <sip:alice@example.com>", "403 203.0.113.9:5060"},
 	}
 	for _, tt := range tests {
@@ -158,6 +166,26 @@ func TestIdentity_FromOfAnotherUserIsRefused(t *testing.T) {
 					w.expect("200 203.0.113.9:5060")
 				}
 			})
+		})
+	}
+}
+
+// The From of a request in a dialog is what the dialog began with: of a phone that
+// was called, the name under which it was called.
+func TestIdentity_FromInADialogIsTheDialogs_RFC3261_12_2_1_1(t *testing.T) {
+	for _, policy := range []FromPolicy{RejectFrom, OverwriteFrom, AnyFrom} {
+		inWorld(t, Options{Identity: Identity{From: policy}}, func(w *world) {
+			w.admit = asBob
+			p := w.newPhone("alice", udp("198.51.100.1:5060"), "")
+			w.register(p)
+			called := `From: <sip:sales@example.com>;tag=caller`
+			w.recv(caller, strings.Replace(midDialog("BYE", p.public(), "c1"), `From: "Bob" <sip:bob@example.net>;tag=caller`, called, 1))
+			out := w.expect("BYE 198.51.100.1:5060")[0]
+			if got := identities(out.m); !slices.Equal(got, []string{called}) {
+				t.Errorf("sent %q, want %q", got, called)
+			}
+			w.reply(out, 200)
+			w.expect("200 203.0.113.9:5060")
 		})
 	}
 }
