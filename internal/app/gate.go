@@ -130,8 +130,11 @@ func (g *gate) trusted(f flow.Flow) bool { return g.rules.Load().auth.Trusts(f) 
 // known reports whether aor is a user of ours, as far as we can tell at once.
 func (g *gate) known(aor usrloc.AOR) bool {
 	r, user := g.rules.Load(), userOf(aor)
-	if r.anybody || !r.auth.Knows(r.realm, user) {
-		return r.anybody
+	if r.anybody || r.users.Lists(aor) {
+		return true
+	}
+	if !r.auth.Knows(r.realm, user) {
+		return false
 	}
 	if g.directory != nil {
 		// Nobody waits for the answer: whoever asks again gets it.

@@ -25,6 +25,8 @@ type gateRules struct {
 	realm           string
 	// anybody: there are no accounts, so that every name may be a user.
 	anybody bool
+	// users are those of the files.
+	users *auth.Users
 	// verifier checks the tokens that bearer describes; nil: none are taken.
 	verifier *bearer.Verifier
 	bearer   configs.Bearer
@@ -53,12 +55,13 @@ func (g *gate) build(cfg *configs.Config) (r *gateRules, err error) {
 	if err != nil {
 		return nil, err
 	}
+	r.users, _ = o.Source.(*auth.Users) // authOptions has no others.
 	if g.directory != nil {
 		// Those of the files come first: an operator can set one user right
 		// whatever the database says.
 		o.Source, o.MaxLookups = auth.Sources{o.Source, g.directory}, maxLookups
 	}
-	r.realm, r.anybody = o.Realm, r.verifier != nil || !hasUsers(o.Source)
+	r.realm, r.anybody = o.Realm, r.verifier != nil || g.directory == nil && r.users.Len() == 0
 	o.Sink, o.Registerer, o.PeerNames = g.sink, g.registry, g.transport.PeerNames
 	o.Own = func(host string) bool {
 		return g.transport.IsOwn(host, 0, 0)
@@ -71,12 +74,6 @@ func (g *gate) build(cfg *configs.Config) (r *gateRules, err error) {
 		r.auth, err = auth.New(o)
 	}
 	return r, err
-}
-
-// hasUsers reports whether a source may know anybody.
-func hasUsers(s auth.Source) bool {
-	users, ok := s.(*auth.Users)
-	return !ok || users.Len() > 0
 }
 
 // open answers a request under a mode that asks for no credentials: everybody

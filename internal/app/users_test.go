@@ -152,6 +152,20 @@ func TestUsers_UnknownCallee_RFC3261_16_5(t *testing.T) {
 	}
 }
 
+// TestUsers_UnknownCallee_Listed: an address that is listed with a user is somebody's,
+// whoever has its name.
+func TestUsers_UnknownCallee_Listed(t *testing.T) {
+	r := newRig(t, `auth: {mode: {registrar: required, proxy: required}, limit: {per_source: 0},`+
+		`users: [{name: alice, password: secret, aors: [sales@example.com]}]}`)
+	caller := r.phone("alice", "udp", "")
+	r.register(caller)
+	for user, want := range map[string]string{"sales": "480", "nobody": "404"} {
+		if got := messageStatus(r, caller, user); got != want {
+			t.Errorf("a message to %s: %s, want %s", user, got, want)
+		}
+	}
+}
+
 // messageStatus sends a user a message and returns the status of the refusal.
 func messageStatus(r *rig, from *phone.Phone, user string) string {
 	r.t.Helper()

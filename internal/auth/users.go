@@ -40,6 +40,7 @@ type Users struct {
 	// kept those of all others, the strongest first.
 	algorithms map[string][]Algorithm
 	kept       []Algorithm
+	listed     map[usrloc.AOR]struct{} // the further addresses of all users
 }
 
 type userKey struct{ realm, name string }
@@ -99,6 +100,7 @@ func NewUsers(realm string, accounts []Account, keep ...Algorithm) (*Users, erro
 		byName:     make(map[userKey]record, len(accounts)),
 		algorithms: make(map[string][]Algorithm),
 		kept:       algorithms(),
+		listed:     make(map[usrloc.AOR]struct{}),
 	}
 	if len(keep) > 0 {
 		u.kept = common(u.kept, keep)
@@ -126,6 +128,9 @@ func NewUsers(realm string, accounts []Account, keep ...Algorithm) (*Users, erro
 		r := newRecord(a.Name, &c, u.kept)
 		key.name = r.text[:len(a.Name)]
 		u.byName[key] = r
+		for _, aor := range c.AORs {
+			u.listed[aor] = struct{}{}
+		}
 	}
 	for r, usable := range u.algorithms {
 		if len(usable) == 0 {
@@ -249,6 +254,12 @@ func (u *Users) Algorithms(realm string) []Algorithm {
 		return a
 	}
 	return u.kept
+}
+
+// Lists reports whether aor is among the further addresses of a user.
+func (u *Users) Lists(aor usrloc.AOR) bool {
+	_, ok := u.listed[aor]
+	return ok
 }
 
 // Len returns the number of users.
