@@ -35,6 +35,8 @@ type branch struct {
 	// lost: the connection broke under the request and the device was woken
 	// instead. That happens once.
 	lost bool
+	// rang: the device itself was heard of, not only a proxy next to it.
+	rang bool
 	// rungOut: it rang for too long and was told to stop, for others to be tried.
 	rungOut bool
 	ring    *transaction.Timer
@@ -271,6 +273,7 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 			b.unpark("")
 		}
 		if code > 100 {
+			b.rang = true
 			b.forget()
 		}
 		if code > 100 && b.ring == nil && len(f.rest) > 0 {
@@ -296,9 +299,9 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 	case code == 430:
 		// RFC 5626 §11.5: it is for us to find another flow; callers never see it.
 		b.fail(f.unavailable("Flow Failed"))
-	case code == 408:
-		// RFC 5626 §7, RFC 5627 §6.1: this speaks of the flow, too, every other
-		// final of the device.
+	case code == 408 && !b.rang:
+		// RFC 5626 §7, RFC 5627 §6.1: this speaks of the flow, too. Every other final,
+		// and that of a device that rang, speaks of the device.
 		b.fail(final{code: code, message: m, trusted: b.trusted()})
 	default:
 		b.finish(final{code: code, message: m, trusted: b.trusted()})

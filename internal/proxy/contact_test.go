@@ -78,13 +78,15 @@ func TestInvite_PhoneWithoutConnectionIsDialled(t *testing.T) {
 func TestInvite_NextFlowOfTheInstance_RFC5626_7(t *testing.T) {
 	tests := []struct {
 		name   string
+		before int // the provisional answer
 		status int
 		want   string // what follows
 	}{
-		{"Flow Failed", 430, "INVITE 198.51.100.1:5060"},
-		{"Request Timeout", 408, "INVITE 198.51.100.1:5060"},
-		{"Busy", 486, "486 203.0.113.9:5060"},
-		{"Not Found", 404, "404 203.0.113.9:5060"},
+		{"Flow Failed", 100, 430, "INVITE 198.51.100.1:5060"},
+		{"Request Timeout", 100, 408, "INVITE 198.51.100.1:5060"},
+		{"Busy", 100, 486, "486 203.0.113.9:5060"},
+		{"Not Found", 100, 404, "404 203.0.113.9:5060"},
+		{"Nobody Picked Up", 180, 408, "408 203.0.113.9:5060"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -97,6 +99,8 @@ func TestInvite_NextFlowOfTheInstance_RFC5626_7(t *testing.T) {
 				w.register(second)
 				w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
 				out := w.expect("INVITE 198.51.100.2:5060")[0]
+				w.reply(out, tt.before)
+				w.take()
 				w.reply(out, tt.status)
 				if next := w.expect("ACK 198.51.100.2:5060", tt.want)[1]; next.m.IsRequest() {
 					w.reply(next, 200)
