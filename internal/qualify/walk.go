@@ -66,7 +66,8 @@ func (a *allowance) grow(now time.Time) {
 		a.have += now.Sub(a.last).Seconds() * float64(a.rate)
 	}
 	a.last = now
-	a.have = min(a.have, max(1, float64(a.rate)*step.Seconds()))
+	// What is left of one is not lost.
+	a.have = min(a.have, 1+float64(a.rate)*step.Seconds())
 }
 
 // take takes one, if there is one.
