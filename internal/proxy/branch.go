@@ -276,9 +276,7 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 			b.rang = true
 			b.forget()
 		}
-		if code > 100 && b.ring == nil && len(f.rest) > 0 {
-			b.ring = f.s.Queue().After(f.p.opts().Ring, b.ringsTooLong)
-		}
+		b.limitRing()
 		// RFC 3261 §16.7 step 4: 100 ends here; RFC 4320 §4.1: nothing
 		// provisional goes upstream for other methods.
 		if code > 100 && usable && f.invite() && !f.closed {

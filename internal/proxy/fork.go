@@ -216,6 +216,9 @@ func (f *fork) join(aor usrloc.AOR, n *usrloc.Binding) {
 		return
 	}
 	f.rest = o.order(append(f.rest, set...))
+	for _, b := range f.branches {
+		b.limitRing()
+	}
 }
 
 func (f *fork) pending() bool {

@@ -116,8 +116,17 @@ func (f *fork) next() {
 	f.start(set)
 }
 
+// limitRing sees to it that a phone which rings does not keep others waiting for
+// ever.
+func (b *branch) limitRing() {
+	if b.rang && b.state == answered && b.ring == nil && len(b.fork.rest) > 0 {
+		b.ring = b.fork.s.Queue().After(b.fork.p.opts().Ring, b.ringsTooLong)
+	}
+}
+
 // ringsTooLong gives up a phone that rings while others wait for their turn.
 func (b *branch) ringsTooLong() {
+	b.ring = nil
 	if b.state == answered && !b.fork.over && len(b.fork.rest) > 0 {
 		b.rungOut = true
 		b.client.Cancel(reasonFor(408))

@@ -122,6 +122,25 @@ func TestFork_SequentialFollowsTheRegistrations(t *testing.T) {
 	})
 }
 
+// A phone that rings alone rings on, until another one comes to wait for its turn.
+func TestFork_SequentialRingsNoLongerWhenAnotherComes(t *testing.T) {
+	inWorld(t, Options{Fork: Sequential, Ring: 10 * time.Second}, func(w *world) {
+		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		out := w.expect("INVITE 198.51.100.1:5060")[0]
+		w.reply(out, 180)
+		w.expect("180 203.0.113.9:5060")
+		time.Sleep(15 * time.Second)
+		w.register(w.newPhone("alice", udp("198.51.100.2:5060"), ""))
+		w.expect()
+		time.Sleep(10*time.Second + time.Millisecond)
+		w.reply(w.expect("CANCEL 198.51.100.1:5060")[0], 200)
+		w.reply(out, 487)
+		w.reply(w.expect("ACK 198.51.100.1:5060", "INVITE 198.51.100.2:5060")[1], 200)
+		w.expect("200 203.0.113.9:5060")
+	})
+}
+
 func TestFork_MessageIsDeliveredOnceInSequence(t *testing.T) {
 	inWorld(t, Options{Fork: Sequential}, func(w *world) {
 		three(w)
