@@ -551,6 +551,20 @@ func TestAuthenticate_FailureLimit(t *testing.T) {
 	wantDecision(t, a.Check(t.Context(), wrong, phone, Registrar, noon.Add(10*time.Second)), Challenged, ReasonPassword, 401)
 }
 
+// TestAuthenticate_ForgedFailures: who guesses in datagrams of a forged address
+// keeps nobody from logging in on a connection from there.
+func TestAuthenticate_ForgedFailures(t *testing.T) {
+	a, _ := newAuth(t, func(o *Options) { o.Failures = LimitOptions{Rate: 0.1, Burst: 1} })
+	first := a.Check(t.Context(), register(t), phone, Registrar, noon)
+	wrong := register(t, login{user: "alice", password: "guess"}.answer(t, first))
+	right := register(t, login{user: "alice", password: "secret"}.answer(t, first))
+	wantDecision(t, a.Check(t.Context(), wrong, phone, Registrar, noon), Challenged, ReasonPassword, 401)
+	wantDecision(t, a.Check(t.Context(), right, phone, Registrar, noon), Refused, ReasonLimited, 480)
+	connection := phone
+	connection.Transport, connection.Conn = flow.TCP, 1
+	wantDecision(t, a.Check(t.Context(), right, connection, Registrar, noon), Allowed, ReasonUser, 0)
+}
+
 // slow is a Source that answers when it is told to.
 type slow struct {
 	users   *Users

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"reveille/flow"
 )
 
 // LimitOptions configure a Limiter.
@@ -23,8 +25,9 @@ type LimitOptions struct {
 const DefaultSources = 65536
 
 // A Limiter counts events per source: an IPv4 address, or the /64 network of an
-// IPv6 address, for that is what one subscriber has. It never holds more
-// sources than it was told to. It is safe for concurrent use. A nil Limiter
+// IPv6 address, for that is what one subscriber has. Its datagrams are counted by
+// themselves, for they may be forged. It never holds more sources than it was told
+// to. It is safe for concurrent use. A nil Limiter
 // sets no limit.
 type Limiter struct {
 	limit rate.Limit
@@ -32,7 +35,7 @@ type Limiter struct {
 	max   int
 
 	mu       sync.Mutex // guards what follows
-	sources  map[netip.Prefix]*rate.Limiter
+	sources  map[sender]*rate.Limiter
 	overflow *rate.Limiter
 	swept    time.Time
 }
@@ -53,34 +56,35 @@ func NewLimiter(o LimitOptions) *Limiter {
 		limit:    rate.Limit(o.Rate),
 		burst:    o.Burst,
 		max:      o.Sources,
-		sources:  make(map[netip.Prefix]*rate.Limiter),
+		sources:  make(map[sender]*rate.Limiter),
 		overflow: rate.NewLimiter(rate.Limit(o.Rate), o.Burst),
 	}
 }
 
-// Exhausted reports whether addr has caused as many events as it may. It leaves
-// no trace of addr.
-func (l *Limiter) Exhausted(addr netip.Addr, now time.Time) bool {
+// Exhausted reports whether the peer of f has caused as many events as it may. It
+// leaves no trace of it.
+func (l *Limiter) Exhausted(f flow.Flow, now time.Time) bool {
 	if l == nil {
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if b, ok := l.sources[sourceOf(addr)]; ok {
+	if b, ok := l.sources[senderOf(f)]; ok {
 		return b.TokensAt(now) < 1
 	}
 	// An unknown source has a full bucket, unless there is no room for it.
 	return !l.room(now) && l.overflow.TokensAt(now) < 1
 }
 
-// Take counts an event of addr and reports whether it was within the limit.
-func (l *Limiter) Take(addr netip.Addr, now time.Time) bool {
+// Take counts an event of the peer of f and reports whether it was within the
+// limit.
+func (l *Limiter) Take(f flow.Flow, now time.Time) bool {
 	if l == nil {
 		return true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := sourceOf(addr)
+	key := senderOf(f)
 	b, ok := l.sources[key]
 	if !ok {
 		if !l.room(now) {
@@ -111,8 +115,14 @@ func (l *Limiter) room(now time.Time) bool {
 	return len(l.sources) < l.max
 }
 
-func sourceOf(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap().WithZone("")
+// A sender is a source, as far as it sends datagrams or has connections.
+type sender struct {
+	prefix    netip.Prefix
+	datagrams bool
+}
+
+func senderOf(f flow.Flow) sender {
+	addr := f.Remote.Addr().Unmap().WithZone("")
 	bits := addr.BitLen()
 	if addr.Is6() {
 		bits = 64
@@ -120,7 +130,7 @@ func sourceOf(addr netip.Addr) netip.Prefix {
 	p, err := addr.Prefix(bits)
 	if err != nil {
 		// No address: all such share the zero Prefix.
-		return netip.Prefix{}
+		p = netip.Prefix{}
 	}
-	return p
+	return sender{prefix: p, datagrams: !f.Stream()}
 }

@@ -4,11 +4,18 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"reveille/flow"
 )
+
+// datagrams is a flow of datagrams from an address.
+func datagrams(addr string) flow.Flow {
+	return flow.Flow{Transport: flow.UDP, Remote: netip.AddrPortFrom(netip.MustParseAddr(addr), 5060)}
+}
 
 func TestLimiter_BurstAndRate(t *testing.T) {
 	l := NewLimiter(LimitOptions{Rate: 2, Burst: 3})
-	a := netip.MustParseAddr("192.0.2.1")
+	a := datagrams("192.0.2.1")
 	now := noon
 	for i := range 3 {
 		if l.Exhausted(a, now) || !l.Take(a, now) {
@@ -18,7 +25,7 @@ func TestLimiter_BurstAndRate(t *testing.T) {
 	if !l.Exhausted(a, now) || l.Take(a, now) {
 		t.Error("the fourth event at once is within a burst of 3")
 	}
-	if b := netip.MustParseAddr("192.0.2.2"); l.Exhausted(b, now) || !l.Take(b, now) {
+	if b := datagrams("192.0.2.2"); l.Exhausted(b, now) || !l.Take(b, now) {
 		t.Error("another address is limited, too")
 	}
 	now = now.Add(500 * time.Millisecond)
@@ -41,21 +48,23 @@ func TestLimiter_Sources(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := NewLimiter(LimitOptions{Rate: 1, Burst: 1})
-			l.Take(netip.MustParseAddr(tt.a), noon)
-			if got := l.Exhausted(netip.MustParseAddr(tt.b), noon); got != tt.same {
+			l.Take(datagrams(tt.a), noon)
+			if got := l.Exhausted(datagrams(tt.b), noon); got != tt.same {
 				t.Errorf("%s and %s share a bucket: %v, want %v", tt.a, tt.b, got, tt.same)
 			}
 		})
 	}
 	l := NewLimiter(LimitOptions{Rate: 1, Burst: 1})
-	if !l.Take(netip.Addr{}, noon) || l.Take(netip.Addr{}, noon) {
+	if !l.Take(flow.Flow{}, noon) || l.Take(flow.Flow{}, noon) {
 		t.Error("the invalid address has no bucket of its own")
 	}
 }
 
 func TestLimiter_TableIsBounded(t *testing.T) {
 	l := NewLimiter(LimitOptions{Rate: 1, Burst: 2, Sources: 10})
-	addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
+	addr := func(i int) flow.Flow {
+		return datagrams(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String())
+	}
 	for i := range 1000 {
 		l.Take(addr(i), noon)
 	}
@@ -82,7 +91,7 @@ func TestLimiter_TableIsBounded(t *testing.T) {
 func TestLimiter_Off(t *testing.T) {
 	l := NewLimiter(LimitOptions{Burst: 1})
 	for range 100 {
-		if l.Exhausted(netip.Addr{}, noon) || !l.Take(netip.Addr{}, noon) {
+		if l.Exhausted(flow.Flow{}, noon) || !l.Take(flow.Flow{}, noon) {
 			t.Fatal("limited without a rate")
 		}
 	}

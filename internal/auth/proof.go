@@ -60,7 +60,7 @@ func (a *Authenticator) Recognise(q *Question, f flow.Flow, now time.Time) (Proo
 		// A token takes more time than there is here.
 		return p, false
 	}
-	if a.failures.Exhausted(f.Remote.Addr(), now) || !r.uriIsOurs() || !r.algorithmOffered() {
+	if a.failures.Exhausted(f, now) || !r.uriIsOurs() || !r.algorithmOffered() {
 		return p, false
 	}
 	creds, known, err := a.recall(context.Background(), r.realm, r.c.username)

@@ -73,7 +73,7 @@ func (r *request) precheck() (decided bool) {
 
 // limited refuses who failed too often. It reports whether the Decision is made.
 func (r *request) limited() (decided bool) {
-	if r.a.failures.Exhausted(r.f.Remote.Addr(), r.now) {
+	if r.a.failures.Exhausted(r.f, r.now) {
 		// The client may do nothing wrong, and share an address with one that
 		// does: it is told to come back, not that it is forbidden.
 		r.refuse(ReasonLimited, 480, "Too Many Failed Attempts")
@@ -294,7 +294,7 @@ func (r *request) spendNonce() Reason {
 
 // fail counts and tells a failed attempt.
 func (r *request) fail(reason Reason) {
-	r.a.failures.Take(r.f.Remote.Addr(), r.now)
+	r.a.failures.Take(r.f, r.now)
 	r.a.emitFailure(r.method, r.c.username, r.realm, r.f, reason)
 }
 
