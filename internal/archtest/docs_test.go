@@ -27,17 +27,22 @@ var tested = regexp.MustCompile("`([a-z0-9/_]+)\\.((?:Test|Fuzz|Example)[A-Za-z0
 // TestConformance_TestsExist holds docs/conformance.md to the tree: every row
 // names tests that are there, so that a clause cannot lose its proof unseen.
 func TestConformance_TestsExist(t *testing.T) {
-	testsExist(t, "docs/conformance.md", 4)
+	testsExist(t, "docs/conformance.md", 4, 20)
 }
 
 // TestSecurity_TestsExist does the same for the table of threats.
-func TestSecurity_TestsExist(t *testing.T) { testsExist(t, "docs/security.md", 3) }
+func TestSecurity_TestsExist(t *testing.T) { testsExist(t, "docs/security.md", 3, 20) }
 
-// testsExist looks up the tests that stand in the last of a document's cells.
-func testsExist(t *testing.T, doc string, cells int) {
+// TestInterop_TestsExist does the same for the table of clients. What its cells
+// say is compared where the clients run.
+func TestInterop_TestsExist(t *testing.T) { testsExist(t, "docs/interop.md", 9, 10) }
+
+// testsExist looks up the tests that stand in the last of the cells of a document
+// that has at least so many rows.
+func testsExist(t *testing.T, doc string, cells, least int) {
 	t.Helper()
 	rows := tableRows(t, doc, readFile(t, doc), cells)
-	if len(rows) < 20 {
+	if len(rows) < least {
 		t.Fatalf("%s has %d rows", doc, len(rows))
 	}
 	known := map[string]map[string]bool{}

@@ -65,13 +65,14 @@ func (p *linphone) wake() {
 	// What the app keeps, such as its instance, is kept; ports change.
 	conf := ""
 	if b, err := os.ReadFile(rc); err == nil {
-		conf = regexp.MustCompile(`(?m)^(sip_port|sip_tcp_port)=.*$`).ReplaceAllString(string(b), fmt.Sprintf("$1=%d", port))
+		conf = regexp.MustCompile(`(?m)^(sip_port|sip_tcp_port|sip_tls_port)=.*$`).ReplaceAllString(string(b), fmt.Sprintf("$1=%d", port))
 		conf = regexp.MustCompile(`(?m)^push_parameters=.*$`).ReplaceAllString(conf, p.pushParameters())
 	} else {
 		conf = fmt.Sprintf(`[sip]
 sip_port=%[1]d
 sip_tcp_port=%[1]d
-sip_tls_port=0
+sip_tls_port=%[1]d
+root_ca=%[7]s
 default_proxy=0
 register_only_when_network_is_up=0
 auto_net_state_mon=0
@@ -95,7 +96,7 @@ username=%[4]s
 passwd=secret
 realm=example.com
 domain=example.com
-`, port, p.s.addr, p.transport, p.user, min(len(p.token), 1), p.pushParameters())
+`, port, p.s.at(p.transport), p.transport, p.user, min(len(p.token), 1), p.pushParameters(), p.s.ca)
 	}
 	if err := os.WriteFile(rc, []byte(conf), 0o600); err != nil {
 		p.t.Error(err)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -12,32 +13,39 @@ import (
 	"time"
 )
 
-// A baresip is a desk phone: registered, awake, never answering.
+// A baresip is a desk phone: registered, awake, not answering by itself.
 type baresip struct {
-	out *safeBuffer
+	s       *server
+	out     *safeBuffer
+	control string // host:port
 }
 
-func (s *server) baresip(user string) *baresip {
+// baresip starts a phone that can call bob, and waits until it is registered.
+func (s *server) baresip(user, transport string) *baresip {
 	s.t.Helper()
 	dir := s.t.TempDir()
-	port := freePort(s.t)
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			s.t.Fatal(err)
 		}
 	}
+	b := &baresip{s: s, out: &safeBuffer{}, control: fmt.Sprintf("127.0.0.1:%d", freePort(s.t))}
 	write("config", fmt.Sprintf(`poll_method epoll
 sip_listen 127.0.0.1:%d
+sip_cafile %s
+sip_transports %s
 module_path /usr/lib/baresip/modules
 module g711.so
 module_app account.so
+module_app contact.so
 module_app menu.so
+module ctrl_tcp.so
+ctrl_tcp_listen %s
 audio_player nothing,nil
 audio_source nothing,nil
-`, port))
-	write("accounts", fmt.Sprintf("<sip:%s@example.com;transport=udp>;auth_user=%s;auth_pass=secret;outbound=\"sip:%s;transport=udp\";regint=600\n", user, user, s.addr))
-	write("contacts", "")
-	b := &baresip{out: &safeBuffer{}}
+`, freePort(s.t), s.ca, transport, b.control))
+	write("accounts", fmt.Sprintf("<sip:%[1]s@example.com;transport=%[2]s>;auth_user=%[1]s;auth_pass=secret;outbound=\"sip:%[3]s;transport=%[2]s\";regint=600\n", user, transport, s.at(transport)))
+	write("contacts", "\"Bob\" <sip:bob@example.com>\n")
 	cmd := exec.Command("baresip", "-f", dir, "-s")
 	cmd.Stdout, cmd.Stderr = b.out, b.out
 	if err := cmd.Start(); err != nil {
@@ -54,6 +62,26 @@ audio_source nothing,nil
 	return b
 }
 
+// do gives the phone a command: JSON in a netstring.
+func (b *baresip) do(command, params string) {
+	b.s.t.Helper()
+	c, err := net.Dial("tcp", b.control)
+	if err != nil {
+		b.s.t.Fatal(err)
+	}
+	defer c.Close()
+	text, err := json.Marshal(map[string]string{"command": command, "params": params})
+	if err != nil {
+		b.s.t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := fmt.Fprintf(c, "%d:%s,", len(text), text); err != nil {
+		b.s.t.Fatal(err)
+	}
+	// It takes the next connection when it has answered on this one.
+	c.Read(make([]byte, 4096))
+}
+
 func (b *baresip) rang() bool { return strings.Contains(b.out.String(), "SIP/2.0 180 Ringing") }
 
 // stopped reports whether the call was cancelled because it was answered
@@ -63,22 +91,40 @@ func (b *baresip) stopped() bool {
 }
 
 // sipp runs a scenario of testdata once, and fails the test if it does.
-func (s *server) sipp(scenario string) {
+func (s *server) sipp(scenario string, args ...string) {
+	s.t.Helper()
+	s.sippStart(scenario, args...)()
+}
+
+// sippStart starts a scenario and returns what waits for its end.
+func (s *server) sippStart(scenario string, args ...string) (wait func()) {
 	s.t.Helper()
 	path, err := filepath.Abs(filepath.Join("testdata", scenario))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.Command("sipp", "-sf", path, s.addr, "-s", "alice", "-i", "127.0.0.1", "-p", fmt.Sprint(freePort(s.t)), "-m", "1", "-nostdin", "-timeout", "20s", "-trace_err")
+	args = append([]string{"-sf", path, s.addr, "-s", "alice", "-i", "127.0.0.1", "-m", "1", "-nostdin", "-timeout", "20s", "-trace_err"}, args...)
+	cmd := exec.Command("sipp", args...)
 	cmd.Dir = s.t.TempDir()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		errs, _ := filepath.Glob(filepath.Join(cmd.Dir, "*_errors.log"))
-		for _, e := range errs {
-			b, _ := os.ReadFile(e)
-			out = append(out, b...)
+	out := &safeBuffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	s.t.Cleanup(func() { cmd.Process.Kill() })
+	return func() {
+		s.t.Helper()
+		if err := <-ended; err != nil {
+			text := out.String()
+			errs, _ := filepath.Glob(filepath.Join(cmd.Dir, "*_errors.log"))
+			for _, e := range errs {
+				b, _ := os.ReadFile(e)
+				text += string(b)
+			}
+			s.t.Fatalf("sipp %s: %v\n%s", scenario, err, text)
 		}
-		s.t.Fatalf("sipp %s: %v\n%s", scenario, err, out)
 	}
 }
 

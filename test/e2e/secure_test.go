@@ -7,9 +7,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,16 +19,16 @@ import (
 // A secureServer listens by TLS alone.
 type secureServer struct {
 	*server
-	cmd *exec.Cmd
-	ca  *certtest.Authority
+	cmd       *exec.Cmd
+	authority *certtest.Authority
 }
 
 func startSecure(t *testing.T) *secureServer {
 	t.Helper()
-	s := &secureServer{server: &server{t: t, dir: t.TempDir(), log: &safeBuffer{}, wakes: map[string]func(){}}, ca: certtest.New(t)}
+	s := &secureServer{server: &server{t: t, dir: t.TempDir(), log: &safeBuffer{}, wakes: map[string]func(){}}, authority: certtest.New(t)}
 	s.addr = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	admin := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	s.file("ca.pem", s.ca.PEM())
+	s.secure, s.ca = s.addr, s.file("ca.pem", s.authority.PEM())
 	s.issue("127.0.0.1", "old.example.com")
 	config := s.file("reveille.yaml", fmt.Appendf(nil, `
 listen: [{name: tls, transport: tls, addr: %q, tls: {cert_file: sip.pem, key_file: sip.key}}]
@@ -66,13 +64,13 @@ auth:
 
 // issue writes another certificate for names.
 func (s *secureServer) issue(names ...string) {
-	certtest.Write(s.t, s.dir, "sip", s.ca.Issue(names...))
+	certtest.Write(s.t, s.dir, "sip", s.authority.Issue(names...))
 }
 
 // names are those in the certificate that a new connection is shown.
 func (s *secureServer) names() []string {
 	s.t.Helper()
-	c, err := tls.Dial("tcp", s.addr, &tls.Config{RootCAs: s.ca.Pool(), ServerName: "127.0.0.1"})
+	c, err := tls.Dial("tcp", s.addr, &tls.Config{RootCAs: s.authority.Pool(), ServerName: "127.0.0.1"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -84,40 +82,7 @@ func (s *secureServer) names() []string {
 // certificate is then replaced under it.
 func TestTLS_DeskPhone(t *testing.T) {
 	s := startSecure(t)
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"config": fmt.Sprintf(`poll_method epoll
-sip_listen 127.0.0.1:0
-sip_cafile %s
-sip_transports tls
-module_path /usr/lib/baresip/modules
-module g711.so
-module_app account.so
-module_app menu.so
-audio_player nothing,nil
-audio_source nothing,nil
-`, filepath.Join(s.dir, "ca.pem")),
-		"accounts": fmt.Sprintf("<sip:alice@example.com;transport=tls>;auth_user=alice;auth_pass=secret;outbound=\"sip:%s;transport=tls\";regint=60\n", s.addr),
-		"contacts": "",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	out := &safeBuffer{}
-	cmd := exec.Command("baresip", "-f", dir, "-s")
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("baresip:\n%s", out)
-		}
-	})
-	s.eventually("the phone registers", 15*time.Second, func() bool { return strings.Contains(s.log.String(), "registration created") })
+	s.baresip("alice", "tls")
 	if !strings.Contains(s.log.String(), "flow=tls:127.0.0.1:") {
 		t.Error("not over TLS")
 	}
@@ -155,7 +120,7 @@ func TestTLS_Openssl(t *testing.T) {
 		{name: "renegotiation", input: "R\n", args: []string{"-tls1_2"}, want: "alert unexpected message"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			cmd := exec.Command("openssl", append([]string{"s_client", "-connect", s.addr, "-CAfile", filepath.Join(s.dir, "ca.pem")}, tc.args...)...)
+			cmd := exec.Command("openssl", append([]string{"s_client", "-connect", s.addr, "-CAfile", s.ca}, tc.args...)...)
 			out := &safeBuffer{}
 			cmd.Stdout, cmd.Stderr = out, out
 			in, err := cmd.StdinPipe()

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"reveille/internal/phone"
+	"reveille/internal/tlscert/certtest"
 	"reveille/push/pushsim"
 )
 
@@ -25,13 +27,14 @@ var binary string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	phone.AllowLargeDatagrams()
 	dir, err := os.MkdirTemp("", "reveille-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	for _, tool := range []string{"linphone-daemon", "baresip", "sipp", "svmap"} {
+	for _, tool := range []string{"linphone-daemon", "baresip", "sipp", "sipsak", "svmap"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			fmt.Fprintf(os.Stderr, "%s is not installed; `make e2e` installs it\n", tool)
 			return 1
@@ -50,9 +53,12 @@ func run(m *testing.M) int {
 type server struct {
 	t    *testing.T
 	addr string // host:port for SIP, UDP and TCP
-	dir  string
-	sim  *pushsim.Server
-	log  *safeBuffer
+	// secure is the same for TLS, "" if it does not listen for that; ca is the
+	// file with the authority that phones trust.
+	secure, ca string
+	dir        string
+	sim        *pushsim.Server
+	log        *safeBuffer
 
 	mu    sync.Mutex
 	wakes map[string]func() // what a push to a token does
@@ -68,6 +74,8 @@ type options struct {
 	algorithms string
 	// guard is the group of that name, in braces; "" for the default.
 	guard string
+	// secure is the host under which it listens by TLS, too; "" for not.
+	secure string
 }
 
 func start(t *testing.T, o options) *server {
@@ -94,20 +102,25 @@ func start(t *testing.T, o options) *server {
 	if o.open {
 		mode = "off"
 	}
+	secure := ""
+	if o.secure != "" {
+		secure = s.listenSecure(o.secure)
+	}
 	s.file("ca.pem", s.sim.Credentials().CAPEM())
 	s.file("fcm.json", s.sim.ServiceAccountJSON())
 	config := s.file("reveille.yaml", []byte(fmt.Sprintf(`
 listen:
   - {name: udp, transport: udp, addr: %[1]q}
   - {name: tcp, transport: tcp, addr: %[1]q}
+%[9]s
 domains: [example.com]
 http: {addr: %[2]q}
 log: {level: debug}
 auth:
   mode: {registrar: %[3]s, proxy: %[3]s}
   algorithms: [%[7]s]
-  # baresip 1.0 gives up if the first challenge is one that it does not know.
-  offers: [{user_agent: '^baresip v?1\.', algorithms: [MD5]}]
+  # These give up if the first challenge is one that they do not know.
+  offers: [{user_agent: '^(baresip v?1\.|sipsak|SIPp)', algorithms: [MD5]}]
   users:
     - {name: alice, password: secret}
     - {name: bob, password: secret}
@@ -118,7 +131,7 @@ push:
     - name: android
       param: %[5]s
       fcm: {service_account_file: fcm.json, endpoint: %[6]q, ca_file: ca.pem}
-`, s.addr, admin, mode, o.wait, pushsim.ProjectID, s.sim.FCMEndpoint(), o.algorithms, o.guard)))
+`, s.addr, admin, mode, o.wait, pushsim.ProjectID, s.sim.FCMEndpoint(), o.algorithms, o.guard, secure)))
 	cmd := exec.Command(binary, "serve", "--config", config)
 	cmd.Stderr, cmd.Stdout = s.log, s.log
 	if err := cmd.Start(); err != nil {
@@ -148,6 +161,23 @@ push:
 		return resp.StatusCode == http.StatusOK
 	})
 	return s
+}
+
+// listenSecure writes a certificate and returns the listener for it.
+func (s *server) listenSecure(host string) string {
+	ca := certtest.New(s.t)
+	certtest.Write(s.t, s.dir, "sip", ca.Issue(host))
+	port := freePort(s.t)
+	s.secure, s.ca = fmt.Sprintf("%s:%d", host, port), s.file("sip-ca.pem", ca.PEM())
+	return fmt.Sprintf("  - {name: tls, transport: tls, addr: '127.0.0.1:%d', advertise: %q, tls: {cert_file: sip.pem, key_file: sip.key}}", port, s.secure)
+}
+
+// at is where the server listens for a transport.
+func (s *server) at(transport string) string {
+	if transport == "tls" {
+		return s.secure
+	}
+	return s.addr
 }
 
 func (s *server) file(name string, b []byte) string {

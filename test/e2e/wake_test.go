@@ -80,7 +80,7 @@ func TestDeskPhoneAndMobileInOneAOR(t *testing.T) {
 	// baresip 1.0 is offered MD5 alone, linphone takes SHA-256.
 	s := start(t, options{})
 	alice := s.linphone("alice", "udp", "tok:secret-token-3", true).register()
-	desk := s.baresip("alice")
+	desk := s.baresip("alice", "udp")
 	bob := s.linphone("bob", "udp", "", false).register()
 	alice.kill()
 	s.onPush(alice.token, alice.wake)
