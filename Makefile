@@ -6,7 +6,7 @@ BENCH    ?= .
 # Tests that talk to real phones carry the build tag e2e.
 E2E      = $(shell $(GO) list -tags e2e ./... 2>/dev/null | grep '/test\(/\|$$\)')
 
-.PHONY: test build vet lint test-race e2e e2e-browser fuzz durability bench bench-flat bench-churn bench-tls bench-go bench-users bench-clean generate check-generated install demo clean
+.PHONY: test build vet lint test-race e2e e2e-browser e2e-firefox fuzz durability bench bench-flat bench-churn bench-tls bench-go bench-users bench-clean generate check-generated install demo clean
 
 test:
 	@.ci/stage install $(MAKE) --no-print-directory install
@@ -27,6 +27,7 @@ vet:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags e2e,browser ./...
+	$(GO) vet -tags firefox ./test/browser
 
 # golangci-lint is no dependency of the build: install it for this target.
 GOLANGCI ?= golangci-lint
@@ -45,6 +46,12 @@ e2e:
 e2e-browser:
 	.ci/install-browser
 	$(GO) test -tags browser -count=1 -shuffle=on -timeout 5m ./test/browser
+
+# The same in Firefox, which takes pushes from a push service of the test. It is
+# no part of `make test`: another 80 MB to install, and two minutes.
+e2e-firefox:
+	.ci/install-browser firefox-esr
+	$(GO) test -tags firefox -count=1 -shuffle=on -timeout 5m ./test/browser
 
 # The store on disk against kill -9, far more often than the tests do it.
 durability:

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/backgroundservice"
@@ -18,13 +17,12 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/serviceworker"
 	"github.com/chromedp/chromedp"
+
+	"reveille/push/pushsim"
 )
 
-// patience bounds every wait for the browser.
-const patience = 15 * time.Second
-
-// findChromium returns the path of the browser.
-func findChromium() (string, error) {
+// findBrowser returns the path of the browser.
+func findBrowser() (string, error) {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
@@ -45,6 +43,10 @@ type chromium struct {
 	registration serviceworker.RegistrationID // of the page's service worker
 }
 
+// subscribedKey is an expression whose value is the VAPID key that the page
+// subscribed with.
+const subscribedKey = `localStorage.getItem('key')`
+
 // subscription stands in for the browser maker's push service: pages subscribe
 // at ours, and tell with which key.
 const subscription = `
@@ -56,9 +58,10 @@ PushManager.prototype.subscribe = async ({ applicationServerKey }) => {
   return { endpoint: localStorage.getItem('endpoint') }
 }`
 
-func (r *rig) chromium() *chromium {
+// browser starts Chromium.
+func (r *rig) browser() webBrowser {
 	r.t.Helper()
-	path, err := findChromium()
+	path, err := findBrowser()
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -127,7 +130,7 @@ func (c *chromium) observe(event any) {
 }
 
 // deliver hands the browser a push without payload, as its push service would.
-func (c *chromium) deliver() {
+func (c *chromium) deliver(pushsim.Push) {
 	c.r.t.Helper()
 	c.mu.Lock()
 	id := c.registration
@@ -141,12 +144,8 @@ func (c *chromium) deliver() {
 	}
 }
 
-// A tab is an open page of the phone.
-type tab struct {
-	t   *testing.T
-	c   *chromium
-	ctx context.Context
-}
+// A chromiumTab is an open page.
+type chromiumTab struct{ ctx context.Context }
 
 // open opens a page.
 func (c *chromium) open(url string) *tab {
@@ -154,7 +153,6 @@ func (c *chromium) open(url string) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(c.ctx)
 	t.Cleanup(cancel)
-	p := &tab{t: t, c: c, ctx: ctx}
 	console := chromedp.Console(ctx)
 	go func() {
 		// Ends with the page.
@@ -169,74 +167,35 @@ func (c *chromium) open(url string) *tab {
 	if _, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, fake); err != nil {
 		t.Fatal(err)
 	}
-	p.do(chromedp.Navigate(url))
-	return p
+	d := chromiumTab{ctx}
+	if err := d.do(chromedp.Navigate(url)); err != nil {
+		t.Fatal(err)
+	}
+	return &tab{c.r, d}
 }
 
 // do takes steps in the page.
-func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	p.t.Helper()
+func (p chromiumTab) do(steps ...chromedp.Action[chromedp.Void]) error {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		p.t.Fatal(err)
-	}
+	return chromedp.Do(ctx, steps...)
 }
 
-// sleep closes the page: its connection ends, and the server is told nothing
-// else.
-func (p *tab) sleep() {
-	p.t.Helper()
-	connection := p.c.r.connection("alice")
-	if err := chromedp.Cancel(p.ctx); err != nil {
-		p.t.Fatalf("close the page: %v", err)
-	}
-	if !within(patience, func() bool { return p.c.r.closed(connection) }) {
-		p.t.Fatal("the page's connection does not end")
-	}
+func (p chromiumTab) fill(field, text string) error {
+	return p.do(chromedp.SendKeys(chromedp.CSS(`[name=`+field+`]`), text))
 }
 
-// login fills in the form and waits until the phone is registered.
-func (p *tab) login() {
-	p.t.Helper()
-	p.do(
-		chromedp.SendKeys(chromedp.CSS(`[name=address]`), "alice@example.com"),
-		chromedp.SendKeys(chromedp.CSS(`[name=password]`), "secret"),
-		chromedp.SendKeys(chromedp.CSS(`[name=server]`), p.c.r.wss),
-		chromedp.Click(chromedp.CSS(`#login button`)),
-	)
-	p.expect("state", "registered")
+func (p chromiumTab) click(selector string) error {
+	return p.do(chromedp.Click(chromedp.CSS(selector)))
 }
 
-// click waits until a button is enabled and clicks on it.
-func (p *tab) click(id string) {
-	p.t.Helper()
-	p.do(chromedp.Click(chromedp.CSS("#" + id + ":enabled")))
-}
-
-// expect waits until an output of the page says so.
-func (p *tab) expect(output, want string) {
-	p.t.Helper()
-	var got string
-	if !within(patience, func() bool {
-		got = p.eval(`document.getElementById("` + output + `").value`)
-		return got == want
-	}) {
-		p.t.Fatalf("%s is %q, want %q", output, got, want)
-	}
-}
-
-// eval returns the text that an expression of JavaScript has as its value.
-func (p *tab) eval(expression string) string {
-	p.t.Helper()
+func (p chromiumTab) eval(expression string) (string, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](expression))
-	if err != nil {
-		p.t.Fatalf("%s: %v", expression, err)
-	}
-	return text
+	return chromedp.Run(ctx, chromedp.Evaluate[string](expression))
 }
+
+func (p chromiumTab) close() error { return chromedp.Cancel(p.ctx) }
 
 // notification waits for the one that the service worker shows and returns the
 // page that clicking on it opens. DevTools cannot click there.

@@ -1,4 +1,4 @@
-//go:build browser
+//go:build browser || firefox
 
 package browser
 
@@ -87,7 +87,7 @@ func (r *rig) servePage(s stack) {
 	r.t.Helper()
 	library := filepath.Join(installed, s.library)
 	if _, err := os.Stat(library); err != nil {
-		r.t.Fatalf("%s is not there; `make e2e-browser` installs it: %v", s.name, err)
+		r.t.Fatalf("%s is not there; .ci/install-browser installs it: %v", s.name, err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir(s.page)))
@@ -280,7 +280,7 @@ func within(limit time.Duration, ok func() bool) bool {
 
 func TestMain(m *testing.M) {
 	phone.AllowLargeDatagrams()
-	if _, err := findChromium(); err != nil {
+	if _, err := findBrowser(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

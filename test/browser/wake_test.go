@@ -1,4 +1,4 @@
-//go:build browser
+//go:build browser || firefox
 
 package browser
 
@@ -24,10 +24,10 @@ func TestClosedPageRings(t *testing.T) { eachStack(t, closedPageRings) }
 
 func closedPageRings(r *rig) {
 	t := r.t
-	bob, c := r.bob(), r.chromium()
+	bob, c := r.bob(), r.browser()
 	page := c.open(r.page)
 	page.login()
-	if key, want := page.eval(`localStorage.getItem('key')`), r.sim.Credentials().VAPIDPublic(); key != want {
+	if key, want := page.eval(subscribedKey), r.sim.Credentials().VAPIDPublic(); key != want {
 		t.Errorf("the page subscribed with the key %q, want that of the server, %q", key, want)
 	}
 	for _, end := range []string{"callee", "caller"} {
@@ -37,7 +37,7 @@ func closedPageRings(r *rig) {
 		if push.Payload != "" || push.Priority != "high" {
 			t.Errorf("push with payload %q and urgency %q, want none and high", push.Payload, push.Priority)
 		}
-		c.deliver()
+		c.deliver(push)
 		page = c.open(c.notification())
 		call := calling.answered(t)
 		page.expect("state", "in a call")
@@ -63,7 +63,7 @@ func TestOpenPageRings(t *testing.T) { eachStack(t, openPageRings) }
 
 func openPageRings(r *rig) {
 	t := r.t
-	bob, c := r.bob(), r.chromium()
+	bob, c := r.bob(), r.browser()
 	page := c.open(r.page)
 	page.login()
 	calling := r.call(bob)
@@ -79,14 +79,13 @@ func TestMessageToAClosedPage(t *testing.T) { eachStack(t, messageToAClosedPage)
 
 func messageToAClosedPage(r *rig) {
 	t := r.t
-	bob, c := r.bob(), r.chromium()
+	bob, c := r.bob(), r.browser()
 	page := c.open(r.page)
 	page.login()
 	page.sleep()
 	sent := make(chan error, 1)
 	go func() { sent <- bob.Message(t.Context(), "sip:alice@example.com", "wake-up-text") }()
-	r.push()
-	c.deliver()
+	c.deliver(r.push())
 	page = c.open(c.notification())
 	page.expect("message", "wake-up-text")
 	if err := <-sent; err != nil {
@@ -98,7 +97,7 @@ func TestLoggedOutPageIsNotCalled(t *testing.T) { eachStack(t, loggedOutPageIsNo
 
 func loggedOutPageIsNotCalled(r *rig) {
 	t := r.t
-	bob, c := r.bob(), r.chromium()
+	bob, c := r.bob(), r.browser()
 	page := c.open(r.page)
 	page.login()
 	page.click("logout")
