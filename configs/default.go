@@ -122,7 +122,7 @@ func Default() *Config {
 			MaxForwards: 70,
 		},
 		Identity: Identity{From: RejectFrom},
-		Hooks:    Hooks{Register: defaultHook()},
+		Hooks:    Hooks{Register: defaultHook(), Route: defaultHook()},
 		HTTP:     HTTP{Addr: "127.0.0.1:8080"},
 		Log:      Log{Level: Info, Format: Text},
 	}

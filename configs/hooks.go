@@ -6,6 +6,8 @@ import "time"
 type Hooks struct {
 	// Register is asked whether a phone may register.
 	Register Hook `yaml:"register"`
+	// Route is asked where a call goes.
+	Route Hook `yaml:"route"`
 }
 
 // Hook is a program that is asked. Without a URL there is none.
@@ -40,6 +42,7 @@ func defaultHook() Hook {
 
 func (l *loader) checkHooks(h *Hooks) {
 	l.checkHook("hooks.register", &h.Register)
+	l.checkHook("hooks.route", &h.Route)
 }
 
 func (l *loader) checkHook(at string, h *Hook) {

@@ -5,19 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"reveille/configs"
+	"reveille/flow"
 	"reveille/internal/hook"
+	"reveille/internal/proxy"
 	"reveille/internal/sipmsg"
 	"reveille/registrar"
 )
 
 // hooks are the programs that are asked; nil where there is none.
 type hooks struct {
-	registers *hook.Client
+	registers, routes *hook.Client
 }
 
 // newHooks returns the hooks of a configuration. They connect when they are asked.
@@ -25,6 +28,9 @@ func newHooks(cfg *configs.Config, log *slog.Logger, r prometheus.Registerer) (h
 	h = &hooks{}
 	if h.registers, err = newHook("register", cfg.Hooks.Register, log, r); err != nil {
 		return nil, err
+	}
+	if h.routes, err = newHook("route", cfg.Hooks.Route, log, r); err != nil {
+		return nil, errors.Join(err, h.close(context.Background()))
 	}
 	return h, nil
 }
@@ -54,7 +60,7 @@ func newHook(name string, cfg configs.Hook, log *slog.Logger, r prometheus.Regis
 // close ends all questions; nobody asks any more.
 func (h *hooks) close(context.Context) error {
 	var errs []error
-	for _, c := range []*hook.Client{h.registers} {
+	for _, c := range []*hook.Client{h.registers, h.routes} {
 		if c != nil {
 			errs = append(errs, c.Close())
 		}
@@ -101,15 +107,20 @@ func registration(in *registrar.Input, user string) hook.Registration {
 	return q
 }
 
-// withoutSecrets returns a Contact URI without what wakes the phone and without a
-// password; empty if it is none.
+// withoutSecrets returns a URI as programs may see it: without what wakes a phone or
+// names it in a dialog, without a password and headers. It is empty if uri is none.
 func withoutSecrets(uri string) string {
 	u, err := sipmsg.ParseURI(uri)
-	if err != nil {
+	switch {
+	case err != nil:
 		return ""
+	case !u.IsSIP():
+		uri, _, _ = strings.Cut(uri, ";")
+		return uri
 	}
-	u.Password = ""
-	return u.WithoutParams("pn-provider", "pn-param", "pn-prid")
+	// A new URI, for the text of the old one holds all.
+	u = sipmsg.URI{Scheme: u.Scheme, User: u.User, Host: u.Host, Port: u.Port, Params: u.Params}
+	return u.WithoutParams("pn-provider", "pn-param", "pn-prid", "pn-purr")
 }
 
 // verdict translates an answer.
@@ -118,4 +129,66 @@ func verdict(p hook.Permission) registrar.Verdict {
 		return registrar.Verdict{Refusal: &registrar.Refusal{Code: p.Status, Reason: p.Reason}}
 	}
 	return registrar.Verdict{MaxContacts: p.MaxContacts, MaxExpires: time.Duration(p.MaxExpires) * time.Second}
+}
+
+// A directedGate admits callers as Gate does, and has a program say where their
+// calls go.
+type directedGate struct {
+	proxy.Gate
+	routes *hook.Client
+	// allow: without an answer a call goes where it is addressed to.
+	allow bool
+}
+
+// directed returns g, or a gate that asks the route hook besides.
+func (h *hooks) directed(g proxy.Gate, cfg *configs.Config) proxy.Gate {
+	if h.routes == nil {
+		return g
+	}
+	return directedGate{Gate: g, routes: h.routes, allow: cfg.Hooks.Route.OnFailure == configs.HookAllow}
+}
+
+// Admit implements proxy.Gate.
+func (g directedGate) Admit(m *sipmsg.Message, f flow.Flow, done func(proxy.Admission)) {
+	g.Gate.Admit(m, f, func(a proxy.Admission) {
+		if a.Refusal != nil || m.ToTag() != "" || m.Method() != "INVITE" && m.Method() != "MESSAGE" {
+			done(a)
+			return
+		}
+		q := hook.Request{
+			Method: m.Method(), From: string(a.User), To: withoutSecrets(m.RequestURI().String()), Trusted: a.Trusted,
+			CallID: m.CallID(), Source: f.Remote.String(), Transport: f.Transport.String(),
+		}
+		g.routes.AskRoute(q, func(d hook.Direction, err error) {
+			if err == nil {
+				err = g.follow(d, &a)
+			}
+			if err != nil && !g.allow {
+				a.Refusal = &sipmsg.Reply{Code: 480, Reason: "No Way Known"}
+			}
+			done(a)
+		})
+	})
+}
+
+// follow puts an answer into an Admission. On an error it has changed nothing.
+func (g directedGate) follow(d hook.Direction, a *proxy.Admission) error {
+	switch d.Action {
+	case hook.Continue:
+	case hook.ToRoute:
+		a.Direction.Route = d.Name
+	case hook.Reject:
+		a.Refusal = &sipmsg.Reply{Code: d.Status, Reason: d.Reason}
+	case hook.ToTargets:
+		var targets []sipmsg.URI
+		for _, s := range d.Targets {
+			u, err := sipmsg.ParseURI(s)
+			if err != nil {
+				return fmt.Errorf("target %q: %w", s, err)
+			}
+			targets = append(targets, u)
+		}
+		a.Direction.Targets = targets
+	}
+	return nil
 }

@@ -213,3 +213,80 @@ func TestHook_RegisterRefresh(t *testing.T) {
 		t.Errorf("after a reload: %v", err)
 	}
 }
+
+// TestHook_Route: calls and messages go where the script says, within what the
+// sender may.
+func TestHook_Route(t *testing.T) {
+	s := newScript(t, "")
+	r := newRig(t, hooksYAML("route", s.URL, ""))
+	alice := r.phone("alice", "tcp", "")
+	r.register(alice)
+	r.sleeper("bob", "udp", "bob-token")
+	for _, tt := range []struct{ answer, want string }{
+		{`{"action": "continue"}`, "404"},
+		{`{"action": "targets", "targets": ["sip:bob@example.com"]}`, ""},
+		{`{"action": "reject", "status": 603, "reason": "Not Now"}`, "603"},
+		{`{"action": "route", "name": "gateway"}`, "500"},
+		{`{"action": "targets", "targets": ["sip:bob@192.0.2.1"]}`, "500"},
+		{`{"action": "targets", "targets": ["bob"]}`, "480"},
+		{`<html>`, "480"},
+	} {
+		s.says(tt.answer)
+		err := alice.Message(r.within(), "sip:dora:hush@example.com", "hello")
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("answer %s: %v, want %q", tt.answer, err, tt.want)
+		}
+	}
+	if r.pushes("bob-token") != 1 {
+		t.Errorf("%d pushes", r.pushes("bob-token"))
+	}
+	s.says(`{"action": "targets", "targets": ["sip:bob@example.com"]}`)
+	call, err := alice.Call(r.within(), "sip:dora@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := len(s.questions())
+	// What belongs to the call is not asked about.
+	if err := call.Bye(r.within()); err != nil || len(s.questions()) != asked {
+		t.Errorf("Bye = %v, %d questions", err, len(s.questions())-asked)
+	}
+	q := s.questions()[0]
+	if asked != 8 || q["event"] != "route" || q["method"] != "MESSAGE" || q["from"] != "sip:alice@example.com" || q["to"] != "sip:dora@example.com" || q["transport"] != "TCP" {
+		t.Errorf("%d questions, the first %v", asked, q)
+	}
+	s.hang(t)
+	a, err := New(Options{Config: r.config(openYAML, hooksYAML("route", s.URL, ", timeout: 50ms, on_failure: allow"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w := (&rig{App: a, t: t}).dial("udp")
+	w.send(w.request("INVITE", "sip:nobody@example.com"))
+	for line := w.status(); !strings.Contains(line, " 480 Not Registered"); line = w.status() {
+		if !strings.Contains(line, " 100 ") {
+			t.Fatalf("a slow script, allow: %s", line)
+		}
+	}
+}
+
+func TestWithoutSecrets(t *testing.T) {
+	for in, want := range map[string]string{
+		"sip:alice:hush@192.0.2.1:5070;transport=tcp":         "sip:alice@192.0.2.1:5070;transport=tcp",
+		"sip:a@h;pn-provider=apns;pn-param=p;PN-PRID=hush;ob": "sip:a@h;ob",
+		"sips:a:b@[2001:db8::1];pn-purr=hush":                 "sips:a@[2001:db8::1]",
+		"sip:a%20b@h?X=y":                                     "sip:a%20b@h",
+		"hush":                                                "",
+		"tel:+1;pn-prid=hush":                                 "tel:+1",
+	} {
+		if got := withoutSecrets(in); got != want {
+			t.Errorf("withoutSecrets(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

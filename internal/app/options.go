@@ -63,7 +63,7 @@ func retries(cfg configs.Refresh) (shortest, longest time.Duration, count int) {
 // proxyOptions needs the rooms below the proxy to be built.
 func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 	o := proxy.Options{
-		Store: a.store, Flows: a.transport, Waker: a.waker, Gate: limitedGate{a.gate, a}, Keys: a.keys,
+		Store: a.store, Flows: a.transport, Waker: a.waker, Gate: a.hooks.directed(limitedGate{a.gate, a}, cfg), Keys: a.keys,
 		Domains: cfg.Domains, Realm: cfg.Realm(), Tokens: cfg.Auth.Bearer.Issuer != "", Known: a.gate.known,
 		Waits: proxy.Waits{
 			Invite: cfg.Push.Wait.Invite.Default, Provider: map[string]time.Duration{"webpush": cfg.Push.Wait.Invite.WebPush},

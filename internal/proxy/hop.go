@@ -19,13 +19,27 @@ func (f *fork) toRoute(a Admission) {
 	case !ok && f.p.ours(uri):
 		f.refuse(sipmsg.Reply{Code: 404})
 		return
-	case !ok, a.User == "" && !a.Trusted:
-		// No relay without right.
-		f.refuse(sipmsg.Reply{Code: 403, Reason: "Relaying Not Allowed"})
+	case !ok:
+		f.refuse(relayingRefused())
 		return
 	}
-	f.start([]target{{reach: dial, hop: hop{route.Transport, route.NextHop}}})
+	f.toHop(hop{route.Transport, route.NextHop}, a)
 }
+
+// toHop sends a request to the next hop of a route, if its sender may use one.
+func (f *fork) toHop(h hop, a Admission) {
+	if !a.mayRelay() {
+		f.refuse(relayingRefused())
+		return
+	}
+	f.start([]target{{reach: dial, hop: h}})
+}
+
+// mayRelay reports whether the sender may call others than users of ours: no relay
+// without right.
+func (a *Admission) mayRelay() bool { return a.User != "" || a.Trusted }
+
+func relayingRefused() sipmsg.Reply { return sipmsg.Reply{Code: 403, Reason: "Relaying Not Allowed"} }
 
 // routeFor returns the configured route for a URI that is no user of ours.
 func (p *Proxy) routeFor(u sipmsg.URI) (Route, bool) {

@@ -38,21 +38,29 @@ type lookup struct {
 // toUser looks the user up and starts a branch for each device.
 func (f *fork) toUser(aor usrloc.AOR) {
 	f.aor = aor
-	v := f.p.view(f.method, time.Now())
 	var l lookup
+	if err := f.gather(aor, f.s.Message().RequestURI(), &l); err != nil {
+		f.noFinding(failed, f.noLookup())
+		return
+	}
+	f.toTargets(l)
+}
+
+// gather adds the devices of aor, who was dialled as uri, and of whom ring with it.
+func (f *fork) gather(aor usrloc.AOR, uri sipmsg.URI, l *lookup) error {
+	v := f.p.view(f.method, time.Now())
 	for _, one := range f.p.opts().expand(aor) {
 		rec, err := f.watch(one)
 		if err != nil {
-			f.noFinding(failed, f.noLookup())
-			return
+			return err
 		}
-		l.add(targets(f.p.opts().pick(rec, f.method, &l), v))
-		l.add(f.p.opts().fixed(one, f.s.Message().RequestURI()))
+		l.add(targets(f.p.opts().pick(rec, f.method, l), v))
+		l.add(f.p.opts().fixed(one, uri))
 		l.known = l.known || f.p.known(one)
 	}
 	// RFC 3261 §16.5: locations that appear meanwhile should be added.
 	f.joins = f.invite() && f.p.opts().Fork != FirstOnly
-	f.toTargets(l)
+	return nil
 }
 
 // toTargets starts the branches of a look-up, or says why there are none.

@@ -66,6 +66,8 @@ type Admission struct {
 	// Realm is the realm whose credentials were ours and are not passed on; empty
 	// means Options.Realm.
 	Realm string
+	// Direction is where the request goes, if not where it is addressed to.
+	Direction Direction
 }
 
 // Mode is a wake policy.

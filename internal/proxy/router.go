@@ -182,6 +182,10 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 	if recordRouted(f.method) && !f.inDialog {
 		f.caller = p.callerLeg(m, a.User, s.Flow())
 	}
+	if a.Direction.given() && !f.inDialog {
+		f.direct(a)
+		return
+	}
 	device := p.device(g.purr)
 	aor, ours := p.aorOf(m.RequestURI())
 	if (ours || !device.IsZero()) && !f.inDialog {
