@@ -101,7 +101,7 @@ func (c certificates) watchExpiry(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(expiryEvery)
 	defer tick.Stop()
 	for {
-		c.warn(log, time.Now())
+		c.warn(ctx, log, time.Now())
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -110,16 +110,16 @@ func (c certificates) watchExpiry(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-func (c certificates) warn(log *slog.Logger, now time.Time) {
+func (c certificates) warn(ctx context.Context, log *slog.Logger, now time.Time) {
 	for name, s := range c {
 		for _, l := range tlscert.Expiring(s.Current().Leaves(), now) {
-			what, level := "certificate ends soon", slog.LevelWarn
+			attrs := []slog.Attr{slog.String("listener", name), slog.String("file", l.File), slog.Time("expires", l.NotAfter)}
 			if now.After(l.NotAfter) {
 				// Nobody who verifies it connects any more.
-				what, level = "certificate has expired", slog.LevelError
+				log.LogAttrs(ctx, slog.LevelError, "certificate has expired", attrs...)
+				continue
 			}
-			log.LogAttrs(context.Background(), level, what,
-				slog.String("listener", name), slog.String("file", l.File), slog.Time("expires", l.NotAfter))
+			log.LogAttrs(ctx, slog.LevelWarn, "certificate ends soon", attrs...)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func goroutines(t *testing.T) (n int, dump string) {
 		t.Fatal(err)
 	}
 	ours := regexp.MustCompile(`(?m)^(created by )?reveille/`)
-	for _, stack := range strings.Split(b.String(), "\n\n") {
+	for stack := range strings.SplitSeq(b.String(), "\n\n") {
 		if ours.MatchString(stack) && !strings.Contains(stack, "testing.tRunner") && !strings.Contains(stack, "reveille/push/pushsim") {
 			n++
 			dump += stack + "\n\n"

@@ -31,13 +31,13 @@ func TestTrusted_ByCertificate(t *testing.T) {
 		certificate *tls.Certificate
 		want        string
 	}{
-		{"the peer", "{mode: {registrar: required}, " + users + "}", certificate(ours.Issue("gw.example.net")), "200"},
-		{"another peer", "{mode: {registrar: required}, " + users + "}", certificate(ours.Issue("gw.example.org")), "401"},
-		{"a peer whose certificate others signed", "{mode: {registrar: required}, " + users + "}", certificate(others.Issue("gw.example.net")), "401"},
+		{"the peer", "{mode: {registrar: required}, " + users + "}", new(ours.Issue("gw.example.net")), "200"},
+		{"another peer", "{mode: {registrar: required}, " + users + "}", new(ours.Issue("gw.example.org")), "401"},
+		{"a peer whose certificate others signed", "{mode: {registrar: required}, " + users + "}", new(others.Issue("gw.example.net")), "401"},
 		{"nobody", "{mode: {registrar: required}, " + users + "}", nil, "401"},
-		{"the peer, switched off", "{mode: {registrar: required}, identify_by: [ip, auth_username], " + users + "}", certificate(ours.Issue("gw.example.net")), "401"},
-		{"the peer, where nobody else may", "{mode: {registrar: off}, " + users + "}", certificate(ours.Issue("gw.example.net")), "200"},
-		{"another peer, where nobody else may", "{mode: {registrar: off}, " + users + "}", certificate(ours.Issue("gw.example.org")), "403"},
+		{"the peer, switched off", "{mode: {registrar: required}, identify_by: [ip, auth_username], " + users + "}", new(ours.Issue("gw.example.net")), "401"},
+		{"the peer, where nobody else may", "{mode: {registrar: off}, " + users + "}", new(ours.Issue("gw.example.net")), "200"},
+		{"another peer, where nobody else may", "{mode: {registrar: off}, " + users + "}", new(ours.Issue("gw.example.org")), "403"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, listen, "auth: "+tt.auth)
@@ -51,8 +51,6 @@ func TestTrusted_ByCertificate(t *testing.T) {
 		})
 	}
 }
-
-func certificate(c tls.Certificate) *tls.Certificate { return &c }
 
 // connect returns a TLS connection to the listener tls.
 func (r *rig) connect(config *tls.Config) *secured {
