@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -328,6 +329,106 @@ func TestQualify_TimeoutAndBack(t *testing.T) {
 		if kept, silent := w.q.table.kept.Load(), w.q.table.silent.Load(); kept != 1 || silent != 0 {
 			t.Errorf("%d results, %d of them silent, want 1 and 0", kept, silent)
 		}
+	})
+}
+
+// What timed out is not sent any more.
+func TestQualify_TimeoutEndsTheRequest(t *testing.T) {
+	inWorld(t, 1, Options{Interval: time.Minute, Timeout: 2 * time.Second}, func(w *world) {
+		w.mu.Lock()
+		w.answer = func(uint16) (int, time.Duration) { return 0, 0 }
+		w.mu.Unlock()
+		w.wait(50 * time.Second)
+		// RFC 3261 §17.1.2.1: again after 0.5 s and 1.5 s.
+		if n := len(w.times); n != 3 {
+			t.Errorf("sent %d times, want 3", n)
+		}
+	})
+}
+
+// A device that is kept although its registration has ended is not asked.
+func TestQualify_DormantIsLeftAlone(t *testing.T) {
+	inWorld(t, 1, Options{Interval: time.Minute}, func(w *world) {
+		w.wait(time.Minute)
+		w.store.Update(t.Context(), aorOf(1), func(rec usrloc.Record) (usrloc.Record, error) {
+			rec.Bindings = slices.Clone(rec.Bindings)
+			rec.Bindings[0].Expires = time.Now()
+			return rec, nil
+		}, func(_ usrloc.Record, _ []usrloc.Change, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		asked := w.count(1)
+		w.wait(3 * time.Minute)
+		if n := w.count(1); n != asked {
+			t.Errorf("asked %d times more", n-asked)
+		}
+	})
+}
+
+// endless is a Store of which every Record was read late: there is always more.
+type endless struct {
+	read int
+	more usrloc.Cursor
+}
+
+func (e *endless) List(_ context.Context, _ usrloc.Cursor, n int) ([]usrloc.Record, usrloc.Cursor, error) {
+	e.read += n
+	return make([]usrloc.Record, n), e.more, nil
+}
+
+func (e *endless) Stats() usrloc.Stats { return usrloc.Stats{AORs: 60_000} }
+
+// somewhere is a place in a list that is not its beginning.
+func somewhere(t *testing.T) usrloc.Cursor {
+	w := &world{t: t, store: usrloc.NewMemory(usrloc.MemoryOptions{})}
+	w.register(1, nil)
+	w.register(2, nil)
+	_, next, err := w.store.List(t.Context(), usrloc.Cursor{}, 1)
+	if err != nil || next.IsZero() {
+		t.Fatalf("List: %v, %v", next, err)
+	}
+	return next
+}
+
+// Who is late does not catch up all at once: that would stop everything else.
+func TestRound_LateReadsAreBounded(t *testing.T) {
+	w := &world{asleep: map[uint16]bool{}}
+	store := &endless{more: somewhere(t)}
+	q, err := New(Options{
+		Store: store, Ways: w, Flows: w, Layer: transaction.New(transaction.Options{Sender: w, User: w}), Domain: "example.com",
+		Interval: time.Minute, Timeout: time.Second, Rate: 1, MaxResults: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := round{q: q, allowed: allowance{rate: 1}}
+	now := time.Now()
+	r.begin(now)
+	r.step(t.Context(), now.Add(2*time.Minute))
+	// An even share is 100 in a step.
+	if store.read < 150 || store.read > 300 {
+		t.Errorf("%d Records read in one step, want 200", store.read)
+	}
+}
+
+// However slow the queues are, no more wait than a second beyond the time-out brings.
+func TestRound_PendingAreBounded(t *testing.T) {
+	inWorld(t, 0, Options{Interval: time.Minute, Rate: 5}, func(w *world) {
+		r := round{q: w.q, allowed: allowance{rate: 5, have: 1000}}
+		for i := range 100 {
+			r.rest = append(r.rest, usrloc.Binding{Contact: "sip:x@198.51.100.1", Flow: flowOf(uint16(i + 1)), Expires: time.Now().Add(time.Hour)})
+		}
+		r.begin(time.Now())
+		for range 100 {
+			r.allowed.have = 2
+			r.step(t.Context(), time.Now())
+		}
+		if n := w.q.pendingCount(); n != 20 {
+			t.Errorf("%d are waited for, want 20", n)
+		}
+		w.wait(5 * time.Second)
 	})
 }
 
