@@ -84,7 +84,7 @@ func (id *identity) is(aor usrloc.AOR) bool {
 // or token change.
 func (p *Policy) sameDevice(in *Input, pl *plan, b *usrloc.Binding) rank {
 	id := &pl.id
-	if id.instance != "" && sameInstance(id.instance, b.Instance) {
+	if usrloc.SameInstance(id.instance, b.Instance) {
 		switch {
 		case id.regID == 0 || b.RegID == 0:
 			return byInstance
@@ -146,16 +146,6 @@ func (p *Policy) sameContact(in *Input, pl *plan, stored *identity, b *usrloc.Bi
 		}
 	}
 	return id.equalBare(stored)
-}
-
-// sameInstance compares instance identifiers. RFC 4122 §3: the digits of a UUID
-// may be in either case.
-func sameInstance(a, b string) bool {
-	const uuid = "urn:uuid:"
-	if len(a) > len(uuid) && strings.EqualFold(a[:len(uuid)], uuid) {
-		return strings.EqualFold(a, b)
-	}
-	return a == b
 }
 
 // samePRID reports whether a and b are one token of one app. Queries have none

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"reveille/flow"
@@ -166,6 +167,16 @@ type Binding struct {
 
 // Expired reports whether the registration has ended at now.
 func (b *Binding) Expired(now time.Time) bool { return !now.Before(b.Expires) }
+
+// SameInstance reports whether a and b, each the Instance of a Binding or "", name
+// one device. RFC 4122 §3: the digits of a UUID may be in either case.
+func SameInstance(a, b string) bool {
+	const uuid = "urn:uuid:"
+	if len(a) > len(uuid) && strings.EqualFold(a[:len(uuid)], uuid) {
+		return strings.EqualFold(a, b)
+	}
+	return a != "" && a == b
+}
 
 // A Cause says who changed a Record. It is not stored.
 type Cause uint8

@@ -117,7 +117,7 @@ func contactsOf(rec *usrloc.Record, id usrloc.BindingID, now time.Time) []usrloc
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(rec.Bindings), func(other usrloc.Binding) bool {
-		return other.ID != id && (b.Instance == "" || other.Instance != b.Instance || other.Expired(now))
+		return other.ID != id && (!usrloc.SameInstance(b.Instance, other.Instance) || other.Expired(now))
 	})
 }
 

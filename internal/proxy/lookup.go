@@ -113,7 +113,7 @@ func sameDevice(a, b *usrloc.Binding) bool {
 	switch {
 	case a.ID.IsZero() || b.ID.IsZero():
 		return false
-	case a.ID == b.ID, a.Instance != "" && a.Instance == b.Instance:
+	case a.ID == b.ID, usrloc.SameInstance(a.Instance, b.Instance):
 		return true
 	}
 	return !a.Push.IsZero() && a.Push.Provider == b.Push.Provider && a.Push.Param == b.Push.Param && a.Push.PRID == b.Push.PRID

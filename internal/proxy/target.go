@@ -117,10 +117,7 @@ func preference(q usrloc.Q) int {
 }
 
 func sameInstance(set []target, instance string) int {
-	if instance == "" {
-		return -1
-	}
-	return slices.IndexFunc(set, func(t target) bool { return t.binding.Instance == instance })
+	return slices.IndexFunc(set, func(t target) bool { return usrloc.SameInstance(t.binding.Instance, instance) })
 }
 
 // device is the target of one device with these bindings, of which there is at

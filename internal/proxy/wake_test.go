@@ -517,16 +517,25 @@ func TestBucket_Bounds(t *testing.T) {
 }
 
 func TestInvite_TwoBindingsOfOneInstanceAreOneTarget_RFC5626_7(t *testing.T) {
-	inWorld(t, Options{}, func(w *world) {
-		first := w.newPhone("alice", udp("198.51.100.1:5060"), "")
-		w.register(first)
-		second := w.newPhone("alice", udp("198.51.100.2:5060"), "")
-		second.instance = first.instance
-		time.Sleep(time.Second)
-		w.register(second)
-		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
-		w.expect("INVITE 198.51.100.2:5060")
-	})
+	for name, written := range map[string]func(string) string{
+		"as before":              func(s string) string { return s },
+		"in the other case":      strings.ToUpper,
+		"a UUID in another case": func(s string) string { return "urn:uuid:" + strings.ToUpper(s[len("urn:uuid:"):]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Options{}, func(w *world) {
+				first := w.newPhone("alice", udp("198.51.100.1:5060"), "")
+				first.instance = "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
+				w.register(first)
+				second := w.newPhone("alice", udp("198.51.100.2:5060"), "")
+				second.instance = written(first.instance)
+				time.Sleep(time.Second)
+				w.register(second)
+				w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+				w.expect("INVITE 198.51.100.2:5060")
+			})
+		})
+	}
 }
 
 func TestTargets_OrderedByPreference_RFC3261_16_6(t *testing.T) {
