@@ -47,6 +47,11 @@ func (l *lane) observe(o Outcome, successes uint64, now time.Time) {
 	l.lastFailure, l.lastReason = now, o.Reason
 }
 
+// proven reports whether the push service took a push lately. Call with mu held.
+func (l *lane) proven(now time.Time) bool {
+	return !l.lastOK.IsZero() && now.Sub(l.lastOK) < ProvenFor
+}
+
 func (l *lane) paused(now time.Time) bool { return now.Before(l.pausedUntil) }
 
 // pause sends nothing until then, because of o, and ends the jobs that cannot

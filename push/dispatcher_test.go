@@ -609,6 +609,50 @@ func TestPause_OneTokenThrottledHoldsNoOther(t *testing.T) {
 	})
 }
 
+// A token that does not fit is dropped only if the credential is known to be
+// good: a wrong environment makes every token look so.
+func TestOutcome_ProvenIsASuccessOfTheSameCredentialWithinAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		suspect := func(_ context.Context, _ int, r *Request) Outcome {
+			if r.Tokens[0].PRID == "good" {
+				return Outcome{Class: OK}
+			}
+			return Outcome{Class: Suspect, Reason: "BadDeviceToken", Proven: true} // not for a Sender to say
+		}
+		d := newTestDispatcher(t,
+			App{Name: "a", Provider: "fcm", ParamPattern: "project", Sender: &fake{send: suspect}},
+			App{Name: "b", Provider: "fcm", Sender: &fake{send: suspect}})
+		proven := func(param, prid string) bool {
+			t.Helper()
+			r := fcmRequest(prid)
+			r.Params.Param, r.PushID = param, prid
+			o := submit(t, d, r).once(t)
+			if o.PushID != prid {
+				t.Errorf("push ID = %q, want %q", o.PushID, prid)
+			}
+			return o.Proven
+		}
+		if proven("project", "bad") {
+			t.Error("proven before the first success")
+		}
+		if !proven("project", "good") || !proven("project", "bad") {
+			t.Error("not proven after a success")
+		}
+		if proven("other", "bad") {
+			t.Error("proven by the success of another credential")
+		}
+		time.Sleep(ProvenFor - time.Millisecond)
+		if !proven("project", "bad") {
+			t.Error("not proven within the hour")
+		}
+		time.Sleep(coalesceFor)
+		if proven("project", "bad") {
+			t.Error("still proven after the hour")
+		}
+		closeNow(t, d)
+	})
+}
+
 func TestBreaker_RefusedCredentialFailsAtOnceUntilTheProbeIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		healed := false

@@ -319,8 +319,9 @@ func (l *lane) finish(j *job, o Outcome) {
 	l.unqueue(j)
 	j.state = finished
 	delete(l.jobs, j.key)
-	o.Attempts = j.attempts
+	o.Attempts, o.PushID = j.attempts, j.req.PushID
 	now := time.Now()
+	o.Proven = l.proven(now)
 	if o.Class == OK {
 		key := j.key
 		key.again = 0

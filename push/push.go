@@ -182,11 +182,24 @@ type Outcome struct {
 	GoneSince time.Time
 	// Attempts is how many requests were sent.
 	Attempts int
+	// Proven is set by the Dispatcher: the push service took a push with the same
+	// credential (for Web Push: at the same origin) within ProvenFor. A Suspect
+	// outcome of a proven credential speaks of the token; one of a credential
+	// that was never good may speak of the credential, and tokens are kept.
+	Proven bool
+	// PushID is set by the Dispatcher: the PushID of the push that was sent for
+	// this Request, which is another's if the two were one wake.
+	PushID string
 	// ID is the push service's identifier of the push, if it gave one.
 	ID string
 	// Err is the cause for the log.
 	Err error
 }
+
+// ProvenFor is how long a success speaks for a credential: an hour has pushes on
+// any server with more than a handful of phones, and is too short for a key that
+// was revoked, or a build that went to the other environment, to be overlooked.
+const ProvenFor = time.Hour
 
 // Failed reports whether the device cannot be woken by this request: whoever
 // waits for it should be told now. Forbidden is no failure.
