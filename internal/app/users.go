@@ -84,7 +84,7 @@ func newHTTPUsers(cfg configs.HTTPUsers) (*authhttp.Source, error) {
 		return nil, err
 	}
 	return authhttp.New(authhttp.Options{
-		URL: cfg.URL, Bearer: cfg.Bearer.Reveal(), RootCAs: roots, MaxConns: cfg.MaxConns, Proof: proofs(cfg.Proof),
+		URL: cfg.URL, Bearer: cfg.Bearer.Reveal(), RootCAs: roots, Timeout: cfg.Timeout, MaxConns: cfg.MaxConns, Proof: proofs(cfg.Proof),
 	})
 }
 

@@ -1,26 +1,21 @@
 package hook
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-)
 
-// maxAnswer bounds an answer in bytes.
-const maxAnswer = 64 << 10
+	"reveille/internal/httpclient"
+)
 
 // warnEvery is the pause between two warnings: a program that is away has as many
 // questions without an answer as phones come.
@@ -41,7 +36,7 @@ type Options struct {
 	// Bearer is sent as "Authorization: Bearer …" (RFC 6750 §2.1); empty sends
 	// nothing.
 	Bearer string
-	// RootCAs are believed in besides nobody; nil: the system's.
+	// RootCAs are believed in, and nobody else; nil: the system's.
 	RootCAs *x509.CertPool
 	// Timeout bounds one question; 0 means DefaultTimeout.
 	Timeout time.Duration
@@ -67,13 +62,10 @@ var errInvalid = errors.New("invalid answer")
 
 // A Client asks one program. It is safe for concurrent use.
 type Client struct {
-	url, bearer string
-	timeout     time.Duration
-	max         int
-	base        *http.Transport
-	client      *http.Client
-	log         *slog.Logger
-	metrics     *metrics
+	max     int
+	client  *httpclient.Client
+	log     *slog.Logger
+	metrics *metrics
 	// warned is when the log last said that there was no answer, in Unix
 	// nanoseconds.
 	warned atomic.Int64
@@ -89,11 +81,6 @@ type Client struct {
 
 // New returns a Client. It connects when it is asked.
 func New(o Options) (*Client, error) {
-	u, err := url.Parse(o.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		// The URL may hold a secret.
-		return nil, errors.New("hook: the URL is none of http:// and https://")
-	}
 	if o.Name == "" {
 		return nil, errors.New("hook: Name is required")
 	}
@@ -106,23 +93,13 @@ func New(o Options) (*Client, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{
-		url: u.String(), bearer: o.Bearer, timeout: o.Timeout, max: o.MaxPending,
-		base: &http.Transport{
-			TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
-			Proxy:                  http.ProxyFromEnvironment,
-			ForceAttemptHTTP2:      true,
-			MaxConnsPerHost:        o.MaxPending,
-			MaxIdleConnsPerHost:    o.MaxPending,
-			IdleConnTimeout:        90 * time.Second,
-			MaxResponseHeaderBytes: maxAnswer,
-		},
-		log: o.Logger.With("hook", o.Name),
+	client, err := httpclient.New(httpclient.Options{
+		URL: o.URL, Bearer: o.Bearer, RootCAs: o.RootCAs, Timeout: o.Timeout, MaxConns: o.MaxPending,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hook: %w", err)
 	}
-	c.client = &http.Client{
-		Transport:     c.base,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c := &Client{max: o.MaxPending, client: client, log: o.Logger.With("hook", o.Name)}
 	c.metrics = newMetrics(o.Registerer, o.Name, c)
 	c.asking, c.cancel = context.WithCancel(context.Background())
 	return c, nil
@@ -136,7 +113,7 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	c.cancel()
 	c.open.Wait()
-	c.base.CloseIdleConnections()
+	c.client.Close()
 	return nil
 }
 
@@ -230,51 +207,26 @@ func (c *Client) told(err error, a answer) {
 	}
 }
 
-// post asks question and reads the answer into a. Its errors hold nothing of the
-// URL, which may have a secret in it, and nothing of what came.
+// post asks question and reads the answer into a. Its errors hold nothing of what
+// came.
 func (c *Client) post(question any, a answer) error {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.asking, c.timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
-	if err != nil {
-		return withoutURL(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	if c.bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+c.bearer)
-	}
-	resp, err := c.client.Do(req)
-	if err != nil {
-		return withoutURL(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	reply, err := c.client.Post(c.asking, body, nil)
 	switch {
+	case errors.Is(err, httpclient.ErrTooLarge):
+		return fmt.Errorf("%w: %w", errInvalid, err)
 	case err != nil:
-		return withoutURL(err)
-	case len(data) > maxAnswer:
-		return fmt.Errorf("%w: more than %d bytes", errInvalid, maxAnswer)
-	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("the answer is %d", resp.StatusCode)
-	}
-	if json.Unmarshal(data, a) != nil {
+		return err
+	case reply.Status != http.StatusOK:
+		return fmt.Errorf("the answer is %d", reply.Status)
+	case json.Unmarshal(reply.Body, a) != nil:
 		return fmt.Errorf("%w: not the JSON object that was asked for", errInvalid)
 	}
 	if err := a.check(); err != nil {
 		return fmt.Errorf("%w: %w", errInvalid, err)
 	}
 	return nil
-}
-
-// withoutURL takes the URL out of an error.
-func withoutURL(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -63,8 +62,6 @@ type Options struct {
 	Pause time.Duration
 	// Timeout bounds a fetch; 0 means DefaultTimeout.
 	Timeout time.Duration
-	// Transport is for tests; nil means the machine's.
-	Transport http.RoundTripper
 	// Logger is told of fetches that failed; nil: nobody is.
 	Logger *slog.Logger
 }
@@ -100,9 +97,6 @@ func (o *Options) validate() error {
 	defaultTo(&o.Keep, max(DefaultKeep, o.Refresh))
 	defaultTo(&o.Pause, DefaultPause)
 	defaultTo(&o.Timeout, DefaultTimeout)
-	if o.Transport == nil {
-		o.Transport = http.DefaultTransport
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -147,7 +141,11 @@ func New(o Options) (*Verifier, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	v := &Verifier{o: o, scopes: strings.Fields(o.Scope), keys: newKeys(&o)}
+	keys, err := newKeys(&o)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verifier{o: o, scopes: strings.Fields(o.Scope), keys: keys}
 	for _, name := range o.Algorithms {
 		v.algorithms = append(v.algorithms, jose.SignatureAlgorithm(name))
 	}

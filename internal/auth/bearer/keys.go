@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"reveille/internal/auth"
+	"reveille/internal/httpclient"
 )
 
 // Bounds of what the server of the keys may send.
@@ -36,8 +36,7 @@ var errNoKeys = errors.New("bearer: the keys of the authorization server are not
 type keys struct {
 	url                  string
 	refresh, keep, pause time.Duration
-	timeout              time.Duration
-	client               *http.Client
+	client               *httpclient.Client
 	log                  *slog.Logger
 
 	mu      sync.Mutex // guards what follows
@@ -48,15 +47,14 @@ type keys struct {
 	flight  chan struct{} // closed when the fetch under way ends; nil: none is
 }
 
-func newKeys(o *Options) *keys {
-	return &keys{
-		url: o.JWKSURL, refresh: o.Refresh, keep: o.Keep, pause: o.Pause, timeout: o.Timeout, log: o.Logger,
-		client: &http.Client{
-			Transport: o.Transport,
-			// Keys come from where the operator said and from nowhere else.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+func newKeys(o *Options) (*keys, error) {
+	client, err := httpclient.New(httpclient.Options{
+		URL: o.JWKSURL, Timeout: o.Timeout, MaxConns: 1, MaxAnswer: maxBody,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bearer: %w", err)
 	}
+	return &keys{url: o.JWKSURL, refresh: o.Refresh, keep: o.Keep, pause: o.Pause, client: client, log: o.Logger}, nil
 }
 
 // find returns the key that a token names. The error is auth.ErrToken if the
@@ -136,29 +134,14 @@ func (k *keys) land(set []jose.JSONWebKey, err error, now time.Time) {
 
 // fetch gets the keys.
 func (k *keys) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
-	ctx, cancel := context.WithTimeout(ctx, k.timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url, nil)
+	reply, err := k.client.Get(ctx, http.Header{"Accept": {"application/jwk-set+json, application/json"}})
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", "application/jwk-set+json, application/json")
-	resp, err := k.client.Do(req)
-	if err != nil {
-		return nil, err
+	if reply.Status != http.StatusOK {
+		return nil, fmt.Errorf("status %d", reply.Status)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %s", resp.Status)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(body) > maxBody {
-		return nil, fmt.Errorf("more than %d bytes", maxBody)
-	}
-	return parse(body)
+	return parse(reply.Body)
 }
 
 // parse reads a JWK Set. Keys that are not for signatures, that are weak, or

@@ -1,25 +1,18 @@
 package http
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"time"
 
 	"reveille/internal/auth"
 	"reveille/internal/auth/source"
+	"reveille/internal/httpclient"
 )
-
-// maxAnswer bounds an answer in bytes.
-const maxAnswer = 64 << 10
 
 // Options configure a Source. URL and Proof are required.
 type Options struct {
@@ -28,8 +21,10 @@ type Options struct {
 	// Bearer is sent as "Authorization: Bearer …" (RFC 6750 §2.1); empty sends
 	// nothing.
 	Bearer string
-	// RootCAs are believed in besides nobody; nil: the system's.
+	// RootCAs are believed in, and nobody else; nil: the system's.
 	RootCAs *x509.CertPool
+	// Timeout bounds one question; 0 means httpclient.DefaultTimeout.
+	Timeout time.Duration
 	// MaxConns bounds the connections; 0 means source.DefaultConcurrent.
 	MaxConns int
 	// Proof names what every answer has; it decides which algorithms can be
@@ -39,22 +34,14 @@ type Options struct {
 
 // A Source asks another program. It is safe for concurrent use.
 type Source struct {
-	url        string
-	bearer     string
 	algorithms []auth.Algorithm
-	base       *http.Transport
-	client     *http.Client
+	client     *httpclient.Client
 }
 
 var _ auth.Source = (*Source)(nil)
 
 // New returns a Source. It connects when it is asked.
 func New(o Options) (*Source, error) {
-	u, err := url.Parse(o.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		// The URL may hold a secret.
-		return nil, errors.New("auth/http: the URL is none of http:// and https://")
-	}
 	algorithms := source.Algorithms(o.Proof)
 	if len(algorithms) == 0 {
 		return nil, errors.New("auth/http: Proof is required")
@@ -62,26 +49,18 @@ func New(o Options) (*Source, error) {
 	if o.MaxConns <= 0 {
 		o.MaxConns = source.DefaultConcurrent
 	}
-	base := &http.Transport{
-		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
-		Proxy:                  http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:      true,
-		MaxConnsPerHost:        o.MaxConns,
-		MaxIdleConnsPerHost:    o.MaxConns,
-		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: maxAnswer,
+	client, err := httpclient.New(httpclient.Options{
+		URL: o.URL, Bearer: o.Bearer, RootCAs: o.RootCAs, Timeout: o.Timeout, MaxConns: o.MaxConns,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("auth/http: %w", err)
 	}
-	return &Source{url: u.String(), bearer: o.Bearer, algorithms: algorithms, base: base, client: &http.Client{
-		Transport: base,
-		// The question is secret enough, and the answer a password: neither goes
-		// where an answer says.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	return &Source{algorithms: algorithms, client: client}, nil
 }
 
 // Close closes the idle connections.
 func (s *Source) Close() error {
-	s.base.CloseIdleConnections()
+	s.client.Close()
 	return nil
 }
 
@@ -126,51 +105,22 @@ func (s *Source) ask(ctx context.Context, q question) (a answer, err error) {
 	if err != nil {
 		return a, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
-	if err != nil {
-		return a, withoutURL(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	if s.bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+s.bearer)
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return a, withoutURL(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	reply, err := s.client.Post(ctx, body, nil)
 	switch {
 	case err != nil:
-		return a, withoutURL(err)
-	case len(data) > maxAnswer:
-		return a, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
-	case resp.StatusCode == http.StatusNotFound && (len(data) == 0 || isJSON(resp)):
+		return a, err
+	case reply.Status == http.StatusNotFound && (len(reply.Body) == 0 || reply.IsJSON()):
 		return a, auth.ErrNoUser
-	case resp.StatusCode == http.StatusNotFound:
+	case reply.Status == http.StatusNotFound:
 		// A web server says so of a page that it does not have: the URL is wrong,
 		// and that must not look as if nobody existed.
 		return a, errors.New("404 with a body that is no JSON: is the URL right?")
-	case resp.StatusCode != http.StatusOK:
-		return a, fmt.Errorf("the answer is %d", resp.StatusCode)
+	case reply.Status != http.StatusOK:
+		return a, fmt.Errorf("the answer is %d", reply.Status)
 	}
-	if err := json.Unmarshal(data, &a); err != nil {
+	if err := json.Unmarshal(reply.Body, &a); err != nil {
 		// The error may show a part of the answer, of which all is secret.
 		return a, errors.New("the answer is not the JSON object of a user")
 	}
 	return a, nil
-}
-
-func isJSON(resp *http.Response) bool {
-	t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return err == nil && (t == "application/json" || t == "application/problem+json")
-}
-
-// withoutURL takes the URL, which may hold a secret, out of an error.
-func withoutURL(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
 }
