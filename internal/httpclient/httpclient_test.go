@@ -96,7 +96,7 @@ func TestClient_MaxAnswer(t *testing.T) {
 		{"just so", func(w http.ResponseWriter) { io.WriteString(w, strings.Repeat("x", 1000)) }, true, false},
 		{"a byte more", func(w http.ResponseWriter) { io.WriteString(w, strings.Repeat("x", 1001)) }, false, true},
 		{"without end", func(w http.ResponseWriter) {
-			for i := 0; i < 1<<20; i++ {
+			for range 1 << 20 {
 				if _, err := io.WriteString(w, strings.Repeat("x", 1000)); err != nil {
 					return
 				}
