@@ -15,6 +15,7 @@ import (
 
 	"reveille/push"
 	"reveille/push/internal/exchange"
+	"reveille/push/internal/payload"
 )
 
 // Options of a Sender.
@@ -104,7 +105,7 @@ func (s *Sender) Send(ctx context.Context, r *push.Request) push.Outcome {
 		return push.Outcome{Class: push.Forbidden, Reason: "NoTokenForKind"}
 	}
 	now := time.Now()
-	f := newFields(r, tok, now)
+	f := payload.NewFields(r, tok, now)
 	ctx, x := exchange.With(ctx)
 	req, err := s.request(ctx, f, now)
 	if err != nil {
@@ -125,7 +126,7 @@ func (s *Sender) Send(ctx context.Context, r *push.Request) push.Outcome {
 	return o
 }
 
-func (s *Sender) request(ctx context.Context, f fields, now time.Time) (*http.Request, error) {
+func (s *Sender) request(ctx context.Context, f payload.Fields, now time.Time) (*http.Request, error) {
 	u, err := s.url.execute(f)
 	if err != nil {
 		return nil, err

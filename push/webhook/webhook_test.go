@@ -234,7 +234,7 @@ func TestNew_RefusesBadOptions(t *testing.T) {
 		"unknown field":   {URL: "https://example.com/", Body: "{{.Nope}}"},
 		"not JSON":        {URL: "https://example.com/", Body: "token={{.PRID}}"},
 		"not quoted":      {URL: "https://example.com/", Body: `{"a":{{.PRID}}}`},
-		"json of a map":   {URL: "https://example.com/", Body: `{{json .Data}}`},
+		"a map":           {URL: "https://example.com/", Body: `"{{.Data}}"`},
 		"endless":         {URL: "https://example.com/", Body: `"{{range $i := 100000}}aaaaaaaaaa{{end}}"`},
 		"GET with body":   {URL: "https://example.com/", Method: "GET", Body: "{}"},
 		"method":          {URL: "https://example.com/", Method: "DELETE"},
