@@ -39,6 +39,8 @@ type branch struct {
 	rang bool
 	// rungOut: it rang for too long and was told to stop, for others to be tried.
 	rungOut bool
+	// overdue: it has rung for its time, and is to stop as soon as that serves others.
+	overdue bool
 	ring    *transaction.Timer
 }
 

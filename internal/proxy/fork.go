@@ -157,9 +157,14 @@ func (f *fork) changed(c usrloc.Change) {
 			continue
 		case c.Cause == usrloc.CauseRegister || c.Cause == usrloc.CauseOtherNode:
 			b.registered(c.New)
+			b.target.follow(c)
+		default:
+			// The record changed, but the phone did not speak.
+			b.target.follow(c)
+			if b.target.binding.Push.IsZero() {
+				b.tokenLost()
+			}
 		}
-		// Else the record changed, but the phone did not speak.
-		b.target.follow(c)
 		f.conclude()
 		return
 	}
@@ -249,6 +254,7 @@ func (f *fork) finished(b *branch, end final) {
 func (f *fork) conclude() {
 	switch {
 	case f.pending():
+		f.endRinging()
 	case f.closed:
 		f.release()
 	case len(f.rest) > 0 && !f.over:

@@ -67,13 +67,21 @@ func (b *branch) leaveLine() {
 // release sends everything in the line on to the device, which is now n, in
 // order of arrival.
 func (l *line) release(to flow.Flow, n *usrloc.Binding) {
-	waiting, device := l.queue, *n
-	l.queue = nil
-	delete(l.lane.lines, l.key)
-	for _, b := range waiting {
-		b.wait.line = nil
+	device := *n
+	for _, b := range l.dissolve() {
 		b.become(&device)
 		b.wakeAlone(to)
 		b.fork.conclude()
 	}
+}
+
+// dissolve ends the line and returns what waited in it, in order of arrival.
+func (l *line) dissolve() []*branch {
+	waiting := l.queue
+	l.queue = nil
+	delete(l.lane.lines, l.key)
+	for _, b := range waiting {
+		b.wait.line = nil
+	}
+	return waiting
 }

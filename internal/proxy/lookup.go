@@ -116,7 +116,7 @@ func sameDevice(a, b *usrloc.Binding) bool {
 	case a.ID == b.ID, usrloc.SameInstance(a.Instance, b.Instance):
 		return true
 	}
-	return !a.Push.IsZero() && a.Push.Provider == b.Push.Provider && a.Push.Param == b.Push.Param && a.Push.PRID == b.Push.PRID
+	return !a.Push.IsZero() && sameToken(a.Push, b.Push)
 }
 
 // pick returns rec without the bindings that the filters leave out. What those

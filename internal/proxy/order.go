@@ -119,15 +119,35 @@ func (f *fork) next() {
 // limitRing sees to it that a phone which rings does not keep others waiting for
 // ever.
 func (b *branch) limitRing() {
-	if b.rang && b.state == answered && b.ring == nil && len(b.fork.rest) > 0 {
+	if b.rang && b.state == answered && b.ring == nil && !b.overdue && len(b.fork.rest) > 0 {
 		b.ring = b.fork.s.Queue().After(b.fork.p.opts().Ring, b.ringsTooLong)
 	}
 }
 
-// ringsTooLong gives up a phone that rings while others wait for their turn.
+// ringsTooLong notes that a phone has rung for its time while others wait.
 func (b *branch) ringsTooLong() {
-	b.ring = nil
-	if b.state == answered && !b.fork.over && len(b.fork.rest) > 0 {
+	b.ring, b.overdue = nil, true
+	b.fork.endRinging()
+}
+
+// endRinging gives up the phones that ring once all that still ring, wake or are
+// called have had their time. Before that their silence would help nobody: the
+// next are tried when the last of these has ended.
+func (f *fork) endRinging() {
+	if f.over || len(f.rest) == 0 {
+		return
+	}
+	var ringing []*branch
+	for _, b := range f.branches {
+		switch {
+		case b.ended() || b.rungOut:
+		case b.overdue && b.state == answered:
+			ringing = append(ringing, b)
+		default:
+			return
+		}
+	}
+	for _, b := range ringing {
 		b.rungOut = true
 		b.client.Cancel(reasonFor(408))
 	}

@@ -141,6 +141,59 @@ func TestFork_SequentialRingsNoLongerWhenAnotherComes(t *testing.T) {
 	})
 }
 
+// A phone that rings is not given up while another of its group still wakes: nobody
+// would ring then.
+func TestFork_SequentialRingsOnWhileTheGroupWakes(t *testing.T) {
+	inWorld(t, Options{Fork: Sequential, Ring: 10 * time.Second}, func(w *world) {
+		desk := w.newPhone("alice", udp("198.51.100.1:5060"), "")
+		w.register(desk)
+		mobile := w.sleeper("198.51.100.2:5060")
+		last := w.newPhone("alice", udp("198.51.100.3:5060"), "")
+		last.q = 500
+		w.register(last)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		toDesk := w.expect("INVITE 198.51.100.1:5060")[0]
+		w.reply(toDesk, 180)
+		w.expect("180 203.0.113.9:5060")
+		time.Sleep(15 * time.Second)
+		w.expect()
+		mobile.flow = udp("198.51.100.7:40000")
+		w.register(mobile)
+		toMobile := w.expect("INVITE 198.51.100.7:40000")[0]
+		w.reply(toMobile, 180)
+		w.expect("180 203.0.113.9:5060")
+		time.Sleep(10*time.Second - time.Millisecond)
+		w.expect()
+		time.Sleep(time.Millisecond)
+		for i, c := range w.expect("CANCEL 198.51.100.1:5060", "CANCEL 198.51.100.7:40000") {
+			w.reply(c, 200)
+			w.reply([]sent{toDesk, toMobile}[i], 487)
+		}
+		w.expect("ACK 198.51.100.1:5060", "ACK 198.51.100.7:40000", "INVITE 198.51.100.3:5060")
+	})
+}
+
+// When the one that was to wake does not, those that have rung long enough make way
+// at once.
+func TestFork_SequentialGoesOnWhenTheGroupDidNotWake(t *testing.T) {
+	inWorld(t, Options{Fork: Sequential, Ring: 10 * time.Second}, func(w *world) {
+		desk := w.newPhone("alice", udp("198.51.100.1:5060"), "")
+		w.register(desk)
+		w.sleeper("198.51.100.2:5060")
+		last := w.newPhone("alice", udp("198.51.100.3:5060"), "")
+		last.q = 500
+		w.register(last)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		toDesk := w.expect("INVITE 198.51.100.1:5060")[0]
+		w.reply(toDesk, 180)
+		w.expect("180 203.0.113.9:5060")
+		time.Sleep(25 * time.Second)
+		w.reply(w.expect("CANCEL 198.51.100.1:5060")[0], 200)
+		w.reply(toDesk, 487)
+		w.expect("ACK 198.51.100.1:5060", "INVITE 198.51.100.3:5060")
+	})
+}
+
 func TestFork_MessageIsDeliveredOnceInSequence(t *testing.T) {
 	inWorld(t, Options{Fork: Sequential}, func(w *world) {
 		three(w)

@@ -29,7 +29,9 @@ type wait struct {
 	asked  int
 	pushID string
 	pushed time.Time // zero: no push was asked for
-	line   *line
+	// token is what was pushed to last. No other binding's copy of it is pushed to.
+	token usrloc.Push
+	line  *line
 }
 
 // park puts the branch into the bucket and asks the device to wake.
@@ -81,21 +83,18 @@ func (b *branch) push() {
 	q := f.s.Queue()
 	b.wait.asked++
 	asked := b.wait.asked
+	b.wait.token = b.target.binding.Push
 	id, cancel, err := f.p.opts().Waker.Wake(b.user(), &b.target.binding, wake.Cause{
 		Kind: f.pushKind(), Method: f.method, CallID: f.s.Message().CallID(), Deadline: b.wait.until,
 	}, func(o push.Outcome) {
 		q.Post(func() {
 			if asked == b.wait.asked {
 				b.outcome(o)
-				f.conclude()
 			}
 		})
 	})
 	if err != nil {
-		// Concluded here, for it may be another request's end that made this one
-		// push (see leaveLine).
 		b.pushFailed("push_refused")
-		f.conclude()
 		return
 	}
 	b.wait.pushID, b.wait.unpush, b.wait.pushed = id, cancel, time.Now()
@@ -130,11 +129,30 @@ func (b *branch) outcome(o push.Outcome) {
 	}
 }
 
-// pushFailed ends a branch that can only be reached by the push that failed.
+// pushFailed ends the wait for a push that failed, also of what waits with the
+// branch in the same dialog. A device with a binding that needs no push is tried
+// there; otherwise the branch has failed.
 func (b *branch) pushFailed(result string) {
+	if b.state != parked {
+		return
+	}
+	waiting := []*branch{b}
+	if b.wait.line != nil {
+		waiting = b.wait.line.dissolve()
+	}
+	for _, x := range waiting {
+		x.unpark(result)
+		x.fail(x.fork.unavailable("Push Failed"))
+		x.fork.conclude()
+	}
+}
+
+// tokenLost is pushFailed for a branch whose device had its token taken away
+// while it waits, by the push service's word or an operator's: whatever was
+// pushed, nobody expects the phone to come any more.
+func (b *branch) tokenLost() {
 	if b.state == parked {
-		b.unpark(result)
-		b.finish(b.fork.unavailable("Push Failed"))
+		b.pushFailed("token_lost")
 	}
 }
 

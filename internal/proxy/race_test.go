@@ -497,15 +497,16 @@ func TestFork_LateJoinerMustBeNewToTheCall(t *testing.T) {
 	})
 }
 
-func TestFork_ChangeOfATokenAloneReleasesNothing(t *testing.T) {
+// A change of the record by others than the phone is no sign of life.
+func TestFork_ChangeByOthersReleasesNothing(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		p := w.sleeper("198.51.100.1:5060")
 		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
 		w.take()
 		w.store.Update(t.Context(), p.aor, func(r usrloc.Record) (usrloc.Record, error) {
 			b := append([]usrloc.Binding(nil), r.Bindings...)
-			b[0].Push.PRID = ""
-			r.Bindings, r.Cause = b, usrloc.CauseDeadToken
+			b[0].Q = 300
+			r.Bindings, r.Cause = b, usrloc.CauseOperator
 			return r, nil
 		}, func(usrloc.Record, []usrloc.Change, error) {})
 		w.expect()

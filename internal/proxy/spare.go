@@ -38,7 +38,7 @@ func (b *branch) another() bool {
 	for len(b.target.spare) > 0 && !f.over && b.state != ended {
 		t := v.device(b.target.aor, b.target.spare)
 		b.target.spare = t.spare
-		if t.binding.Expired(v.now) || t.reach == unreachable || t.reach == park && !b.wait.pushed.IsZero() {
+		if t.binding.Expired(v.now) || t.reach == unreachable || t.reach == park && sameToken(t.binding.Push, b.wait.token) {
 			continue
 		}
 		b.unpark("")
@@ -50,6 +50,11 @@ func (b *branch) another() bool {
 		return true
 	}
 	return false
+}
+
+// sameToken reports whether two bindings are woken by the same token.
+func sameToken(a, b usrloc.Push) bool {
+	return a.Provider == b.Provider && a.Param == b.Param && a.PRID == b.PRID
 }
 
 // without returns the bindings but for one.

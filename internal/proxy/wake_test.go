@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -198,6 +199,74 @@ func TestInvite_BindingRemovedWhileParked_RFC8599_5_5(t *testing.T) {
 		w.take()
 		w.unregister(p)
 		w.expect("480 203.0.113.9:5060")
+	})
+}
+
+// A token that is dropped while a request waits for its device, whoever did it,
+// ends the wait.
+func TestInvite_TokenLostWhileParked_RFC8599_5_6_2(t *testing.T) {
+	for _, cause := range []usrloc.Cause{usrloc.CauseDeadToken, usrloc.CauseOperator} {
+		t.Run(cause.String(), func(t *testing.T) {
+			inWorld(t, Options{}, func(w *world) {
+				p := w.sleeper("198.51.100.1:5060")
+				w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+				w.outcome(w.pushCount(1), push.OK)
+				w.take()
+				w.loseToken(p, cause)
+				w.expect("480 203.0.113.9:5060")
+			})
+		})
+	}
+}
+
+// loseToken takes the token out of the phone's binding.
+func (w *world) loseToken(p *phone, cause usrloc.Cause) {
+	w.store.Update(w.t.Context(), p.aor, func(r usrloc.Record) (usrloc.Record, error) {
+		r.Bindings, r.Cause = slices.Clone(r.Bindings), cause
+		r.Find(p.id).Push.PRID = ""
+		return r, nil
+	}, func(usrloc.Record, []usrloc.Change, error) {})
+	synctest.Wait()
+}
+
+// A phone with a second binding that needs no push is called there when the push
+// fails.
+func TestInvite_FailedPushLeavesTheOtherBindingOfTheDevice(t *testing.T) {
+	for _, method := range []string{"INVITE", "MESSAGE"} {
+		inWorld(t, Options{}, func(w *world) {
+			plain := w.newPhone("alice", udp("198.51.100.2:5060"), "")
+			w.register(plain)
+			w.sleeps(plain)
+			time.Sleep(time.Second)
+			p := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")
+			p.instance = plain.instance
+			w.register(p)
+			w.sleeps(p)
+			w.recv(caller, request(method, "sip:alice@example.com", "c1"))
+			w.expect()
+			w.outcome(w.pushCount(1), push.Unavailable)
+			w.reply(w.expect(method + " 198.51.100.2:5060")[0], 200)
+			w.expect("200 203.0.113.9:5060")
+		})
+	}
+}
+
+// What waits in one dialog shares the push, and its failure.
+func TestInDialog_FailedPushEndsTheWholeLine(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		p := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")
+		w.register(p)
+		answer := w.call(p, "c1")
+		w.sleeps(p)
+		w.recv(caller, inDialogRequest("INFO", 2, answer, true, "sip:alice@198.51.100.1:5060"))
+		w.recv(caller, inDialogRequest("INFO", 3, answer, true, "sip:alice@198.51.100.1:5060"))
+		w.expect()
+		w.outcome(w.pushCount(1), push.Unavailable)
+		got := w.expect("500 203.0.113.9:5060", "500 203.0.113.9:5060")
+		if a, b := got[0].m.CSeq().Seq, got[1].m.CSeq().Seq; a != 2 || b != 3 {
+			t.Errorf("answers to %d and %d, want 2 and 3", a, b)
+		}
+		w.pushCount(1)
 	})
 }
 
