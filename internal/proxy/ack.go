@@ -7,7 +7,6 @@ import (
 	"reveille/flow"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
-	"reveille/usrloc"
 )
 
 // Ack implements transaction.User: the ACK to a 2xx, which is a request of its
@@ -52,7 +51,7 @@ func (p *Proxy) ackToGRUU(q *transaction.Queue, from flow.Flow, m *sipmsg.Messag
 
 func (p *Proxy) sendACK(q *transaction.Queue, from flow.Flow, m *sipmsg.Message, g passage, to leg) {
 	uri, path := "", []string(nil)
-	if t, ok := p.awake(to.binding); ok {
+	if t, ok := p.awake(to); ok {
 		to.flow = t.flow
 		if !g.strict && p.namesGRUU(m.RequestURI()) {
 			uri = t.uri
@@ -96,12 +95,12 @@ func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to 
 	})
 }
 
-// awake returns the device of a binding as a target that gets a request at once.
-func (p *Proxy) awake(id usrloc.BindingID) (target, bool) {
-	if id.IsZero() {
+// awake returns the device of a leg as a target that gets a request at once.
+func (p *Proxy) awake(to leg) (target, bool) {
+	if to.binding.IsZero() {
 		return target{}, false
 	}
-	aor, err := p.opts().Store.Resolve(context.Background(), id)
+	aor, err := p.opts().Store.Resolve(context.Background(), to.binding)
 	if err != nil {
 		return target{}, false
 	}
@@ -110,9 +109,9 @@ func (p *Proxy) awake(id usrloc.BindingID) (target, bool) {
 		return target{}, false
 	}
 	v := p.view("ACK", time.Now())
-	bindings := contactsOf(&rec, id, v.now)
+	bindings := contactsOf(&rec, to.binding, v.now)
 	if len(bindings) == 0 {
 		return target{}, false
 	}
-	return v.device(aor, bindings), true
+	return v.inDialog(aor, bindings, to), true
 }

@@ -132,12 +132,6 @@ func pathFor(b *usrloc.Binding, g passage) []string {
 	return b.Path
 }
 
-// staysInPath reports whether the dialog's later requests come through us. RFC
-// 5627 §6.2: always, for a phone with a GRUU behind other proxies.
-func (f *fork) staysInPath(b *usrloc.Binding) bool {
-	return !f.p.opts().NoRecordRoute || b.Instance != "" && len(b.Path) > 0
-}
-
 // trusted reports whether the device or next hop is a peer that is believed.
 func (b *branch) trusted() bool { return b.fork.p.trusts(b.target.flow) }
 

@@ -148,7 +148,7 @@ func TestInDialog_PeerThatIsWeOurselvesIsNotDialled(t *testing.T) {
 		w.unregister(p)
 		w.breaks(p.flow)
 		w.recv(caller, inDialogRequest("BYE", 2, ok, true, "sip:alice@192.0.2.1"))
-		w.expect("500 203.0.113.9:5060")
+		w.expect("430 203.0.113.9:5060")
 	})
 }
 

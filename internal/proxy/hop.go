@@ -60,7 +60,9 @@ func (f *fork) toPeer(to flow.Flow) {
 	}
 	h, ok := f.p.nextHop(f.s.Message(), f.passage)
 	if !ok {
-		f.refuse(sipmsg.Reply{Code: 500, Reason: "Peer Gone", Headers: f.p.retryAfter()})
+		// RFC 5626 §5.3.1. It ends the request, not the dialog (RFC 5057 §5.1), in
+		// which the peer may be heard of again.
+		f.refuse(sipmsg.Reply{Code: 430, Reason: "Flow Failed"})
 		return
 	}
 	f.start([]target{{reach: dial, hop: h}})
@@ -74,8 +76,8 @@ type hop struct {
 
 // nextHop reads the address of the next Route, or of the Request-URI (RFC 3261
 // §16.6 step 7), if it is written as an IP address. Only requests with a token
-// of ours get here.
-func (p *Proxy) nextHop(m *sipmsg.Message, g passage) (hop, bool) {
+// of ours get here. ok is false if there is nothing that can be connected to.
+func (p *Proxy) nextHop(m *sipmsg.Message, g passage) (h hop, ok bool) {
 	u := m.RequestURI()
 	routes := m.Routes()
 	switch {
@@ -83,6 +85,11 @@ func (p *Proxy) nextHop(m *sipmsg.Message, g passage) (hop, bool) {
 		u = routes[g.own].URI
 	case g.strict:
 		u = routes[len(routes)-1].URI
+	}
+	if !g.foreign && hasOB(u) {
+		// RFC 5626 §4.3: it wants to be reached on its flow; behind a NAT somebody
+		// else may have that address.
+		return hop{}, false
 	}
 	if p.opts().Flows.IsOwn(u.Host, u.PortNum(), 0) {
 		// What leads back to us leads nowhere.

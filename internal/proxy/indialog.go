@@ -60,7 +60,7 @@ func (p *Proxy) device(purr string) usrloc.BindingID {
 // it is now, or the flow of a peer without binding.
 func (f *fork) toLeg(to leg) {
 	if !to.binding.IsZero() {
-		switch found, err := f.toBinding(to.binding); {
+		switch found, err := f.toBinding(to); {
 		case err != nil:
 			f.refuse(f.noLookup())
 			return
@@ -75,9 +75,10 @@ func (f *fork) toLeg(to leg) {
 	f.toPeer(to.flow)
 }
 
-// toBinding sends the request to one device. found is false, and nothing has
-// happened, if it is not registered any more.
-func (f *fork) toBinding(id usrloc.BindingID) (found bool, err error) {
+// toBinding sends the request to the device of a leg. found is false, and nothing
+// has happened, if it is not registered any more.
+func (f *fork) toBinding(to leg) (found bool, err error) {
+	id := to.binding
 	aor, err := f.p.opts().Store.Resolve(context.Background(), id)
 	if errors.Is(err, usrloc.ErrNotFound) {
 		return false, nil
@@ -98,7 +99,7 @@ func (f *fork) toBinding(id usrloc.BindingID) (found bool, err error) {
 	}
 	f.aor = aor
 	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(aor), Binding: id.String(), Flow: f.s.Flow()})
-	t := v.device(aor, bindings)
+	t := v.inDialog(aor, bindings, to)
 	if f.inDialog && !f.gruu {
 		// RFC 3261 §12.2.1.1: the remote target is the dialog's.
 		t.uri = ""

@@ -268,7 +268,7 @@ func TestInDialog_ClosedConnectionOfAPeerIsDialledAnew(t *testing.T) {
 		w.recv(caller, inDialogRequest("BYE", 2, ok, true, "sip:alice@198.51.100.1:5070;transport=tcp"))
 		w.expect("BYE 198.51.100.1:5070")
 		w.recv(caller, inDialogRequest("BYE", 3, ok, true, "sip:alice@phone.invalid;transport=ws"))
-		w.expect("500 203.0.113.9:5060")
+		w.expect("430 203.0.113.9:5060")
 	})
 }
 

@@ -21,6 +21,9 @@ type passage struct {
 	foreign bool
 	// token is the sealed token in one of our entries, nil if there is none.
 	token *token
+	// ob: an entry of ours asks for the dialog to stay on this flow (RFC 5626
+	// §5.3.2).
+	ob bool
 	// purr is a pn-purr found in the Request-URI or in a Route of ours.
 	purr string
 }
@@ -46,6 +49,7 @@ func (p *Proxy) passage(m *sipmsg.Message) passage {
 			break
 		}
 		read(r.URI)
+		g.ob = g.ob || hasOB(r.URI)
 		g.own++
 	}
 	g.foreign = len(routes)-g.own > 0
@@ -203,7 +207,7 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 		// RFC 8599 §7: a request that replaces a dialog is addressed to the PURR of
 		// that dialog's Contact. The sender was admitted, and the PURR names one
 		// device of ours. Of a device that is gone it says nothing.
-		if found, err := f.toBinding(device); err != nil {
+		if found, err := f.toBinding(leg{binding: device}); err != nil {
 			f.refuse(f.noLookup())
 			return
 		} else if found {

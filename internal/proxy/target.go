@@ -55,6 +55,9 @@ type view struct {
 	can    func(*usrloc.Binding) bool
 	policy func(provider, userAgent string) Mode
 	wakes  bool
+	// first is the binding that is preferred among those of its device that are
+	// equally alive; zero: none.
+	first usrloc.BindingID
 }
 
 // targets returns the target set of a request for rec's user: one target per
@@ -121,14 +124,21 @@ func sameInstance(set []target, instance string) int {
 }
 
 // device is the target of one device with these bindings, of which there is at
-// least one; it keeps and sorts the slice. A live flow beats a dead one, then
-// comes what registered last (RFC 5627 §6.1).
+// least one; it keeps and sorts the slice. A live flow beats a dead one, then comes
+// the one of a dialog, then what registered last (RFC 5627 §6.1).
 func (v view) device(aor usrloc.AOR, bindings []usrloc.Binding) target {
 	slices.SortStableFunc(bindings, func(a, b usrloc.Binding) int {
 		if x, y := v.alive(a.Flow), v.alive(b.Flow); x != y {
 			if x {
 				return -1
 			}
+			return 1
+		}
+		switch v.first {
+		case usrloc.BindingID{}:
+		case a.ID:
+			return -1
+		case b.ID:
 			return 1
 		}
 		return b.Updated.Compare(a.Updated)
