@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// observe learns from an attempt how the push service is. Call with mu held.
-func (l *lane) observe(o Outcome, successes uint64, now time.Time) {
+// observe learns from an attempt how the push service is; before is what the
+// lane had seen when the attempt began. Call with mu held.
+func (l *lane) observe(o Outcome, before seen, now time.Time) {
 	switch o.Class {
 	case OK:
 		l.warm = true
-		l.successes++
+		l.seen.successes++
 		l.failures, l.opened = 0, 0
 		l.lastOK = now
 		if l.pausedFor.Class != Throttled {
@@ -32,10 +33,17 @@ func (l *lane) observe(o Outcome, successes uint64, now time.Time) {
 			l.pause(now.Add(wait), o, now)
 		}
 	case Network, Unavailable, Credential:
-		l.failures++
-		if o.Class == Network && l.successes == successes {
-			// The connection is dead; the next one starts with one stream.
-			l.warm = false
+		// All that was under way on a connection fails with it: that is one
+		// failure, and no reason to open the breaker.
+		if o.Class != Network || l.seen.breaks == before.breaks {
+			l.failures++
+		}
+		if o.Class == Network {
+			l.seen.breaks++
+			if l.seen.successes == before.successes {
+				// The connection is dead; the next one starts with one stream.
+				l.warm = false
+			}
 		}
 		if l.failures >= breakerAfter && !l.paused(now) {
 			l.opened++

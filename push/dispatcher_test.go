@@ -365,12 +365,16 @@ func TestSubmit_CoalescesOneWake(t *testing.T) {
 			return &r
 		}
 		var same, others []result
-		same = append(same, submit(t, d, base), submit(t, d, vary(func(r *Request) { r.Binding[0] = 1 })))
+		same = append(same,
+			submit(t, d, base),
+			submit(t, d, vary(func(r *Request) { r.Binding[0] = 1 })),
+			submit(t, d, vary(func(r *Request) { r.CallID = "c2" })))
 		for _, r := range []*Request{
-			vary(func(r *Request) { r.CallID = "c2" }),
 			vary(func(r *Request) { r.AOR = "sip:bob@example.com" }),
 			vary(func(r *Request) { r.Tokens[0].PRID = "t2" }),
 			vary(func(r *Request) { r.Kind = Cancel }),
+			vary(func(r *Request) { r.Kind, r.CallID = Cancel, "c2" }),
+			vary(func(r *Request) { r.Kind = MidDialog }),
 			vary(func(r *Request) { r.Params.Param = "other" }),
 		} {
 			others = append(others, submit(t, d, r))
@@ -398,6 +402,126 @@ func TestSubmit_CoalescesOneWake(t *testing.T) {
 		submit(t, d, base).once(t)
 		if f.count() != before+1 {
 			t.Errorf("%d pushes later, want 1", f.count()-before)
+		}
+		closeNow(t, d)
+	})
+}
+
+// A flood of INVITEs is not a flood of pushes: the device that wakes for one call
+// gets them all.
+func TestSubmit_FloodForOneDeviceIsOnePush(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		takes time.Duration // of the push service
+		class Class
+		// least and most pushes
+		least, most int
+	}{
+		{"taken at once", 0, OK, 1, 1},
+		{"taken slowly", 900 * time.Millisecond, OK, 1, 1},
+		// Each failure is told to all who wait for it, and the next call may ask
+		// again: no faster than the push service answers.
+		{"token is dead", 100 * time.Millisecond, Gone, 9, 11},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{send: func(context.Context, int, *Request) Outcome {
+					time.Sleep(c.takes)
+					return Outcome{Class: c.class}
+				}}
+				d := newTestDispatcher(t, App{Name: "a", Provider: "fcm", Sender: f})
+				const n = 1000
+				ended := make(chan Outcome, n+1)
+				for i := range n {
+					r := fcmRequest("t1")
+					r.CallID, r.PushID = strconv.Itoa(i), strconv.Itoa(i)
+					if _, err := d.Submit(r, func(o Outcome) { ended <- o }); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Millisecond)
+				}
+				closeNow(t, d)
+				if len(ended) != n {
+					t.Errorf("done ran %d times, want %d", len(ended), n)
+				}
+				sent := make(map[string]bool)
+				for _, r := range f.sent {
+					sent[r.PushID] = true
+				}
+				for range len(ended) {
+					if o := <-ended; o.Class != c.class || !sent[o.PushID] {
+						t.Fatalf("outcome = %+v, want %v and a push that was sent", o, c.class)
+					}
+				}
+				if len(sent) < c.least || len(sent) > c.most {
+					t.Errorf("%d pushes, want %d to %d", len(sent), c.least, c.most)
+				}
+			})
+		})
+	}
+}
+
+// What waits for the push of another is bounded, too.
+func TestSubmit_FloodIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{send: blackHole}
+		d := newTestDispatcher(t, App{Name: "a", Provider: "fcm", Sender: f})
+		taken := 0
+		ended := make(chan Outcome, maxJoined+2)
+		for range maxJoined + 10 {
+			if _, err := d.Submit(fcmRequest("t1"), func(o Outcome) { ended <- o }); err == nil {
+				taken++
+			} else if !errors.Is(err, ErrQueueFull) {
+				t.Fatal(err)
+			}
+		}
+		if taken != maxJoined+1 {
+			t.Errorf("%d taken, want %d", taken, maxJoined+1)
+		}
+		closeNow(t, d)
+		if len(ended) != taken {
+			t.Errorf("done ran %d times, want %d", len(ended), taken)
+		}
+		if l := d.routes[0].lanes[""]; l.joined != 0 {
+			t.Errorf("%d counted as waiting after the end", l.joined)
+		}
+	})
+}
+
+// The push service is told at each attempt how long the push is of use.
+func TestSubmit_AttemptsCarryTheDeadlineOfWhoWaitsLongest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var told []time.Duration
+		f := &fake{send: func(_ context.Context, n int, r *Request) Outcome {
+			told = append(told, TTL(r, time.Now()))
+			time.Sleep(time.Second)
+			return Outcome{Class: map[bool]Class{true: Unavailable, false: OK}[n == 1], RetryAfter: 3 * time.Second}
+		}}
+		d := newTestDispatcher(t, App{Name: "a", Provider: "fcm", Sender: f})
+		call := func(patience time.Duration) result {
+			r := fcmRequest("t1")
+			r.Deadline = time.Now().Add(patience)
+			return submit(t, d, r)
+		}
+		first := call(10 * time.Second) // sent at 0 s, refused at 1 s, sent again at 4 s
+		time.Sleep(2 * time.Second)
+		second := call(18 * time.Second) // joins while the first waits
+		for _, r := range []result{first, second} {
+			if o := r.once(t); o.Class != OK {
+				t.Errorf("outcome = %+v, want ok", o)
+			}
+		}
+		if d := cmp.Diff([]time.Duration{10 * time.Second, 16 * time.Second}, told); d != "" {
+			t.Errorf("TTL at each attempt (-want +got):\n%s", d)
+		}
+		// The push is kept until 20 s: too short for a call that rings until 30 s.
+		time.Sleep(time.Until(began.Add(5500 * time.Millisecond)))
+		if o := call(16 * time.Second).once(t); o.Class != OK || f.count() != 2 {
+			t.Errorf("outcome = %+v with %d pushes, want ok by the second", o, f.count())
+		}
+		if o := call(25 * time.Second).once(t); o.Class != OK || f.count() != 3 {
+			t.Errorf("outcome = %+v with %d pushes, want ok by a third", o, f.count())
 		}
 		closeNow(t, d)
 	})
@@ -679,6 +803,38 @@ func TestBreaker_RefusedCredentialFailsAtOnceUntilTheProbeIsTaken(t *testing.T) 
 		}
 		if h := d.Health()[0]; h.Failures != 0 || h.PausedFor != 0 || h.Limit != DefaultInFlight {
 			t.Errorf("health = %+v, want a warm lane", h)
+		}
+		closeNow(t, d)
+	})
+}
+
+// A connection that breaks takes all that is under way with it: they are retried
+// at once, and the breaker stays closed.
+func TestBreaker_OneBrokenConnectionIsOneFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 50
+		f := &fake{send: func(_ context.Context, n int, r *Request) Outcome {
+			time.Sleep(100 * time.Millisecond)
+			if n > 1 && n <= 51 {
+				return Outcome{Class: Network, Reason: "NoAnswer"}
+			}
+			return Outcome{Class: OK}
+		}}
+		d := newTestDispatcher(t, App{Name: "a", Provider: "fcm", Sender: f})
+		submit(t, d, fcmRequest("warms")).once(t)
+		began := time.Now()
+		var rs []result
+		for i := range n {
+			rs = append(rs, submit(t, d, fcmRequest(strconv.Itoa(i))))
+		}
+		for _, r := range rs {
+			if o := r.once(t); o.Class != OK || o.Attempts != 2 {
+				t.Fatalf("outcome = %+v, want ok at the second attempt", o)
+			}
+		}
+		// One attempt that breaks, one alone on the new connection, then the rest.
+		if took := time.Since(began); took != 300*time.Millisecond {
+			t.Errorf("took %v, want 300 ms", took)
 		}
 		closeNow(t, d)
 	})

@@ -41,10 +41,11 @@ type lane struct {
 	// Jobs that may be sent: first[0] before first[1], the refreshes.
 	first    [2]list.List
 	delayed  int // jobs that wait for their next attempt
+	joined   int // waiters beyond the first of their jobs
 	inFlight int
 
 	warm        bool
-	successes   uint64
+	seen        seen
 	failures    int // of the push service, in a row
 	opened      int // times the breaker opened in a row
 	pausedUntil time.Time
@@ -57,12 +58,17 @@ type lane struct {
 	load load
 }
 
+// seen counts what attempts at the push service came to. An attempt that fails
+// after another that began with it says nothing new.
+type seen struct{ successes, breaks uint64 }
+
 // A job is one push, for all requests that are the same wake.
 type job struct {
 	key      wakeKey
 	req      *Request
-	deadline time.Time
+	deadline time.Time // the latest of its waiters'
 	since    time.Time
+	until    time.Time // the deadline that the last attempt was sent with
 	waiters  []*waiter
 	attempts int
 	state    jobState
@@ -104,23 +110,26 @@ func (l *lane) submit(r *Request, tok Token, done func(Outcome)) (cancel func(),
 	}
 	now := time.Now()
 	key := keyOf(r, tok)
-	if o, ok := l.recent.get(key, r.BoundAt, now); ok {
-		l.metrics.coalesced(l.app)
-		l.exec.post(func() { done(o) })
-		return func() {}, nil
-	}
 	deadline := r.Deadline
 	if deadline.IsZero() {
 		deadline = now.Add(defaultDeadline)
 	}
-	w := &waiter{done: done}
-	for j := l.jobs[key]; j != nil && over(j.since, r.BoundAt) && key.again < maxAgain; j = l.jobs[key] {
-		key.again++
+	if o, ok := l.recent.get(key, r.BoundAt, deadline, now); ok {
+		l.metrics.coalesced(l.app)
+		l.exec.post(func() { done(o) })
+		return func() {}, nil
 	}
-	if j := l.jobs[key]; j != nil {
-		if len(j.waiters) >= maxWaiters {
+	w := &waiter{done: done}
+	j := l.jobs[key]
+	for j != nil && !j.answersFor(r.BoundAt, deadline) && key.again < maxAgain {
+		key.again++
+		j = l.jobs[key]
+	}
+	if j != nil {
+		if l.joined >= maxJoined {
 			return nil, ErrQueueFull
 		}
+		l.joined++
 		l.metrics.coalesced(l.app)
 		j.waiters = append(j.waiters, w)
 		if deadline.After(j.deadline) {
@@ -135,10 +144,17 @@ func (l *lane) submit(r *Request, tok Token, done func(Outcome)) (cancel func(),
 	if l.full(r.Kind) {
 		return nil, ErrQueueFull
 	}
-	j := &job{key: key, req: r, deadline: deadline, since: now, waiters: []*waiter{w}}
+	j = &job{key: key, req: r, deadline: deadline, since: now, waiters: []*waiter{w}}
 	l.jobs[key] = j
 	l.enqueue(j, now)
 	return func() { l.cancel(j, w) }, nil
+}
+
+// answersFor reports whether j's push will do for a request with this deadline
+// of a device that last registered at boundAt. Call with mu held.
+func (j *job) answersFor(boundAt, deadline time.Time) bool {
+	// What is not under way yet will be sent with the latest deadline.
+	return !over(j.since, boundAt) && (j.state != sending || covers(j.until, deadline))
 }
 
 // full reports whether a request of kind k finds no room.
@@ -198,9 +214,13 @@ func (l *lane) pump(now time.Time) {
 		l.unqueue(j)
 		j.state = sending
 		l.inFlight++
+		// The push service is told the deadline of whoever waits longest.
+		j.until = j.deadline
+		r := *j.req
+		r.Deadline = j.deadline
 		// Ends when the Sender returns, at the attempt's timeout; wait waits
 		// for its job.
-		go l.attempt(j, j.deadline, l.successes)
+		go l.attempt(j, &r, l.seen)
 	}
 	l.load.show(l.waiting(), l.inFlight)
 }
@@ -227,17 +247,18 @@ func (l *lane) limit() int {
 	return 1
 }
 
-// attempt sends j once.
-func (l *lane) attempt(j *job, deadline time.Time, successes uint64) {
+// attempt sends r, which is j's request with its deadline, once.
+func (l *lane) attempt(j *job, r *Request, seen seen) {
 	start := time.Now()
+	deadline := r.Deadline
 	if end := start.Add(l.app.AttemptTimeout); end.Before(deadline) {
 		deadline = end
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	o := l.send(ctx, j.req)
+	o := l.send(ctx, r)
 	l.metrics.attempted(l.app, o, time.Since(start))
-	l.settle(j, o, successes)
+	l.settle(j, o, seen)
 }
 
 // send keeps a fault of a Sender from ending the process.
@@ -251,14 +272,14 @@ func (l *lane) send(ctx context.Context, r *Request) (o Outcome) {
 }
 
 // settle notes how an attempt ended and decides what becomes of the job.
-// successes is the lane's count when the attempt began.
-func (l *lane) settle(j *job, o Outcome, successes uint64) {
+// seen is what the lane had seen when the attempt began.
+func (l *lane) settle(j *job, o Outcome, seen seen) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.inFlight--
 	j.attempts++
-	l.observe(o, successes, now)
+	l.observe(o, seen, now)
 	if j.state == finished { // shed by Close
 		l.pump(now)
 		return
@@ -325,7 +346,7 @@ func (l *lane) finish(j *job, o Outcome) {
 	if o.Class == OK {
 		key := j.key
 		key.again = 0
-		l.recent.add(key, recentWake{outcome: o, since: j.since}, now)
+		l.recent.add(key, recentWake{outcome: o, since: j.since, until: j.until}, now)
 	}
 	l.metrics.finished(l.app, j.key.kind, o, now.Sub(j.since))
 	l.load.show(l.waiting(), l.inFlight)
@@ -334,6 +355,7 @@ func (l *lane) finish(j *job, o Outcome) {
 			slog.String("kind", j.key.kind.String()), slog.String("class", o.Class.String()), slog.String("reason", o.Reason),
 			slog.Int("status", o.Status), slog.Int("attempts", o.Attempts), slog.Any("err", o.Err))
 	}
+	l.joined -= len(j.waiters) - 1
 	for _, w := range j.waiters {
 		l.exec.post(func() { w.done(o) })
 	}
