@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -22,6 +21,7 @@ import (
 
 	"reveille/push"
 	"reveille/push/internal/exchange"
+	"reveille/push/internal/payload"
 )
 
 // Hosts of Apple's service. A device token is of one of the two environments,
@@ -29,12 +29,6 @@ import (
 const (
 	Production = apns2.HostProduction
 	Sandbox    = apns2.HostDevelopment
-)
-
-// Bounds of a payload in bytes.
-const (
-	maxPayload     = 4096
-	maxVoIPPayload = 5120
 )
 
 // Options of a Sender. Either KeyP8, KeyID and TeamID are set, or Certificate.
@@ -53,18 +47,18 @@ type Options struct {
 	// text is sent in the background, which iOS may delay or drop. Nil means
 	// DefaultAlerts.
 	Alerts map[push.Kind]string
-}
-
-// DefaultAlerts are for apps without PushKit.
-func DefaultAlerts() map[push.Kind]string {
-	return map[push.Kind]string{push.Call: "Incoming call", push.Message: "New message"}
+	// Payload is a template of the JSON for the app (docs/push.md says what it
+	// sees); empty means what push.Payload lists. Without an aps dictionary it
+	// gets the usual one; with one, it decides itself whether iOS shows something.
+	Payload string
 }
 
 // Sender pushes with one credential to one environment. It is safe for
 // concurrent use.
 type Sender struct {
-	client *apns2.Client
-	alerts map[push.Kind]string
+	client   *apns2.Client
+	alerts   map[push.Kind]string
+	template *payload.Template // nil: the usual payload
 
 	// mu guards minted; it is taken before the token's own lock.
 	mu     sync.Mutex
@@ -80,6 +74,10 @@ func New(o Options) (*Sender, error) {
 	}
 	if o.Alerts == nil {
 		o.Alerts = DefaultAlerts()
+	}
+	tmpl, err := newTemplate(o.Payload, o.Alerts)
+	if err != nil {
+		return nil, err
 	}
 	tlsConfig := &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
 	client := &apns2.Client{Host: o.Host}
@@ -104,7 +102,7 @@ func New(o Options) (*Sender, error) {
 		ReadIdleTimeout: 5 * time.Second,
 		PingTimeout:     3 * time.Second,
 	}})
-	return &Sender{client: client, alerts: o.Alerts}, nil
+	return &Sender{client: client, alerts: o.Alerts, template: tmpl}, nil
 }
 
 // newToken loads the key and signs once: apns2 would send an empty token in
@@ -217,48 +215,12 @@ func (s *Sender) notification(r *push.Request) (n *apns2.Notification, o push.Ou
 		Expiration:  expiration(r.Deadline),
 		Priority:    apns2.PriorityHigh,
 	}
-	limit := maxPayload
-	aps := map[string]any{"content-available": 1}
-	switch text := s.alerts[r.Kind]; {
-	case tok.Use == push.VoIP:
-		n.PushType = apns2.PushTypeVOIP
-		limit = maxVoIPPayload
-		aps = map[string]any{}
-	case text != "":
-		n.PushType = apns2.PushTypeAlert
-		aps["alert"] = map[string]string{"title": text}
-		aps["sound"] = "default"
-		aps["mutable-content"] = 1
-	default:
-		n.PushType = apns2.PushTypeBackground
+	f := s.form(r, tok, time.Now())
+	n.Payload, n.PushType = f.body, f.kind
+	if f.kind == apns2.PushTypeBackground {
 		n.Priority = apns2.PriorityLow // APNs refuses 10 for background
 	}
-	n.Payload = payload(r, aps, limit)
 	return n, o
-}
-
-// payload is the JSON for the app. Data that does not fit is left out: to wake
-// the phone is worth more.
-func payload(r *push.Request, aps map[string]any, limit int) []byte {
-	build := func(r *push.Request) []byte {
-		p := make(map[string]any)
-		for k, v := range push.Payload(r) {
-			p[k] = v
-		}
-		p["aps"] = aps
-		b, err := json.Marshal(p)
-		if err != nil {
-			return nil // strings and numbers always encode
-		}
-		return b
-	}
-	b := build(r)
-	if len(b) > limit {
-		bare := *r
-		bare.Data = nil
-		b = build(&bare)
-	}
-	return b
 }
 
 // expiration is when APNs drops the push. apns2 sends none for times up to the

@@ -25,9 +25,6 @@ import (
 // scope is all that pushing needs; the SDK alone would ask for the whole cloud.
 const scope = "https://www.googleapis.com/auth/firebase.messaging"
 
-// maxData bounds the data of a message in bytes. FCM takes 4096 for all of it.
-const maxData = 3584
-
 // Options of a Sender.
 type Options struct {
 	// ServiceAccountJSON is the content of the key file.
@@ -39,6 +36,9 @@ type Options struct {
 	Endpoint string
 	// RootCAs of the service and of the token server; nil for the system's.
 	RootCAs *x509.CertPool
+	// Payload is a template of the message's data, a JSON object of strings
+	// (docs/push.md says what it sees); empty means what push.Payload lists.
+	Payload string
 	// DryRun lets FCM check messages without delivering them.
 	DryRun bool
 }
@@ -49,6 +49,7 @@ type Sender struct {
 	base   *http.Transport
 	tokens *tokens
 	dryRun bool
+	data   dataMaker
 }
 
 var _ push.Sender = (*Sender)(nil)
@@ -64,6 +65,10 @@ func New(ctx context.Context, o Options) (*Sender, error) {
 		if o.ProjectID, err = projectOf(o.ServiceAccountJSON); err != nil {
 			return nil, err
 		}
+	}
+	data, err := newData(o.Payload)
+	if err != nil {
+		return nil, err
 	}
 	base := &http.Transport{
 		TLSClientConfig:     &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
@@ -89,7 +94,7 @@ func New(ctx context.Context, o Options) (*Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fcm: make client: %w", err)
 	}
-	return &Sender{client: client, base: base, tokens: toks, dryRun: o.DryRun}, nil
+	return &Sender{client: client, base: base, tokens: toks, dryRun: o.DryRun, data: data}, nil
 }
 
 // newOf makes the configuration that messaging.NewClient takes. Its type is
@@ -110,7 +115,7 @@ func (s *Sender) Send(ctx context.Context, r *push.Request) push.Outcome {
 		return push.Outcome{Class: push.Forbidden, Reason: "NoTokenForKind"}
 	}
 	// Calls, and what else somebody waits for, are of high priority.
-	m := message(r, tok, time.Now())
+	m := s.message(r, tok, time.Now())
 	o, authorization := s.send(ctx, m)
 	if o.Status == http.StatusUnauthorized && s.tokens.drop(authorization, time.Now()) {
 		// The access token was revoked before its time; a new one may do.
@@ -156,7 +161,7 @@ func (s *Sender) send(ctx context.Context, m *messaging.Message) (push.Outcome, 
 }
 
 // message builds the push for r.
-func message(r *push.Request, tok push.Token, now time.Time) *messaging.Message {
+func (s *Sender) message(r *push.Request, tok push.Token, now time.Time) *messaging.Message {
 	ttl := push.TTL(r, now)
 	android := &messaging.AndroidConfig{Priority: "high", TTL: &ttl, DirectBootOK: true}
 	if r.Kind == push.Refresh {
@@ -165,31 +170,5 @@ func message(r *push.Request, tok push.Token, now time.Time) *messaging.Message 
 		// Calls have no collapse key: FCM allows a device few of such pushes.
 		android.CollapseKey = "refresh"
 	}
-	return &messaging.Message{Token: tok.PRID, Data: data(r), Android: android}
-}
-
-// data is the payload. Keys that FCM reserves are left out, and all of r.Data if
-// it does not fit: to wake the phone is worth more.
-func data(r *push.Request) map[string]string {
-	d := push.Payload(r)
-	size := 0
-	for k, v := range d {
-		if reserved(k) {
-			delete(d, k)
-			continue
-		}
-		size += len(k) + len(v)
-	}
-	if size > maxData {
-		bare := *r
-		bare.Data = nil
-		return push.Payload(&bare)
-	}
-	return d
-}
-
-// reserved reports whether FCM refuses data with this key.
-func reserved(key string) bool {
-	return key == "" || key == "from" || key == "message_type" || key == "collapse_key" ||
-		strings.HasPrefix(key, "google") || strings.HasPrefix(key, "gcm")
+	return &messaging.Message{Token: tok.PRID, Data: s.data.of(r, tok, now), Android: android}
 }
