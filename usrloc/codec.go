@@ -18,7 +18,8 @@ var ErrBinary = errors.New("usrloc: malformed binary form")
 // The body holds the strings, each as a field:
 //
 //	contact | params | call-id | user-agent | listener | zone | instance |
-//	provider | param | prid | number of paths uvarint, each path | received, if flagReceived
+//	provider | param | prid | number of paths uvarint, each path | received, if flagReceived |
+//	GRUU set uvarint, if flagGRUUSet
 //
 // A field is a tag, a uvarint whose two low bits say how to go on with the rest n:
 //
@@ -103,6 +104,9 @@ func appendBody(dst []byte, b *Binding, words *dictionary) []byte {
 	if b.Received != "" {
 		dst = appendLiteral(dst, b.Received)
 	}
+	if b.GRUUSet != 0 {
+		dst = binary.AppendUvarint(dst, b.GRUUSet)
+	}
 	return dst
 }
 
@@ -130,6 +134,9 @@ func parseBody(b *Binding, h *head, body string, words *dictionary) error {
 	}
 	if h.flags&flagReceived != 0 {
 		b.Received = r.field("")
+	}
+	if h.flags&flagGRUUSet != 0 {
+		b.GRUUSet = r.uvarint()
 	}
 	if r.bad || r.rest != "" {
 		return ErrBinary

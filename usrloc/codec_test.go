@@ -33,6 +33,7 @@ func sampleBinding() Binding {
 		Methods:     MethodInvite | MethodMessage | MethodOther,
 		Instance:    "urn:uuid:1",
 		RegID:       1,
+		GRUUSet:     1_800_000_000_123,
 		Push:        Push{Provider: "webpush", Param: "BPk", PRID: "https://push.example.net/1", SelfWaking: true},
 	}
 }
@@ -55,7 +56,7 @@ func TestBinding_BinaryVersion2IsStable(t *testing.T) {
 		"0000000000000004" + "0000000000000005" + // incarnation, conn
 		"00000003" + "00000007" + "00000001" + // node, cseq, reg-id
 		"01f4" + "13c4" + // q, port
-		"fe800000000000000000000000000001" + "10" + "01" + "05" + // address, its length, transport, flags
+		"fe800000000000000000000000000001" + "10" + "01" + "0d" + // address, its length, transport, flags
 		"9001" // methods
 	data := AppendBinding(nil, &b)
 	if got := hex.EncodeToString(data[:1+headSize]); got != want {
@@ -82,7 +83,7 @@ func TestBinding_BinaryVersion2IsStable(t *testing.T) {
 func TestBinding_BinaryVersion1IsRead(t *testing.T) {
 	b := sampleBinding()
 	old := []byte{binaryVersion1}
-	b.Methods, b.Received = 0, ""
+	b.Methods, b.Received, b.GRUUSet = 0, "", 0
 	old = append(old, AppendBinding(nil, &b)[1:1+headSize1]...)
 	old = appendBody(old, &b, nil)
 	got, err := ParseBinding(old)
@@ -93,6 +94,28 @@ func TestBinding_BinaryVersion1IsRead(t *testing.T) {
 		if _, err := ParseBinding(old[:n]); !errors.Is(err, ErrBinary) {
 			t.Errorf("first %d of %d bytes: error %v, want ErrBinary", n, len(old), err)
 		}
+	}
+}
+
+// What version 2 wrote before there were sets of GRUUs is read.
+func TestBinding_BinaryWithoutGRUUSetIsRead(t *testing.T) {
+	const old = "0201020300000000000000000000000010000001a3185c507b000001a3185c5463000001a318933efb000001a318ca2d7bffffc77cedd3280000000000" +
+		"0000000400000000000000050000000300000007000000010" + "1f413c4fe8000000000000000000000000000011001059001fc027369703a61403139322e302e322e31" +
+		"3b706e2d70726f76696465723d776562707573683b706e2d706172616d3d42506b3b506e2d507269643d6874747073253341253246253246707573682e" +
+		"6578616d706c652e6e6574253266313f783d7998013b2b7369702e696e7374616e63653d223c75726e3a757569643a313e223b7265672d69643d311063" +
+		"616c6c1c50686f6e652f31106d61696e1065746830460a7207b60103e7012202643c7369703a656467652e6578616d706c652e636f6d3b6c723e004873" +
+		"69703a3139322e302e322e313a35303630"
+	data, err := hex.DecodeString(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sampleBinding()
+	want.GRUUSet = 0
+	if got, err := ParseBinding(data); err != nil || !got.equal(&want) {
+		t.Errorf("ParseBinding = %+v, %v, want %+v", got, err, want)
+	}
+	if got := AppendBinding(nil, &want); !bytes.Equal(got, data) {
+		t.Errorf("a binding without a set is written as\n%x, want\n%x", got, data)
 	}
 }
 
@@ -172,7 +195,7 @@ func FuzzBinding_RoundTrip(f *testing.F) {
 		b := Binding{
 			Contact: contact, Params: params, Q: Q(n), CallID: path, CSeq: uint32(n), Created: at, Updated: at.Add(1),
 			Expires: at, RetainUntil: at, RefreshAt: at, UserAgent: agent, Methods: Methods(n), Instance: instance, RegID: uint32(n >> 32),
-			Push: Push{Provider: provider, Param: param, PRID: prid, SelfWaking: n&1 != 0},
+			GRUUSet: n >> 8 * (n >> 1 & 1), Push: Push{Provider: provider, Param: param, PRID: prid, SelfWaking: n&1 != 0},
 			Flow: flow.Flow{Node: uint32(n), Incarnation: n, Conn: ^n, Listener: agent, Transport: flow.Transport(n)},
 		}
 		ip, _ := netip.AddrFromSlice(addr)

@@ -42,8 +42,9 @@ const (
 	flagSelfWaking = 1 << 0
 	// flagPush: the binding can be woken. Set in a bindingSlot, not in the binary form.
 	flagPush = 1 << 1
-	// flagReceived: the body holds Received.
+	// flagReceived: the body holds Received. flagGRUUSet: it holds GRUUSet.
 	flagReceived = 1 << 2
+	flagGRUUSet  = 1 << 3
 )
 
 // The binary form of a head, all numbers big endian:
@@ -88,6 +89,9 @@ func headOf(b *Binding) head {
 	}
 	if b.Received != "" {
 		h.flags |= flagReceived
+	}
+	if b.GRUUSet != 0 {
+		h.flags |= flagGRUUSet
 	}
 	switch addr := b.Flow.Remote.Addr(); {
 	case addr.Is4():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -200,12 +201,14 @@ func (m *Memory) update(sh *shard, aor AOR, fn func(Record) (Record, error), d *
 			m.pending.Add(-1)
 		}
 	}()
+	var changes []Change
 	if m.closed.Load() {
 		d.rec, d.err = Record{AOR: aor}, ErrClosed
 	} else {
-		d.rec, d.changes, d.err = m.change(sh, aor, fn)
+		d.rec, changes, d.err = m.change(sh, aor, fn)
 	}
-	commit := m.opts.Committer != nil && needsCommit(d.changes)
+	d.changes = told(changes)
+	commit := m.opts.Committer != nil && needsCommit(changes)
 	// A Touch of this AOR may be under way: its Waiter comes first.
 	behind := d.err == nil && m.touches != nil && m.pending.Load() > 1
 	d.ready = !commit && !behind
@@ -214,13 +217,20 @@ func (m *Memory) update(sh *shard, aor AOR, fn func(Record) (Record, error), d *
 	if d.ready {
 		return
 	}
-	var changes []Change
-	if commit {
-		changes = d.changes
+	if !commit {
+		changes = nil
 	}
 	m.opts.Committer.Commit(aor, changes, func(err error) {
 		m.committed(sh, aor, d, err)
 	})
+}
+
+// told returns the changes that somebody is told of.
+func told(changes []Change) []Change {
+	if !slices.ContainsFunc(changes, func(c Change) bool { return c.silent() }) {
+		return changes
+	}
+	return slices.DeleteFunc(slices.Clone(changes), func(c Change) bool { return c.silent() })
 }
 
 // needsCommit reports whether changes must be made durable. Expiry need not:
@@ -289,7 +299,9 @@ func (m *Memory) change(sh *shard, aor AOR, fn func(Record) (Record, error)) (Re
 	}
 	for i := range changes {
 		changes[i].Version = version
-		m.metrics.changed(changes[i].Kind)
+		if !changes[i].silent() {
+			m.metrics.changed(changes[i].Kind)
+		}
 	}
 	return Record{AOR: aor, Version: version, Bindings: bindings}, changes, nil
 }

@@ -142,7 +142,15 @@ func (sh *shard) apply(aor AOR, changes []Change) uint64 {
 		case Created:
 			sh.addBinding(i, sh.lastLink(i), c.New)
 		case Updated:
-			sh.write(sh.findID(c.New.ID), c.New)
+			at := sh.findID(c.New.ID)
+			if c.silent() {
+				// Its timers go on as they are, claimed or not.
+				sh.writeBody(at, c.New)
+				s := sh.bindings.at(at)
+				s.flags = headOf(c.New).flags | s.flags&flagPush
+				continue
+			}
+			sh.write(at, c.New)
 		case Removed, Expired:
 			sh.removeBinding(i, c.Old.ID)
 		}
@@ -192,10 +200,15 @@ func (sh *shard) lastLink(i uint32) *uint32 {
 
 // write stores b in slot at and sets its timers anew.
 func (sh *shard) write(at uint32, b *Binding) {
+	sh.writeBody(at, b)
+	sh.writeHead(at, b)
+}
+
+// writeBody stores what of b has no fixed size in slot at.
+func (sh *shard) writeBody(at uint32, b *Binding) {
 	s := sh.bindings.at(at)
 	sh.scratch = appendBody(sh.scratch[:0], b, &sh.words)
 	s.body, s.bodyLen = sh.strings.set(s.body, sh.scratch), uint32(len(sh.scratch))
-	sh.writeHead(at, b)
 }
 
 // writeHead stores what of b has a fixed size in slot at and sets its timers

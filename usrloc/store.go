@@ -29,8 +29,8 @@ type Store interface {
 	// or stands twice in the result, gives ErrForeignID.
 	//
 	// done runs exactly once, after the promised durability is reached, with
-	// the Record now in force and what changed, or with fn's or the store's
-	// error. It is never called under a lock, may be called before Update
+	// the Record now in force and what changed (less bindings of which only GRUUSet
+	// did), or with fn's or the store's error. It is never called under a lock, may be called before Update
 	// returns and on any goroutine; it must neither block nor write to a socket.
 	// For one AOR, done functions run in commit order.
 	//

@@ -67,7 +67,7 @@ type Refresh struct {
 	// Version is that of the Record now.
 	Version uint64
 	// Agent: the UserAgent is another than before. Beside it only CallID, CSeq,
-	// Updated, Expires, RetainUntil, RefreshAt and Flow may have changed.
+	// Updated, Expires, RetainUntil, RefreshAt, Flow and GRUUSet may have changed.
 	Agent bool
 	// Pending is to be settled.
 	Pending Pending
@@ -103,8 +103,8 @@ func Settle(touches []Pending, err error) {
 // durable; a store without a Committer has none.
 //
 // fn gets the bindings of aor, in the order of its Record, and may change CallID,
-// CSeq, Updated, Expires, RetainUntil, RefreshAt, Flow and UserAgent of one of
-// them, whose index it returns; nothing else of what it changes is kept. If it
+// CSeq, Updated, Expires, RetainUntil, RefreshAt, Flow, UserAgent and GRUUSet of one
+// of them, whose index it returns; nothing else of what it changes is kept. If it
 // returns -1, or leaves the binding no time, nothing is changed; otherwise the
 // change is made. The bindings and their strings are valid during the call only,
 // and the strings that it sets are copied. fn runs once at most, under the lock of
@@ -177,7 +177,7 @@ func (sh *shard) touch(aor AOR, now time.Time, fn func([]Binding) int) (b *Bindi
 	b.ID, b.Contact, b.Params, b.Q, b.Created, b.Path, b.Received = seen.ID, seen.Contact, seen.Params, seen.Q, seen.Created, nil, seen.Received
 	b.Methods, b.Instance, b.RegID, b.Push = seen.Methods, seen.Instance, seen.RegID, seen.Push
 	agent = b.UserAgent != seen.UserAgent
-	if b.CallID == seen.CallID && !agent && b.Flow.Listener == seen.Flow.Listener &&
+	if b.CallID == seen.CallID && b.GRUUSet == seen.GRUUSet && !agent && b.Flow.Listener == seen.Flow.Listener &&
 		b.Flow.Remote.Addr().Zone() == seen.Flow.Remote.Addr().Zone() {
 		sh.writeHead(at, b)
 	} else {

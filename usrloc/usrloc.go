@@ -161,6 +161,11 @@ type Binding struct {
 	// reg-id, 0 if absent (RFC 5626 §4.1).
 	Instance string
 	RegID    uint32
+	// GRUUSet is the number of the device's set of temporary GRUUs; those of other
+	// sets are over (RFC 5627 §5.1). All bindings of an Instance have the same: a
+	// REGISTER of one of them changes the others, and nobody is told of that. 0 for
+	// a binding without an Instance, and for one that is as old as the field.
+	GRUUSet uint64
 	// Push is the binding's push data.
 	Push Push
 }
@@ -259,6 +264,17 @@ type Change struct {
 	// Old is nil when Created, New is nil when Removed or Expired. They are
 	// shared and must not be changed.
 	Old, New *Binding
+}
+
+// silent reports whether a change has to be stored, but concerns nobody: the
+// device did not speak, and is where it was.
+func (c *Change) silent() bool {
+	if c.Kind != Updated || c.Old.GRUUSet == c.New.GRUUSet {
+		return false
+	}
+	old := *c.Old
+	old.GRUUSet = c.New.GRUUSet
+	return old.equal(c.New)
 }
 
 // Errors of a Store. Others may come wrapped around a back end's cause.

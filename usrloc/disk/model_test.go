@@ -79,7 +79,7 @@ func (md model) touch(t *testing.T, r *rand.Rand, s *Store, aor usrloc.AOR, now 
 			next.UserAgent = strings.Repeat("u", r.IntN(100))
 		}
 		b.CallID, b.CSeq, b.Updated, b.Expires, b.RetainUntil = next.CallID, next.CSeq, next.Updated, next.Expires, next.RetainUntil
-		b.RefreshAt, b.Flow, b.UserAgent = next.RefreshAt, next.Flow, next.UserAgent
+		b.RefreshAt, b.Flow, b.UserAgent, b.GRUUSet = next.RefreshAt, next.Flow, next.UserAgent, next.GRUUSet
 		return i
 	}, wait) != usrloc.TouchPending {
 		return false

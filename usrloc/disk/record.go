@@ -94,13 +94,17 @@ func isRefresh(old, b *usrloc.Binding) bool {
 
 // The value of a refresh; times are Unix milliseconds, differences signed:
 //
-//	1 | updated u64 | expires-updated varint | retain-expires varint |
+//	2 | updated u64 | expires-updated varint | retain-expires varint |
 //	refresh-updated varint | incarnation u64 | conn, node, cseq uvarint each |
-//	transport u8 | address | port u16 | call-id | listener
+//	transport u8 | address | port u16 | call-id | listener | GRUU set uvarint
 //
 // The address is a string as netip.Addr.MarshalBinary writes it, zone included.
-// Strings are a uvarint length and the bytes.
-const refreshVersion = 1
+// Strings are a uvarint length and the bytes. Version 1, which is read and no
+// longer written, ends before the GRUU set.
+const (
+	refreshVersion  = 2
+	refreshVersion1 = 1
+)
 
 func appendRefresh(dst []byte, b *usrloc.Binding) []byte {
 	be := binary.BigEndian
@@ -119,14 +123,16 @@ func appendRefresh(dst []byte, b *usrloc.Binding) []byte {
 	dst, _ = addr.AppendBinary(dst) //nolint:errcheck // it never fails
 	dst = be.AppendUint16(dst, b.Flow.Remote.Port())
 	dst = appendString(dst, b.CallID)
-	return appendString(dst, b.Flow.Listener)
+	dst = appendString(dst, b.Flow.Listener)
+	return binary.AppendUvarint(dst, b.GRUUSet)
 }
 
 // applyRefresh sets in b what a refresh record holds. The strings of b lie in
 // data afterwards.
 func applyRefresh(b *usrloc.Binding, data []byte) error {
 	r := reader{rest: data}
-	if r.byte() != refreshVersion {
+	version := r.byte()
+	if version != refreshVersion && version != refreshVersion1 {
 		r.bad = true
 	}
 	updated := int64(r.uint64())
@@ -143,11 +149,15 @@ func applyRefresh(b *usrloc.Binding, data []byte) error {
 	f.Remote = netip.AddrPortFrom(addr, uint16(r.byte())<<8|uint16(r.byte()))
 	callID := r.string()
 	f.Listener = r.string()
+	set := b.GRUUSet
+	if version != refreshVersion1 {
+		set = r.uvarint()
+	}
 	if r.bad || len(r.rest) > 0 || node != uint64(uint32(node)) || cseq != uint64(uint32(cseq)) {
 		return fmt.Errorf("parse refresh of binding %s: %w", b.ID, errRecord)
 	}
 	f.Node, b.CSeq = uint32(node), uint32(cseq)
-	b.Flow, b.CallID = f, callID
+	b.Flow, b.CallID, b.GRUUSet = f, callID, set
 	b.Updated, b.Expires = milli(updated), milli(expires)
 	b.RetainUntil, b.RefreshAt = milli(retain), milli(refresh)
 	return nil

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"encoding/hex"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -22,6 +23,7 @@ func refreshed(r *rand.Rand, b usrloc.Binding) usrloc.Binding {
 		b.RefreshAt = time.Time{}
 	}
 	b.CSeq, b.CallID = r.Uint32(), strings.Repeat("c", r.IntN(200))
+	b.GRUUSet = r.Uint64() >> r.IntN(64)
 	addrs := [...]netip.Addr{{}, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("fe80::1%eth0")}
 	b.Flow = flow.Flow{
 		Node: r.Uint32(), Incarnation: r.Uint64(), Conn: r.Uint64() >> r.IntN(64), Listener: strings.Repeat("l", r.IntN(20)),
@@ -57,6 +59,24 @@ func TestRefresh_RoundTrip(t *testing.T) {
 	}
 	if n := len(appendRefresh(nil, &old)); n > 100 {
 		t.Errorf("a usual refresh takes %d bytes", n)
+	}
+}
+
+// What version 1 wrote is read: it leaves the set of GRUUs of the binding.
+func TestRefresh_Version1IsRead(t *testing.T) {
+	data, err := hex.DecodeString("01000001a3185c507b80bab70300809bee021234567890abcdef0200010304c633641b0401" +
+		"1d373633626263383963663631383731372d3736336262633839636636310a7075626c69632d746c73")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := usrloctest.Binding(usrloctest.AOR(1), 1, milli(1_800_000_000_123))
+	got := want
+	got.CallID, got.CSeq, got.Flow, got.Updated = "", 0, flow.Flow{}, time.Time{}
+	if err := applyRefresh(&got, data); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got, equal); d != "" {
+		t.Errorf("after version 1 (-want +got):\n%s", d)
 	}
 }
 

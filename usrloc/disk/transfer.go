@@ -43,6 +43,7 @@ type line struct {
 	Methods     []string   `json:"methods,omitempty"`
 	Instance    string     `json:"instance,omitempty"`
 	RegID       uint32     `json:"reg_id,omitempty"`
+	GRUUSet     uint64     `json:"gruu_set,omitempty"`
 	Push        *pushLine  `json:"push,omitempty"`
 }
 
@@ -159,7 +160,7 @@ func lineOf(aor usrloc.AOR, b *usrloc.Binding) line {
 			Node: b.Flow.Node, Incarnation: b.Flow.Incarnation, Listener: b.Flow.Listener,
 			Transport: uint8(b.Flow.Transport), Remote: b.Flow.Remote, Conn: b.Flow.Conn,
 		},
-		Path: b.Path, Received: b.Received, UserAgent: b.UserAgent, Methods: b.Methods.Names(), Instance: b.Instance, RegID: b.RegID,
+		Path: b.Path, Received: b.Received, UserAgent: b.UserAgent, Methods: b.Methods.Names(), Instance: b.Instance, RegID: b.RegID, GRUUSet: b.GRUUSet,
 	}
 	if b.Push != (usrloc.Push{}) {
 		l.Push = &pushLine{b.Push.Provider, b.Push.Param, b.Push.PRID, b.Push.SelfWaking}
@@ -188,7 +189,7 @@ func (l *line) binding() (usrloc.Binding, error) {
 			Node: l.Flow.Node, Incarnation: l.Flow.Incarnation, Listener: l.Flow.Listener,
 			Transport: flow.Transport(l.Flow.Transport), Remote: l.Flow.Remote, Conn: l.Flow.Conn,
 		},
-		Path: l.Path, Received: l.Received, UserAgent: l.UserAgent, Methods: usrloc.MethodsNamed(l.Methods), Instance: l.Instance, RegID: l.RegID,
+		Path: l.Path, Received: l.Received, UserAgent: l.UserAgent, Methods: usrloc.MethodsNamed(l.Methods), Instance: l.Instance, RegID: l.RegID, GRUUSet: l.GRUUSet,
 	}
 	if l.Push != nil {
 		b.Push = usrloc.Push{Provider: l.Push.Provider, Param: l.Push.Param, PRID: l.Push.PRID, SelfWaking: l.Push.SelfWaking}

@@ -59,6 +59,7 @@ func Binding(aor usrloc.AOR, i int, now time.Time) usrloc.Binding {
 		Methods:   usrloc.ParseMethods("INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE"),
 		Instance:  instance,
 		RegID:     1,
+		GRUUSet:   uint64(now.UnixMilli()),
 		Push:      usrloc.Push{Provider: "fcm", Param: "my-voip-project", PRID: token, SelfWaking: true},
 	}
 	return b

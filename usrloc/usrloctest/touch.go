@@ -88,7 +88,7 @@ func comeBack(r *rand.Rand, b *usrloc.Binding, now time.Time) {
 	b.Expires = now.Add(time.Duration(1+r.IntN(100)) * time.Hour)
 	b.RetainUntil = b.Expires.Add(time.Duration(r.IntN(2)) * time.Hour)
 	b.RefreshAt = []time.Time{{}, b.Expires.Add(-time.Minute)}[r.IntN(2)]
-	switch r.IntN(6) {
+	switch r.IntN(7) {
 	case 0:
 		b.CallID = strings.Repeat("c", r.IntN(300))
 	case 1:
@@ -100,6 +100,8 @@ func comeBack(r *rand.Rand, b *usrloc.Binding, now time.Time) {
 		b.Flow.Remote = netip.MustParseAddrPort(addr)
 	case 4:
 		b.Flow.Incarnation, b.Flow.Node = r.Uint64(), r.Uint32()
+	case 5:
+		b.GRUUSet = r.Uint64N(2) * r.Uint64()
 	}
 }
 

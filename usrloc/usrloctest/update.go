@@ -24,6 +24,7 @@ var updateCases = []testCase{
 	{name: "ChangeKindsAndCause", run: testChangeKinds},
 	{name: "EqualResultCommitsNothing", run: testUnchanged},
 	{name: "EachFieldCounts", run: testEachFieldCounts},
+	{name: "ChangeOfGRUUSetIsSilent", run: testSilent},
 	{name: "OrderOfFirstRegistration", run: testOrder},
 	{name: "VersionGrows", run: testVersionGrows},
 	{name: "ForeignIDsAreRefused", run: testForeignID},
@@ -233,6 +234,45 @@ func testEachFieldCounts(t *testing.T, s usrloc.Store) {
 			t.Errorf("%s: Get (-want +got):\n%s", c.name, d)
 		}
 	}
+}
+
+// testSilent changes the GRUUSet of two bindings; the device of one of them speaks.
+func testSilent(t *testing.T, s usrloc.Store) {
+	aor, at := AOR(1), clock().Add(time.Hour)
+	silent := timed(t, s, aor, 1, at)
+	due := one(t, s, at, usrloc.DueRefresh, silent, "when due")
+	spoke := timed(t, s, aor, 2, time.Time{})
+	heard := make(chan usrloc.Change, 4)
+	_, cancel, err := s.Watch(t.Context(), aor, clock().Add(time.Hour), func(c usrloc.Change) { heard <- c })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cancel()
+	old := spoke
+	silent.GRUUSet, spoke.GRUUSet, spoke.CSeq = 77, 77, 9
+	o := mustUpdate(t, s, aor, Put(silent, spoke))
+	want := usrloc.Change{Kind: usrloc.Updated, AOR: aor, Version: o.rec.Version, Old: &old, New: &spoke}
+	if d := diff([]usrloc.Change{want}, o.changes); d != "" {
+		t.Errorf("Changes (-want +got):\n%s", d)
+	}
+	if d := diff(want, <-heard); d != "" {
+		t.Errorf("the watch was told (-want +got):\n%s", d)
+	}
+	silent.GRUUSet = 78
+	if alone := mustUpdate(t, s, aor, Put(silent)); len(alone.changes) != 0 || alone.rec.Version <= o.rec.Version {
+		t.Errorf("a silent change alone: version %d, changes %+v", alone.rec.Version, alone.changes)
+	}
+	if d := diff([]usrloc.Binding{silent, spoke}, mustGet(t, s, aor).Bindings); d != "" {
+		t.Errorf("Get (-want +got):\n%s", d)
+	}
+	pause(50 * time.Millisecond)
+	if len(heard) != 0 {
+		t.Errorf("the watch was told of a silent change: %+v", <-heard)
+	}
+	// The claim still counts.
+	none(t, s, at, "after a silent change")
+	s.Done(due, time.Time{})
+	none(t, s, at.Add(usrloc.ClaimHold), "after Done")
 }
 
 func testOrder(t *testing.T, s usrloc.Store) {
