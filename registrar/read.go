@@ -20,10 +20,10 @@ func (r *Registrar) read(p *rules, m *sipmsg.Message, f flow.Flow, now time.Time
 		// RFC 5626 §6: the registrar is the first hop or not.
 		Relayed: len(m.Vias()) > 1,
 	}
+	in.UserAgent, _ = m.Header(sipmsg.HdrUserAgent)
 	if err := r.addressed(p, m, in, may); err != nil {
 		return in, err
 	}
-	in.UserAgent, _ = m.Header(sipmsg.HdrUserAgent)
 	if v, ok := m.Expires(); ok {
 		in.Expires = ParseExpires(v)
 	}
@@ -36,7 +36,7 @@ func (r *Registrar) read(p *rules, m *sipmsg.Message, f flow.Flow, now time.Time
 			in.Supported |= ParseExtensions(line.Value)
 		}
 	}
-	if err := readPath(&p.Policy, m, in); err != nil {
+	if err := readPath(p.of(in), m, in); err != nil {
 		return in, err
 	}
 	contacts := m.Contacts()
@@ -60,11 +60,15 @@ func (r *Registrar) addressed(p *rules, m *sipmsg.Message, in *Input, may func(u
 	if !m.RequestURI().IsSIP() {
 		return refuse(416, "Unsupported URI Scheme")
 	}
-	// Step 2: what the phone requires and we do not know.
+	// Step 5: the AOR is To's URI without parameters, unescaped.
+	to := m.To().URI
+	aor, ours, err := p.domains.AOR(to)
+	in.AOR = aor
+	// Step 2: what the phone requires and we do not know, or not in this domain.
 	var unknown []string
 	for tag := range m.Tokens(sipmsg.HdrRequire) {
 		e := extension(tag)
-		if e == 0 || !p.extensions().Has(e) {
+		if e == 0 || !p.of(in).extensions().Has(e) {
 			unknown = append(unknown, tag)
 		}
 		// Who requires it supports it.
@@ -73,16 +77,12 @@ func (r *Registrar) addressed(p *rules, m *sipmsg.Message, in *Input, may func(u
 	if len(unknown) > 0 {
 		return badExtension(unknown...)
 	}
-	// Step 5: the AOR is To's URI without parameters, unescaped.
-	to := m.To().URI
 	if !to.IsSIP() {
 		return refuse(400, "To Is No SIP URI")
 	}
-	aor, ours, err := p.domains.AOR(to)
 	if err != nil {
 		return &Refusal{Code: 400, Reason: "Bad To", Err: err}
 	}
-	in.AOR = aor
 	// Step 4.
 	if may != nil && !may(in.AOR) {
 		return refuse(403, "Forbidden")

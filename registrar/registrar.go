@@ -58,8 +58,9 @@ type Registrar struct {
 // rules are a Policy with what is worked out once.
 type rules struct {
 	Policy
-	// ruled is the policy under each Rule.
-	ruled   []Policy
+	// users and others are the policy under each Rule.
+	users   map[usrloc.AOR]*Policy
+	others  []ruling
 	domains *domain.Set
 	// since is when they came into force, in Unix milliseconds: what was
 	// accepted at this time or later was accepted by them. caps holds what they
@@ -109,9 +110,7 @@ func (r *Registrar) SetPolicy(p Policy) error {
 		return err
 	}
 	next := &rules{Policy: p, domains: domains}
-	for i := range p.Rules {
-		next.ruled = append(next.ruled, p.Rules[i].under(&p))
-	}
+	next.users, next.others = rulings(&next.Policy)
 	next.since.Store(math.MaxInt64)
 	r.policy.Store(next)
 	// Whoever read the clock before this may have read the policy before the

@@ -5,11 +5,16 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"reveille/usrloc"
 )
 
 // A Rule changes a Policy for some phones. What is zero in it stays as in the
 // Policy.
 type Rule struct {
+	// AOR is the only user it is for, and then Domain and UserAgent do not count;
+	// empty means all. A Rule of a user comes before all others, wherever it stands.
+	AOR usrloc.AOR
 	// Domain is the name of the domain it is for; empty means all.
 	Domain string
 	// UserAgent finds its phones by their User-Agent, of which the first 128 bytes
@@ -20,6 +25,8 @@ type Rule struct {
 	DefaultExpires, MinExpires, MaxExpires time.Duration
 	// MaxContacts is as in Policy.
 	MaxContacts int
+	// Path is as in Policy; nil keeps it.
+	Path *PathMode
 }
 
 // matches reports whether the Rule is for the sender of in.
@@ -48,26 +55,62 @@ func (r *Rule) under(p *Policy) Policy {
 	if r.MaxContacts != 0 {
 		q.MaxContacts = r.MaxContacts
 	}
+	if r.Path != nil {
+		q.Path = *r.Path
+	}
 	return q
 }
 
 // validateRules reports what is wrong with p for the phones of each Rule.
 func validateRules(p *Policy) []error {
 	var errs []error
+	seen := map[usrloc.AOR]bool{}
 	for i := range p.Rules {
-		q := p.Rules[i].under(p)
+		r := &p.Rules[i]
+		q := r.under(p)
+		// No Rule changes the domains, of which there may be many, as of users.
+		q.Domains, q.Aliases = q.Domains[:min(1, len(q.Domains))], nil
 		if err := q.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("rule %d: %w", i, err))
 		}
+		if r.AOR != "" && seen[r.AOR] {
+			errs = append(errs, fmt.Errorf("rule %d: another one is for %s", i, r.AOR))
+		}
+		seen[r.AOR] = true
 	}
 	return errs
 }
 
-// of returns the policy for the sender of in: by the first Rule that is for it.
+// A ruling is a Policy under one of its Rules.
+type ruling struct {
+	rule   *Rule
+	policy Policy
+}
+
+// rulings works out what p is for the phones of each Rule: by user, and for the
+// others in order.
+func rulings(p *Policy) (users map[usrloc.AOR]*Policy, others []ruling) {
+	users = map[usrloc.AOR]*Policy{}
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		if q := r.under(p); r.AOR != "" {
+			users[r.AOR] = &q
+		} else {
+			others = append(others, ruling{r, q})
+		}
+	}
+	return users, others
+}
+
+// of returns the policy for the sender of in: by the Rule of the user, or else by
+// the first that is for the phone.
 func (r *rules) of(in *Input) *Policy {
-	for i := range r.Rules {
-		if r.Rules[i].matches(in) {
-			return &r.ruled[i]
+	if p, ok := r.users[in.AOR]; ok {
+		return p
+	}
+	for i := range r.others {
+		if r.others[i].rule.matches(in) {
+			return &r.others[i].policy
 		}
 	}
 	return &r.Policy
