@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // A measure is one of the figures that a round gives.
 type measure uint8
@@ -18,29 +21,41 @@ const (
 	measures
 )
 
-// figures are what one server came to in one round.
+// figures are what one server came to in one round. One that stopped answering
+// has unanswered in place of what was not measured.
 type figures [measures]float64
+
+// unanswered is not a number: nothing is computed from it.
+func unanswered() float64 { return math.NaN() }
 
 // A series is what one server came to in all rounds.
 type series []figures
 
-// median returns the median of each measure; zero without rounds.
+// median returns the median of each measure over the rounds that gave it; zero
+// without any.
 func (s series) median() (m figures) {
 	for i := range m {
-		var values []float64
-		for _, f := range s {
-			values = append(values, f[i])
-		}
-		m[i] = middle(values)
+		m[i] = middle(s.answered(measure(i)))
 	}
 	return m
+}
+
+// answered returns the values of a measure in the rounds that gave it.
+func (s series) answered(m measure) []float64 {
+	var values []float64
+	for _, f := range s {
+		if !math.IsNaN(f[m]) {
+			values = append(values, f[m])
+		}
+	}
+	return values
 }
 
 // against returns the ratios of s to the peer, round by round, in order of size.
 func (s series) against(peer series, m measure) []float64 {
 	var ratios []float64
 	for i := range min(len(s), len(peer)) {
-		if peer[i][m] > 0 {
+		if peer[i][m] > 0 && !math.IsNaN(s[i][m]) {
 			ratios = append(ratios, s[i][m]/peer[i][m])
 		}
 	}

@@ -70,6 +70,21 @@ func comparison(outcomes []outcome) string {
 	return t.b.String()
 }
 
+// show shows the median of a measure, and whether the server stopped answering
+// before it could be taken.
+func (s series) show(m measure, as func(float64) string) string {
+	values := s.answered(m)
+	text := as(middle(values))
+	switch mute := len(s) - len(values); {
+	case mute == 0:
+		return text
+	case len(values) == 0:
+		return "stopped answering"
+	default:
+		return fmt.Sprintf("%s; stopped answering in %d of %d rounds", text, mute, len(s))
+	}
+}
+
 // ratio shows the median of ratios, and between which they were.
 func ratio(sorted []float64) string {
 	switch len(sorted) {

@@ -148,8 +148,8 @@ func secure(l *lab, o secureOptions, progress io.Writer) ([]secureOutcome, error
 				return nil, fmt.Errorf("%s: %w", all[i].name, err)
 			}
 			all[i].series = append(all[i].series, f)
-			fmt.Fprintf(progress, "round %d, %-21s handshake %6.0f µs, refresh %5.1f µs, %6.0f B\n",
-				round+1, all[i].name+":", f[handshakeCPU], f[refreshCPU], f[perBinding])
+			fmt.Fprintf(progress, "round %d, %-21s handshake %s, refresh %s, %s B\n", round+1, all[i].name+":",
+				series{f}.show(handshakeCPU, micro), series{f}.show(refreshCPU, micro), series{f}.show(perBinding, thousands))
 		}
 	}
 	return all, nil
@@ -174,26 +174,48 @@ func secureOne(l *lab, c *secureOutcome, o secureOptions) (f figures, err error)
 	// X25519 is what phones and both servers have; the server would take a hybrid
 	// with ML-KEM that the peer does not know.
 	p := securePhones{server: s, web: c.web, config: &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519}}}
-	defer func() { err = errors.Join(err, p.close()) }()
-	if f[handshakeCPU], err = p.handshakes(o.seconds); err != nil {
-		return f, err
+	f[handshakeCPU], f[perBinding], f[refreshCPU] = unanswered(), unanswered(), unanswered()
+	err = p.all(&f, o)
+	if closed := p.close(); c.peer && silent(err) {
+		// That is its outcome. Nor do its connections end in order.
+		return f, nil
+	} else {
+		return f, errors.Join(err, closed)
 	}
-	time.Sleep(o.settle)
-	empty, err := s.family.pss()
+}
+
+// all takes the figures of one server, as far as it answers.
+func (p *securePhones) all(f *figures, o secureOptions) error {
+	cpu, err := p.handshakes(o.seconds)
 	if err != nil {
-		return f, err
+		return err
+	}
+	f[handshakeCPU] = cpu
+	time.Sleep(o.settle)
+	empty, err := p.server.family.pss()
+	if err != nil {
+		return err
 	}
 	if err := p.connect(o.conns); err != nil {
-		return f, err
+		return err
 	}
 	time.Sleep(o.settle)
-	full, err := s.family.pss()
+	full, err := p.server.family.pss()
 	if err != nil {
-		return f, err
+		return err
 	}
 	f[perBinding] = float64(full-empty) / float64(o.conns)
-	f[refreshCPU], err = p.refresh(o.seconds)
-	return f, err
+	if cpu, err = p.refresh(o.seconds); err != nil {
+		return err
+	}
+	f[refreshCPU] = cpu
+	return nil
+}
+
+// silent reports whether a server did not answer in time, or hung up.
+func silent(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF)
 }
 
 // secureTable shows what secure measured.
@@ -207,8 +229,7 @@ func secureTable(outcomes []secureOutcome) string {
 		} else {
 			shake, refresh = ratio(o.series.against(peers[o.cert.name], handshakeCPU)), ratio(o.series.against(peers[o.cert.name], refreshCPU))
 		}
-		m := o.series.median()
-		t.row(o.name, micro(m[handshakeCPU]), shake, micro(m[refreshCPU]), refresh, thousands(m[perBinding]))
+		t.row(o.name, o.series.show(handshakeCPU, micro), shake, o.series.show(refreshCPU, micro), refresh, o.series.show(perBinding, thousands))
 	}
 	return t.b.String()
 }
