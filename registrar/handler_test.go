@@ -206,8 +206,8 @@ func TestServe_Events(t *testing.T) {
 		s.roundTrip(request(5, phone+";expires=0"))
 
 		base := event.Registration{
-			Cause: "register", AOR: string(alice), Contact: "sip:a@192.0.2.1", Instance: "urn:x", Provider: "fcm",
-			CallID: "one", Flow: flowFrom(5060),
+			Cause: "register", AOR: string(alice), Contact: "sip:a@192.0.2.1", Instance: "urn:x", Q: -1, Provider: "fcm", Param: "p",
+			Wakeable: true, CallID: "one", CSeq: 3, Flow: flowFrom(5060),
 		}
 		with := func(action string, change func(*event.Registration)) event.Event {
 			e := base
@@ -219,11 +219,11 @@ func TestServe_Events(t *testing.T) {
 		}
 		moved := func(e *event.Registration) { e.Contact = "sip:a@192.0.2.2" }
 		want := []event.Event{
-			with("created", nil), with("refreshed", nil), with("updated", moved),
-			with("refused", func(e *event.Registration) { e.Status, e.Reason = 500, "CSeq Out Of Order" }),
+			with("created", func(e *event.Registration) { e.CSeq = 1 }), with("refreshed", func(e *event.Registration) { e.CSeq = 2 }), with("updated", moved),
+			with("refused", func(e *event.Registration) { e.Q, e.CSeq, e.Status, e.Reason = 0, 2, 500, "CSeq Out Of Order" }),
 			with("removed", moved),
 		}
-		if d := cmp.Diff(want, []event.Event(*s.events), cmpopts.IgnoreFields(event.Registration{}, "Binding", "Expires"), cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
+		if d := cmp.Diff(want, []event.Event(*s.events), cmpopts.IgnoreFields(event.Registration{}, "Binding", "Created", "Expires"), cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
 			t.Errorf("events (-want +got):\n%s", d)
 		}
 		for _, e := range *s.events {
@@ -246,15 +246,18 @@ func TestServe_Events(t *testing.T) {
 	})
 }
 
-func TestServe_WarnsOfVoIPOnlyDevice(t *testing.T) {
+func TestServe_WarnsOfDeviceForCallsAlone(t *testing.T) {
 	store := usrloc.NewMemory(usrloc.MemoryOptions{})
 	defer store.Close()
 	s := newServer(t, store)
 	phone := "Contact: <sip:a@h;pn-provider=apns;pn-param=T.b.app.voip;pn-prid=00aa>"
 	s.roundTrip(request(1, phone))
 	s.roundTrip(request(2, phone))
-	if got := s.log.String(); strings.Count(got, "VoIP") != 1 || !strings.Contains(got, "level=WARN") || strings.Contains(got, "00aa") {
+	if got := s.log.String(); strings.Count(got, "for calls alone") != 1 || !strings.Contains(got, "level=WARN") || strings.Contains(got, "00aa") {
 		t.Errorf("want one warning without the token, got\n%s", got)
+	}
+	if got := testutil.ToFloat64(s.metrics.callsOnly); got != 1 {
+		t.Errorf("%v counted, want 1", got)
 	}
 }
 

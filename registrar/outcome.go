@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"reveille/internal/event"
-	"reveille/internal/sipmsg"
+	"reveille/internal/wake"
 	"reveille/usrloc"
 )
 
@@ -51,22 +51,15 @@ func (r *Registrar) refused(in *Input, refusal *Refusal) {
 	}
 	if len(in.Contacts) > 0 {
 		c := &in.Contacts[0]
-		e.Contact, e.Instance, e.Provider = withoutPush(c.URI), c.Instance, c.Push.Provider
+		e.Param, e.Wakeable, e.CSeq, e.UserAgent = c.Push.Param, !c.Push.IsZero(), in.CSeq, in.UserAgent
+		e.Contact, e.Instance, e.Provider = wake.WithoutPush(c.URI), c.Instance, c.Push.Provider
 	}
 	r.sink.Emit(e)
 }
 
 // registrationEvent is the event of one change of a binding.
 func registrationEvent(c *usrloc.Change) event.Registration {
-	b := c.New
-	if b == nil {
-		b = c.Old
-	}
-	return event.Registration{
-		Action: actionOf(c), Cause: c.Cause.String(), AOR: string(c.AOR), Binding: b.ID.String(),
-		Contact: withoutPush(b.Contact), Instance: b.Instance, Provider: b.Push.Provider,
-		CallID: b.CallID, Flow: b.Flow, Expires: b.Expires,
-	}
+	return wake.Registration(c, actionOf(c))
 }
 
 // actionOf is the name of what happened to a binding.
@@ -86,13 +79,4 @@ func sameButTime(a, b *usrloc.Binding) bool {
 	return a.Contact == b.Contact && a.Params == b.Params && a.Q == b.Q && a.Flow == b.Flow &&
 		slices.Equal(a.Path, b.Path) && a.Received == b.Received && a.UserAgent == b.UserAgent && a.Methods == b.Methods &&
 		a.Instance == b.Instance && a.RegID == b.RegID && a.Push == b.Push
-}
-
-// withoutPush returns a Contact URI without its push parameters (RFC 8599 §13).
-func withoutPush(raw string) string {
-	u, err := sipmsg.ParseURI(raw)
-	if err != nil {
-		return ""
-	}
-	return u.WithoutParams(pnProvider, pnParam, pnPRID)
 }

@@ -221,7 +221,7 @@ func (r *Refresher) refresh(ctx context.Context, due usrloc.Due) {
 		return
 	}
 	r.o.Sink.Emit(event.RefreshDue{
-		AOR: string(due.AOR), Binding: b.ID.String(), Provider: b.Push.Provider, Expires: b.Expires,
+		AOR: string(due.AOR), Binding: b.ID.String(), Provider: b.Push.Provider, Param: b.Push.Param, Expires: b.Expires,
 	})
 	// The next push is settled before this one is under way: it may last, and
 	// what is claimed too long is claimed by others.

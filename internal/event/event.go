@@ -1,7 +1,9 @@
 // Package event holds the typed events of the server and the Sink that takes
-// them. The log line of an outcome is one Sink; webhooks and the wake timeline
-// are others. Events carry plain values, so that the package stands on the
-// lowest floor. No event carries a push token or a secret.
+// them. The log line of an outcome is one Sink, the feed of webhooks and streams
+// another. Events carry plain values, so that the package stands on the lowest
+// floor. A push token is in one event alone, as a Secret.
+//
+// What other programs get is in schema.go: it changes by additions only.
 package event
 
 import (
@@ -13,8 +15,11 @@ import (
 
 // An Event is one of the structs of this package.
 type Event interface {
-	// Kind is the event's stable name in logs, webhooks and metrics.
-	Kind() string
+	// Type is the event's stable name in the JSON form and in metrics, such as
+	// "binding.registered".
+	Type() string
+	// data is what the JSON form carries; tokens says whether Secrets are shown.
+	data(tokens bool) any
 	// level and line are the event's log line; an attribute without a value is
 	// left out.
 	level() slog.Level
@@ -53,37 +58,60 @@ type Registration struct {
 	// Binding is the binding's identity in hexadecimal; empty if refused.
 	Binding  string
 	Contact  string // without pn-* parameters
-	Instance string
-	Provider string // pn-provider, empty without push
-	CallID   string
-	Flow     flow.Flow
-	Expires  time.Time
+	Received string // where a proxy saw the phone, a SIP URI
+	Path     []string
+	// Q is the preference in thousandths, negative if the phone named none.
+	Q                  int
+	UserAgent, Methods string
+	Instance           string
+	RegID              uint32
+	// Provider and Param are pn-provider and pn-param, empty without push. Wakeable
+	// says that there is a token.
+	Provider, Param string
+	Wakeable        bool
+	CallID          string
+	CSeq            uint32
+	Flow            flow.Flow
+	Created         time.Time
+	Expires         time.Time
+	// Latency is how long the phone took for its last answer to OPTIONS, 0 if
+	// unknown.
+	Latency time.Duration
 	// Status and Reason are the answer if the REGISTER was refused.
 	Status int
 	Reason string
 }
 
-// Kind implements Event.
-func (Registration) Kind() string { return "registration" }
-
 // RefreshDue says that a device must be woken to refresh its binding.
 type RefreshDue struct {
-	AOR, Binding, Provider string
-	Expires                time.Time
+	AOR, Binding, Provider, Param string
+	Expires                       time.Time
 }
-
-// Kind implements Event.
-func (RefreshDue) Kind() string { return "refresh_due" }
 
 // PushRequested says that a push was handed to the dispatcher.
 type PushRequested struct {
-	PushID, AOR, Binding, Provider, PushKind string
-	Method, CallID                           string
-	Deadline                                 time.Time
+	PushID, AOR, Binding, Provider, Param, PushKind string
+	Method, CallID                                  string
+	Deadline                                        time.Time
 }
 
-// Kind implements Event.
-func (PushRequested) Kind() string { return "push_requested" }
+// PushSend asks whoever hears it to push: the app's credential is "event". It comes
+// once for each push, after what the dispatcher does for all apps: requests for
+// one device are one push, and queues and limits hold.
+type PushSend struct {
+	PushID, AOR, Binding, App, Provider, Param, PushKind string
+	Method, CallID                                       string
+	Token                                                Secret
+	Deadline                                             time.Time
+}
+
+// PushReported says what a push system of the operator's own reported of a push.
+type PushReported struct {
+	// PushID is empty if the report was about a binding or a user.
+	PushID, AOR, Binding string
+	// Result is "delivered", "gone" or "failed"; Reason is the reporter's word.
+	Result, Reason string
+}
 
 // PushOutcome says what became of a push.
 type PushOutcome struct {
@@ -94,13 +122,11 @@ type PushOutcome struct {
 	Err                                      error
 }
 
-// Kind implements Event.
-func (PushOutcome) Kind() string { return "push_outcome" }
-
 // Call is a step in the life of a request that the proxy handles.
 type Call struct {
-	// Step is "received", "parked", "woken", "forwarded", "ringing", "answered",
-	// "timed_out", "cancelled" or "failed".
+	// Step is "received", "parked", "woken", "released", "forwarded", "ringing",
+	// "answered", "timed_out", "cancelled" or "failed". A request that waited for
+	// its phone is released where others are forwarded.
 	Step           string
 	Method, CallID string
 	From, To       string // AORs or URIs without parameters
@@ -115,17 +141,11 @@ type Call struct {
 	Elapsed time.Duration
 }
 
-// Kind implements Event.
-func (Call) Kind() string { return "call" }
-
 // FlowClosed says that a connection ended.
 type FlowClosed struct {
 	Flow flow.Flow
 	Err  error
 }
-
-// Kind implements Event.
-func (FlowClosed) Kind() string { return "flow_closed" }
 
 // AuthFailed is a failed authentication, in the one stable form that fail2ban
 // reads.
@@ -135,5 +155,26 @@ type AuthFailed struct {
 	Reason              string
 }
 
-// Kind implements Event.
-func (AuthFailed) Kind() string { return "auth_failed" }
+// A Secret is a push token. It is shown to nobody but those whom the operator
+// named.
+type Secret string
+
+// redacted stands for a Secret.
+const redacted = "<redacted>"
+
+// String hides the secret from fmt.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return `"` + s.String() + `"` }
+
+// LogValue hides the secret from slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText hides the secret from encoders.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

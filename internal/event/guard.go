@@ -16,9 +16,6 @@ type SourceBanned struct {
 	Until         time.Time
 }
 
-// Kind implements Event.
-func (SourceBanned) Kind() string { return "source_banned" }
-
 func (SourceBanned) level() slog.Level { return slog.LevelInfo }
 
 // line's message, and the order of its attributes, are what fail2ban filters

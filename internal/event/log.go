@@ -85,6 +85,29 @@ func (e PushRequested) line() (string, []slog.Attr) {
 	}
 }
 
+func (PushSend) level() slog.Level { return slog.LevelDebug }
+
+func (e PushSend) line() (string, []slog.Attr) {
+	return "push handed to events", []slog.Attr{
+		slog.String("push_id", e.PushID), slog.String("aor", e.AOR), slog.String("binding", e.Binding), slog.String("app", e.App),
+		slog.String("provider", e.Provider), slog.String("kind", e.PushKind), slog.String("call_id", e.CallID),
+	}
+}
+
+func (e PushReported) level() slog.Level {
+	if e.Result == "delivered" {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+func (e PushReported) line() (string, []slog.Attr) {
+	return "push reported", []slog.Attr{
+		slog.String("result", e.Result), slog.String("push_id", e.PushID), slog.String("aor", e.AOR), slog.String("binding", e.Binding),
+		slog.String("reason", e.Reason),
+	}
+}
+
 func (e PushOutcome) level() slog.Level {
 	if errors.Is(e.Err, context.Canceled) {
 		// Nobody waits any more: the call ended before the push left.

@@ -114,7 +114,11 @@ func (b *branch) forward(to flow.Flow) {
 		return
 	}
 	b.client, b.state = client, calling
-	f.p.emit(m, event.Call{Step: "forwarded", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: time.Since(f.began)})
+	step := "forwarded"
+	if b.wait.released {
+		step, b.wait.released = "released", false
+	}
+	f.p.emit(m, event.Call{Step: step, AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: time.Since(f.began)})
 }
 
 // recordRouted reports whether requests of a method begin a dialog whose later

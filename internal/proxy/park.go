@@ -28,7 +28,9 @@ type wait struct {
 	// that is no longer waited for is not taken for that of the next.
 	asked  int
 	pushID string
-	pushed time.Time // zero: no push was asked for
+	// released: the request waited, and goes to its phone.
+	released bool
+	pushed   time.Time // zero: no push was asked for
 	// token is what was pushed to last. No other binding's copy of it is pushed to.
 	token usrloc.Push
 	line  *line
@@ -190,6 +192,7 @@ func (b *branch) wakeAlone(to flow.Flow) {
 	since := b.countWake()
 	b.target.reach = forward // It does not follow the phone any further.
 	f.p.emit(f.s.Message(), event.Call{Step: "woken", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: since})
+	b.wait.released = true
 	b.forward(to)
 }
 

@@ -84,9 +84,9 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 		Kind: c.Kind, Method: c.Method, CallID: c.CallID, PushID: rand.Text(),
 		Deadline: c.Deadline, BoundAt: b.Updated,
 	}
-	id, token, began := b.ID, b.Push, time.Now()
+	id, began := b.ID, time.Now()
 	w.sink.Emit(event.PushRequested{
-		PushID: r.PushID, AOR: r.AOR, Binding: id.String(), Provider: params.Provider, PushKind: c.Kind.String(),
+		PushID: r.PushID, AOR: r.AOR, Binding: id.String(), Provider: d.params.Provider, Param: d.params.Param, PushKind: c.Kind.String(),
 		Method: c.Method, CallID: c.CallID, Deadline: c.Deadline,
 	})
 	report := func(o push.Outcome) {
@@ -162,9 +162,5 @@ func (w *Waker) tell(c *usrloc.Change) {
 	if c.Kind != usrloc.Updated || c.Cause != usrloc.CauseDeadToken {
 		return
 	}
-	b := c.New
-	w.sink.Emit(event.Registration{
-		Action: "updated", Cause: c.Cause.String(), AOR: string(c.AOR), Binding: b.ID.String(),
-		Instance: b.Instance, Provider: b.Push.Provider, CallID: b.CallID, Flow: b.Flow, Expires: b.Expires,
-	})
+	w.sink.Emit(Registration(c, "updated"))
 }

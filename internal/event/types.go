@@ -1,0 +1,62 @@
+package event
+
+// A TypeInfo describes a type of event to those who read its JSON form.
+type TypeInfo struct {
+	Name, Doc string
+	// Example is an event of the type.
+	Example Event
+}
+
+// Types lists every type that there is. The examples carry no more than their type
+// and what always comes with it.
+func Types() []TypeInfo {
+	reg := func(action string) Event { return Registration{Action: action} }
+	call := func(step string) Event { return Call{Step: step} }
+	return []TypeInfo{
+		{"binding.registered", "a phone registered that was not registered", reg("created")},
+		{"binding.updated", "something of a registration changed, such as the address or the token", reg("updated")},
+		{TypeRefreshed, "a phone registered again and nothing changed but times", reg("refreshed")},
+		{"binding.expired", "a registration ended because nothing came", reg("expired")},
+		{"binding.removed", "a phone or an operator ended a registration, or another phone took its place", reg("removed")},
+		{"binding.refused", "a REGISTER was refused", reg("refused")},
+		{"binding.refresh_due", "a phone must be woken to keep its registration", RefreshDue{}},
+		{"push.requested", "somebody asks for a push", PushRequested{}},
+		{"push.send", "a push that you send: the app's credential is `event`", PushSend{}},
+		{"push.outcome", "what became of a push", PushOutcome{}},
+		{"push.reported", "what your push system reported of a push", PushReported{}},
+		{"request.received", "a request for a user arrived and may be passed on", call("received")},
+		{"request.parked", "a request waits for a phone to wake", call("parked")},
+		{"request.woken", "the phone that a request waits for is back", call("woken")},
+		{"request.released", "a request that waited was sent to its phone", call("released")},
+		{"request.forwarded", "a request was sent to a phone that was awake", call("forwarded")},
+		{"request.ringing", "the caller hears that a phone rings", call("ringing")},
+		{"request.answered", "a phone took the call or request", call("answered")},
+		{"request.timed_out", "a phone did not wake in time", call("timed_out")},
+		{"request.cancelled", "the caller gave up", call("cancelled")},
+		{"request.failed", "the caller was told that it came to nothing", call("failed")},
+		{"flow.closed", "a connection ended", FlowClosed{}},
+		{"auth.failed", "credentials were wrong", AuthFailed{}},
+		{"source.banned", "a source is not listened to for a while", SourceBanned{}},
+	}
+}
+
+// Known reports whether a pattern of NewFilter matches a type that there is.
+func Known(pattern string) bool {
+	f, err := NewFilter([]string{trimNot(pattern)}, "")
+	if err != nil {
+		return false
+	}
+	for _, t := range Types() {
+		if f.Type(t.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+func trimNot(pattern string) string {
+	if len(pattern) > 0 && pattern[0] == '!' {
+		return pattern[1:]
+	}
+	return pattern
+}

@@ -1,0 +1,35 @@
+package wake
+
+import (
+	"strings"
+
+	"reveille/internal/event"
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// Registration is the event of one change of a binding. action is what happened, as
+// event.Registration names it.
+func Registration(c *usrloc.Change, action string) event.Registration {
+	b := c.New
+	if b == nil {
+		b = c.Old
+	}
+	return event.Registration{
+		Action: action, Cause: c.Cause.String(), AOR: string(c.AOR), Binding: b.ID.String(),
+		Contact: WithoutPush(b.Contact), Received: b.Received, Path: b.Path, Q: int(b.Q),
+		UserAgent: b.UserAgent, Methods: strings.Join(b.Methods.Names(), ", "),
+		Instance: b.Instance, RegID: b.RegID, Provider: b.Push.Provider, Param: b.Push.Param, Wakeable: !b.Push.IsZero(),
+		CallID: b.CallID, CSeq: b.CSeq, Flow: b.Flow, Created: b.Created, Expires: b.Expires,
+	}
+}
+
+// WithoutPush returns a Contact URI without its push parameters (RFC 8599 §13);
+// empty if it is no URI.
+func WithoutPush(raw string) string {
+	u, err := sipmsg.ParseURI(raw)
+	if err != nil {
+		return ""
+	}
+	return u.WithoutParams("pn-provider", "pn-param", "pn-prid")
+}
