@@ -63,7 +63,7 @@ func Parse(provider, param, prid string) (Params, []Token, error) {
 	case !printable(prid):
 		return Params{}, nil, fmt.Errorf("%w: control character or space", ErrPRID)
 	}
-	if !p.apple() {
+	if !p.Apple() {
 		return p, []Token{{PRID: prid}}, nil
 	}
 	tokens, err := appleTokens(p, prid)
@@ -109,8 +109,8 @@ func ParseParams(provider, param string) (Params, error) {
 	return p, nil
 }
 
-// apple reports whether p is about an Apple device.
-func (p Params) apple() bool {
+// Apple reports whether p is about an Apple device, whose tokens have uses.
+func (p Params) Apple() bool {
 	return p.Provider == ProviderAPNs || p.Provider == ProviderAPNsSandbox
 }
 
@@ -119,7 +119,7 @@ func (p Params) apple() bool {
 // A last label that is no service that we know belongs to the bundle ID.
 func (p Params) split() (app string, services []string) {
 	i := strings.LastIndexByte(p.Param, '.')
-	if i < 0 || !p.apple() {
+	if i < 0 || !p.Apple() {
 		return p.Param, nil
 	}
 	services = strings.Split(p.Param[i+1:], "&")
@@ -170,7 +170,7 @@ func (p Params) Topic(u Use) string {
 
 // Team is the Team ID of an Apple pn-param, "" for others.
 func (p Params) Team() string {
-	if !p.apple() {
+	if !p.Apple() {
 		return ""
 	}
 	team, _, _ := strings.Cut(p.Param, ".")
@@ -210,12 +210,8 @@ func appleTokens(p Params, prid string) ([]Token, error) {
 		}
 		tokens = append(tokens, Token{PRID: tok, Use: use})
 	}
-	// A device with a single remote token has no PushKit: calls may use it too.
-	if len(tokens) == 1 && tokens[0].Use == Remote {
-		tokens[0].Use = Any
-	}
 	slices.SortFunc(tokens, func(a, b Token) int { return int(a.Use) - int(b.Use) })
-	return tokens, nil
+	return alone(tokens), nil
 }
 
 // tagValue reports whether s can stand in a feature tag (RFC 3840 §9,

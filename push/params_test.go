@@ -140,11 +140,40 @@ func FuzzParse(f *testing.F) {
 			if tok.PRID == "" {
 				t.Error("empty token")
 			}
-			if p.apple() && strings.HasSuffix(p.Topic(tok.Use), ".voip") != (tok.Use == VoIP) && !strings.Contains(p.Param, ".voip") {
+			if p.Apple() && strings.HasSuffix(p.Topic(tok.Use), ".voip") != (tok.Use == VoIP) && !strings.Contains(p.Param, ".voip") {
 				t.Errorf("topic %q for a token of use %v", p.Topic(tok.Use), tok.Use)
 			}
 		}
 	})
+}
+
+func TestParams_WithoutToken(t *testing.T) {
+	for _, c := range []struct{ provider, prid, dead, want string }{
+		{"apns", "aa:voip&bb:remote", "aa", "bb:remote"},
+		{"apns.dev", "aa:voip&bb:remote", "bb", "aa:voip"},
+		{"apns", "aa:voip", "aa", ""},
+		{"apns", "aa", "aa", ""},
+		{"apns", "aa:voip&bb:remote", "cc", "aa:voip&bb:remote"},
+		{"apns", "aa:voip&aa:remote", "aa", ""},
+		// Others have one, which may hold anything.
+		{"fcm", "aa:voip&bb:remote", "aa", "aa:voip&bb:remote"},
+		{"fcm", "aa:voip&bb:remote", "aa:voip&bb:remote", ""},
+	} {
+		p := Params{Provider: c.provider, Param: "T.b.voip&remote"}
+		if got := p.WithoutToken(c.prid, c.dead); got != c.want {
+			t.Errorf("%s %s without %s = %q, want %q", c.provider, c.prid, c.dead, got, c.want)
+		}
+	}
+}
+
+func TestLiving_ALoneRemoteTokenIsForCallsToo(t *testing.T) {
+	tokens := []Token{{"aa", VoIP}, {"bb", Remote}}
+	if d := cmp.Diff([]Token{{"bb", Any}}, Living(tokens, func(prid string) bool { return prid == "aa" })); d != "" {
+		t.Errorf("living tokens (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]Token{{"aa", VoIP}, {"bb", Remote}}, tokens); d != "" {
+		t.Errorf("the argument was changed (-want +got):\n%s", d)
+	}
 }
 
 func TestRoutes_FirstAppThatFits(t *testing.T) {

@@ -194,8 +194,8 @@ func (a *application) carry(pl *plan, b *usrloc.Binding, res *Result) {
 		}
 		res.Caps = append(res.Caps, a.policy.fit(c, b.ID, &pl.push, pl.granted))
 	}
-	if pl.push.voipOnly {
-		res.VoIPOnly = append(res.VoIPOnly, b.ID)
+	if pl.push.callsOnly && pl.granted < lastingExpires {
+		res.CallsOnly = append(res.CallsOnly, b.ID)
 	}
 }
 
@@ -303,9 +303,8 @@ func (p *Policy) renew(b *usrloc.Binding, in *Input, granted time.Duration, refr
 	b.UserAgent = agentOf(in)
 	b.Updated, b.Expires, b.RetainUntil, b.RefreshAt = in.Now, expires, expires, time.Time{}
 	if refresh {
-		// RFC 8599 §5.5: early enough for the REGISTER to arrive in time. A
-		// device that wakes itself is pushed to only if it did not.
-		b.RefreshAt = expires.Add(-p.Push.Lead)
+		// RFC 8599 §5.5: early enough for the REGISTER to arrive in time.
+		b.RefreshAt = expires.Add(-p.lead(b.Push, granted))
 	}
 }
 

@@ -107,9 +107,9 @@ type Result struct {
 	// Fetch says that the request only asked, Retransmission that it was
 	// applied before: the Record was not changed.
 	Fetch, Retransmission bool
-	// VoIPOnly names the bindings that can be woken for calls alone, because
-	// their only token is a VoIP token: nothing can refresh them in time.
-	VoIPOnly []usrloc.BindingID
+	// CallsOnly names the bindings that nothing refreshes, because their devices
+	// may be woken for calls alone, and that will end soon (lastingExpires).
+	CallsOnly []usrloc.BindingID
 }
 
 // A Cap announces one push service (RFC 8599 §5.4).

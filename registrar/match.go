@@ -97,9 +97,10 @@ func (p *Policy) sameDevice(in *Input, pl *plan, b *usrloc.Binding) rank {
 	}
 	stored := identityOfURI(b.Contact)
 	stored.push = b.Push
-	if b.Push.IsZero() {
-		// Not to be woken (any more), but the same phone if it has this token.
-		stored.push = pushOf(stored.uri)
+	if asked := pushOf(stored.uri); asked.PRID != "" {
+		// Not to be woken (any more), or by one token of two, but the same phone
+		// if it has what it registered with.
+		stored.push = asked
 	}
 	if samePRID(id.push, stored.push) {
 		return byPRID

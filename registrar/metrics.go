@@ -15,6 +15,7 @@ type metrics struct {
 	changes  *prometheus.CounterVec
 	// Of those, the ones that are counted often.
 	fetched, retransmitted, updates, updated prometheus.Counter
+	callsOnly                                prometheus.Counter
 }
 
 // The results of REGISTER requests that were worked in.
@@ -35,12 +36,16 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "reveille_registrar_changes_total",
 			Help: "Bindings that REGISTER requests changed, by what became of them.",
 		}, []string{"action"}),
+		callsOnly: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "reveille_registrar_calls_only_total",
+			Help: "Registrations of devices that may be woken for calls alone, for less than seven days: nothing refreshes them.",
+		}),
 	}
 	m.updates, m.fetched = m.requests.WithLabelValues(resultUpdated, "200"), m.requests.WithLabelValues("fetched", "200")
 	m.retransmitted = m.requests.WithLabelValues("retransmission", "200")
 	m.updated = m.changes.WithLabelValues(usrloc.Updated.String())
 	if r != nil {
-		r.MustRegister(m.requests, m.changes)
+		r.MustRegister(m.requests, m.changes, m.callsOnly)
 	}
 	return m
 }

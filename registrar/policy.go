@@ -124,6 +124,12 @@ type PushPolicy struct {
 	// Lead is how long before its end a binding is refreshed by a push. RFC
 	// 8599 §5.5 recommends at least 120 s.
 	Lead time.Duration
+	// Leads are longer ones for the devices of some push services, by pn-provider
+	// in lower case: see Policy.lead.
+	Leads map[string]time.Duration
+	// NoBackground says that Apple's devices are woken for calls alone: iOS may
+	// delay or drop pushes in the background. Nothing refreshes their bindings.
+	NoBackground bool
 	// PNSReg is what sip.pnsreg tells devices that wake themselves: how long
 	// before the end they refresh. More than 120 s and more than Lead, so that
 	// our own push comes only when theirs failed; 0 sends none, and then they
@@ -277,6 +283,9 @@ func (p *Policy) Validate() error {
 		check(q.Lead > 0, "push lead %v is not positive", q.Lead)
 		check(q.MinExpires > q.Lead && q.MinExpires <= time.Hour, "push min expires %v is not within the lead %v and 1h", q.MinExpires, q.Lead)
 		check(q.MaxExpires >= q.MinExpires && q.MaxExpires <= maxLifetime, "push max expires %v is below the minimum or too long", q.MaxExpires)
+		for provider, lead := range q.Leads {
+			check(lead >= q.Lead && lead <= maxLifetime, "push lead %v of %s is below that of all, %v, or too long", lead, provider, q.Lead)
+		}
 		check(q.MaxExpires >= p.MinExpires, "push max expires %v is below min expires", q.MaxExpires)
 		// RFC 8599 §5.6.1.1: more than 120 s.
 		check(q.PNSReg == 0 || q.PNSReg > max(q.Lead, 120*time.Second), "pnsreg %v is not above the lead %v and 120s", q.PNSReg, q.Lead)

@@ -133,8 +133,8 @@ func (w *Refresh) renew(all []usrloc.Binding, i int, timing sipmsg.Params) bool 
 	}
 	pl := pushPlan{store: b.Push, refresh: !b.RefreshAt.IsZero()}
 	wakes := pl.wakes()
-	if !wakes && asksForPush(b.Contact) {
-		// It lost its token since, or asked with one that is of no use.
+	if wakes && lostOne(b) || !wakes && asksForPush(b.Contact) {
+		// It lost a token since, or asked with one that is of no use.
 		return false
 	}
 	asked := p.requested(readExpires(timing), in.Expires, wakes)
@@ -214,6 +214,22 @@ func (w *Refresh) keep(all []usrloc.Binding) {
 			Q: b.Q, Expires: b.Expires, Flow: flow.Flow{Transport: b.Flow.Transport, Remote: b.Flow.Remote},
 		})
 	}
+}
+
+// lostOne reports whether of the two tokens with which b was registered one is dead.
+// Whoever registers with both again has both again, the long way.
+func lostOne(b *usrloc.Binding) bool {
+	if !strings.EqualFold(b.Push.Provider, push.ProviderAPNs) && !strings.EqualFold(b.Push.Provider, push.ProviderAPNsSandbox) {
+		return false
+	}
+	// What stands in the contact as a whole is all that the phone had. If it is
+	// escaped there, two tokens are two for sure.
+	at := strings.Index(b.Contact, b.Push.PRID)
+	if at < 1 {
+		return !strings.Contains(b.Push.PRID, "&")
+	}
+	rest := b.Contact[at+len(b.Push.PRID):]
+	return b.Contact[at-1] != '=' || rest != "" && rest[0] != ';' && rest[0] != '?'
 }
 
 // asksForPush reports whether a contact has anything to do with RFC 8599.

@@ -109,14 +109,18 @@ const (
 )
 
 var refreshPolicies = map[string]func(*Policy){
-	"default":         func(*Policy) {},
-	"no push":         func(p *Policy) { p.Push.Waking = nil },
-	"contact callid":  func(p *Policy) { p.Match = MatchURICallID },
-	"parameter":       func(p *Policy) { p.Match, p.MatchParam = MatchParameter, "line" },
-	"reject short":    func(p *Policy) { p.ShortExpires, p.Push.TooShort = Reject, TooShortReject },
-	"default q":       func(p *Policy) { p.DefaultQ = 500 },
-	"jitter":          func(p *Policy) { p.Jitter.Percent = 20 },
-	"short push":      func(p *Policy) { p.Push.MaxExpires = 10 * time.Minute },
+	"default":        func(*Policy) {},
+	"no push":        func(p *Policy) { p.Push.Waking = nil },
+	"contact callid": func(p *Policy) { p.Match = MatchURICallID },
+	"parameter":      func(p *Policy) { p.Match, p.MatchParam = MatchParameter, "line" },
+	"reject short":   func(p *Policy) { p.ShortExpires, p.Push.TooShort = Reject, TooShortReject },
+	"default q":      func(p *Policy) { p.DefaultQ = 500 },
+	"jitter":         func(p *Policy) { p.Jitter.Percent = 20 },
+	"short push":     func(p *Policy) { p.Push.MaxExpires = 10 * time.Minute },
+	"early push": func(p *Policy) {
+		p.Push.Leads = map[string]time.Duration{"fcm": time.Hour, "webpush": 5 * time.Minute}
+		p.Push.NoBackground = true
+	},
 	"reject services": func(p *Policy) { p.Push.Unsupported = RejectUnsupported },
 	"jitter, default": func(p *Policy) { p.Jitter = Jitter{Percent: 20, Both: true, DefaultOnly: true} },
 	"gruu": func(p *Policy) {
@@ -137,6 +141,7 @@ var refreshContacts = []string{
 	`<sip:alice@192.0.2.1:5060;pn-provider>`, `<sip:alice@192.0.2.1:5060;pn-prid=only>`,
 	`<sip:alice@192.0.2.1;line=1>`, `<sip:alice@192.0.2.2;line=1>`, plainContact + ";a=b;expires=100;c=d", `"Alice" ` + plainContact + " ; expires=bad",
 	`<sip:alice@192.0.2.1:5060;pn-provider=apns;pn-param=TEAM.app.voip;pn-prid=00aa11bb>;reg-id=2;+sip.instance="<urn:x:3>"`,
+	`<sip:alice@192.0.2.1:5060;pn-provider=apns;pn-param=TEAM.app.voip&remote;pn-prid=00aa:voip&11bb:remote>;+sip.instance="<urn:x:4>"`,
 }
 
 // TestRefresh_IsApply has random REGISTERs worked in both ways. What Try takes,
@@ -353,6 +358,27 @@ func TestRefresh_DeadToken(t *testing.T) {
 	}, func(usrloc.Record, []usrloc.Change, error) {})
 	if out, ok := x.try(x.input("c", 2), pushContact); ok {
 		t.Errorf("took it:\n%s", out)
+	}
+}
+
+// A phone that registers again with a token that was found dead has it again: the
+// long way, for the binding says what is left.
+func TestRefresh_OneDeadTokenOfTwo(t *testing.T) {
+	for _, prid := range []string{"00aa:voip&11bb:remote", "00aa%3Avoip%2611bb%3Aremote", "00aa:voip%2611bb:remote"} {
+		contact := "<sip:alice@192.0.2.1;pn-provider=apns;pn-param=T.app.voip&remote;pn-prid=" + prid + ">"
+		for _, left := range []string{"00aa:voip", "11bb:remote", "00aa:voip&11bb:remote"} {
+			x := newRefreshing(t, nil)
+			x.apply(x.input("c", 1), contact)
+			x.store.Update(t.Context(), alice, func(rec usrloc.Record) (usrloc.Record, error) {
+				b := rec.Bindings[0]
+				b.Push.PRID = left
+				rec.Bindings = []usrloc.Binding{b}
+				return rec, nil
+			}, func(usrloc.Record, []usrloc.Change, error) {})
+			if _, ok := x.try(x.input("c", 2), contact); ok != (left == "00aa:voip&11bb:remote") {
+				t.Errorf("%s, of which %s is left: in place %t", prid, left, ok)
+			}
+		}
 	}
 }
 

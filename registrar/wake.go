@@ -15,8 +15,8 @@ type pushPlan struct {
 	caps []Cap
 	// refresh: a push shall refresh the binding before it ends.
 	refresh bool
-	// voipOnly: the only token must not be used for a refresh.
-	voipOnly bool
+	// callsOnly: no token may be used for a refresh.
+	callsOnly bool
 }
 
 // wakes reports whether the binding can be woken.
@@ -46,9 +46,8 @@ func (p *Policy) planPush(in *Input, c *Contact, asked Expires) (pushPlan, error
 		return p.unsupported(err)
 	}
 	pl := pushPlan{store: c.Push}
-	// A VoIP token may be used for calls alone.
-	_, ok := (&push.Request{Kind: push.Refresh, Tokens: tokens}).Token()
-	pl.refresh, pl.voipOnly = ok, !ok
+	pl.refresh = p.refreshes(params, tokens)
+	pl.callsOnly = !pl.refresh
 	pl.caps = []Cap{p.announcement(params, c.Push.SelfWaking)}
 	return pl, nil
 }

@@ -261,7 +261,7 @@ func TestApply_AnotherProxyWakes_RFC8599_5_6_1(t *testing.T) {
 	}
 }
 
-func TestApply_VoIPOnly(t *testing.T) {
+func TestApply_CallsOnly(t *testing.T) {
 	tests := []struct {
 		name    string
 		contact string
@@ -278,8 +278,8 @@ func TestApply_VoIPOnly(t *testing.T) {
 			w := newWorld(t)
 			res := w.mustRegister("one", 1, tt.contact)
 			b := w.only()
-			if b.RefreshAt.IsZero() != tt.only || (len(res.VoIPOnly) == 1) != tt.only {
-				t.Errorf("refresh at %v, VoIP only %v", b.RefreshAt, res.VoIPOnly)
+			if b.RefreshAt.IsZero() != tt.only || (len(res.CallsOnly) == 1) != tt.only {
+				t.Errorf("refresh at %v, calls only %v", b.RefreshAt, res.CallsOnly)
 			}
 			// It can be woken for calls all the same.
 			if b.Push.IsZero() || len(res.Caps) != 1 {

@@ -52,12 +52,13 @@ func (d *deadSet) add(p usrloc.Push, now time.Time) {
 	}
 }
 
-// has reports whether the token of b is dead. A device that registered it again
-// after we learned so may know better: it gets another try.
-func (d *deadSet) has(b *usrloc.Binding) bool {
-	k := d.key(b.Push)
+// has reports whether a token, which its device last registered at boundAt, is
+// dead. A device that registered it again after we learned so may know better: it
+// gets another try.
+func (d *deadSet) has(p usrloc.Push, boundAt time.Time) bool {
+	k := d.key(p)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	learned, dead := d.in[k]
-	return dead && !b.Updated.After(learned)
+	return dead && !boundAt.After(learned)
 }

@@ -327,7 +327,7 @@ func (broken) Update(_ context.Context, _ usrloc.AOR, _ func(usrloc.Record) (usr
 func TestDeadSet_IsBoundedAndForgetsTheOldest(t *testing.T) {
 	d := newDeadSet(3)
 	now := time.Now()
-	has := func(prid string) bool { return d.has(&usrloc.Binding{Push: fcm(prid), Updated: now}) }
+	has := func(prid string) bool { return d.has(fcm(prid), now) }
 	for _, prid := range []string{"a", "b", "a", "c"} {
 		d.add(fcm(prid), now)
 	}
@@ -343,7 +343,7 @@ func TestDeadSet_IsBoundedAndForgetsTheOldest(t *testing.T) {
 	if has("a") || !has("new7") || !has("new8") || !has("new9") {
 		t.Error("not the oldest was forgotten")
 	}
-	if d.has(&usrloc.Binding{Push: usrloc.Push{Provider: "apns", Param: "project", PRID: "new9"}, Updated: now}) {
+	if d.has(usrloc.Push{Provider: "apns", Param: "project", PRID: "new9"}, now) {
 		t.Error("the token of one provider counts for another")
 	}
 }
