@@ -3,7 +3,6 @@ package configs
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -24,17 +23,7 @@ func (l *loader) checkPush(cfg *Config) {
 		l.errorAt("push.refresh.backoff.min", fmt.Sprintf("%s is longer than max, %s", formatDuration(b.Min), formatDuration(b.Max)), "")
 	}
 	l.checkApps(p)
-	var providers []string
-	for i := range p.Apps {
-		if provider := p.Apps[i].Provider; provider != "" && !slices.Contains(providers, provider) {
-			providers = append(providers, provider)
-		}
-	}
-	for provider := range p.Policy.Providers {
-		if !slices.Contains(providers, provider) {
-			l.errorAt("push.policy.providers."+provider, "no app in push.apps has this provider", suggest(provider, providers))
-		}
-	}
+	l.checkWaking(p)
 }
 
 func (l *loader) checkApps(p *Push) {

@@ -171,6 +171,9 @@ func TestTags(t *testing.T) {
 
 // numeric is the type that the decoder hands to set for a field's type.
 func numeric(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Map {
+		t = t.Elem() // Each value has the bounds.
+	}
 	if t.Kind() == reflect.Int || t.Kind() == reflect.Uint32 {
 		return reflect.TypeFor[int64]()
 	}

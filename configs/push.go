@@ -22,8 +22,12 @@ type Push struct {
 	// SilentWait is how long a request waits for a phone to come back by itself
 	// when policy forbids a push.
 	SilentWait time.Duration `yaml:"silent_wait" range:"1s..30s"`
-	Policy     WakePolicies  `yaml:"policy"`
-	PURR       PURR          `yaml:"purr" restart:"yes"`
+	// Methods wake phones besides INVITE, MESSAGE and all that comes inside calls.
+	Methods []string     `yaml:"methods"`
+	Policy  WakePolicies `yaml:"policy"`
+	// SkipInterval is for how long after its REGISTER a phone is taken to be awake.
+	SkipInterval SkipIntervals `yaml:"skip_interval"`
+	PURR         PURR          `yaml:"purr" restart:"yes"`
 	// Apps are asked in order; the first whose provider and param match takes
 	// the push.
 	Apps []App `yaml:"apps"`
@@ -57,6 +61,18 @@ type Wait struct {
 	// after 32 s (RFC 3261 §17.1.2.2, Timer F).
 	Message  time.Duration `yaml:"message" range:"1s..30s"`
 	InDialog time.Duration `yaml:"in_dialog" range:"1s..30s"`
+	// Rules come before all of these; the first that fits a request counts.
+	Rules []WaitRule `yaml:"rules"`
+}
+
+// WaitRule is how long some requests wait.
+type WaitRule struct {
+	// InDialog says that it is for requests inside calls, otherwise for those
+	// outside. Method and Provider, a pn-provider, narrow it down; empty means all.
+	InDialog bool          `yaml:"in_dialog"`
+	Method   string        `yaml:"method"`
+	Provider string        `yaml:"provider"`
+	Wait     time.Duration `yaml:"wait" range:"1s..170s"`
 }
 
 // InviteWait is how long an INVITE waits: a person may have to click on a web
@@ -69,8 +85,10 @@ type InviteWait struct {
 // WakePolicies say when a phone is woken although it may be reachable.
 type WakePolicies struct {
 	Default WakePolicy `yaml:"default"`
-	// Providers overrides Default for one pn-provider.
-	Providers map[string]WakePolicy `yaml:"providers"`
+	// UserAgents come first; the first whose expression matches counts. Providers
+	// overrides Default for one pn-provider.
+	UserAgents []UserAgentPolicy     `yaml:"user_agents"`
+	Providers  map[string]WakePolicy `yaml:"providers"`
 }
 
 // For returns the policy for a pn-provider.
@@ -79,6 +97,28 @@ func (p WakePolicies) For(provider string) WakePolicy {
 		return policy
 	}
 	return p.Default
+}
+
+// UserAgentPolicy is the policy for phones with a User-Agent.
+type UserAgentPolicy struct {
+	// UserAgent is a regular expression (RE2).
+	UserAgent string     `yaml:"user_agent"`
+	Policy    WakePolicy `yaml:"policy"`
+}
+
+// SkipIntervals are for how long after its REGISTER a phone is not pushed to.
+type SkipIntervals struct {
+	Default time.Duration `yaml:"default" range:"0s..1h"`
+	// Providers overrides Default for one pn-provider.
+	Providers map[string]time.Duration `yaml:"providers" range:"0s..1h"`
+}
+
+// For returns the interval for a pn-provider.
+func (s SkipIntervals) For(provider string) time.Duration {
+	if d, ok := s.Providers[provider]; ok {
+		return d
+	}
+	return s.Default
 }
 
 // PURR is RFC 8599 §6.2: waking phones inside long dialogs.

@@ -65,20 +65,13 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 	o := proxy.Options{
 		Store: a.store, Flows: a.transport, Waker: a.waker, Gate: a.hooks.directed(limitedGate{a.gate, a}, cfg), Keys: a.keys,
 		Domains: cfg.Domains, Realm: cfg.Realm(), Tokens: cfg.Auth.Bearer.Issuer != "", Known: a.gate.known,
-		Waits: proxy.Waits{
-			Invite: cfg.Push.Wait.Invite.Default, Provider: map[string]time.Duration{"webpush": cfg.Push.Wait.Invite.WebPush},
-			Message: cfg.Push.Wait.Message, InDialog: cfg.Push.Wait.InDialog, Silent: cfg.Push.SilentWait,
-		},
 		MaxParked: cfg.Limits.Parked, MaxParkedPerAOR: cfg.Limits.ParkedPerAOR,
 		MaxForwards: cfg.Proxy.MaxForwards, NoRecordRoute: !cfg.Proxy.RecordRoute,
 		Latencies: measured{a}, MaxLatency: cfg.Proxy.MaxLatency,
 		Sink: a.watched(), Logger: a.component("proxy"), Registerer: a.registry,
 	}
-	policies := cfg.Push.Policy
-	o.Policy = func(provider, _ string) proxy.Mode {
-		// configs accepts no other names.
-		mode, _ := proxy.ParseMode(string(policies.For(provider)))
-		return mode
+	if err := waking(&o, cfg.Push); err != nil {
+		return o, err
 	}
 	o.Trusted = a.gate.trusted
 	if err := routing(&o, cfg); err != nil {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"regexp"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,47 +67,6 @@ type Admission struct {
 	Realm string
 	// Direction is where the request goes, if not where it is addressed to.
 	Direction Direction
-}
-
-// Mode is a wake policy.
-type Mode uint8
-
-// The wake policies.
-const (
-	// Race forwards on a live flow at once and pushes too if no provisional
-	// answer comes within RaceDelay.
-	Race Mode = iota
-	// Asleep pushes only if no flow is alive.
-	Asleep
-	// Always pushes and waits for the phone to register.
-	Always
-)
-
-// ParseMode reads a policy's name.
-func ParseMode(s string) (Mode, bool) {
-	switch s {
-	case "race":
-		return Race, true
-	case "asleep":
-		return Asleep, true
-	case "always":
-		return Always, true
-	}
-	return 0, false
-}
-
-// Waits say how long a request waits for a sleeping phone.
-type Waits struct {
-	// Invite is for calls; Provider overrides it by pn-provider.
-	Invite   time.Duration
-	Provider map[string]time.Duration
-	// Message is for other requests outside a dialog. A sender of such a request
-	// gives up after 32 s (RFC 8599 §5.6.2).
-	Message time.Duration
-	// InDialog is for requests inside a dialog.
-	InDialog time.Duration
-	// Silent is for requests that wait although no push may be sent.
-	Silent time.Duration
 }
 
 // A Route sends requests for a foreign domain to a fixed next hop. It is open
@@ -177,6 +135,10 @@ type Options struct {
 	Wakes []string
 	// Waits default to 25 s, 45 s for webpush, 15 s, 15 s and 8 s.
 	Waits Waits
+	// Skip is for how long after its REGISTER a device is taken to be awake, by
+	// pn-provider: it is called where it registered, and not pushed to, whatever its
+	// Policy. Nil: for no time.
+	Skip func(provider string) time.Duration
 	// RaceDelay is how long Race waits for a provisional answer to an INVITE;
 	// default 300 ms. Other requests have only final answers, which take longer:
 	// they wait RaceDelayOther; default 2 s.
@@ -241,14 +203,10 @@ func (o *Options) validate() error {
 			}
 		}
 	}
-	if o.Waits.Provider == nil {
-		// A person may have to click before a browser's page comes back.
-		o.Waits.Provider = map[string]time.Duration{"webpush": 45 * time.Second}
+	if o.Skip == nil {
+		o.Skip = func(string) time.Duration { return 0 }
 	}
-	defaultTo(&o.Waits.Invite, 25*time.Second)
-	defaultTo(&o.Waits.Message, 15*time.Second)
-	defaultTo(&o.Waits.InDialog, 15*time.Second)
-	defaultTo(&o.Waits.Silent, 8*time.Second)
+	o.Waits.setDefaults()
 	defaultTo(&o.Ring, 20*time.Second)
 	defaultTo(&o.RaceDelay, 300*time.Millisecond)
 	defaultTo(&o.RaceDelayOther, 2*time.Second)
@@ -265,29 +223,4 @@ func defaultTo[T comparable](v *T, d T) {
 	if *v == zero {
 		*v = d
 	}
-}
-
-// wakes reports whether a request outside a dialog wakes a sleeping phone.
-func (o *Options) wakes(method string) bool {
-	switch method {
-	case "INVITE", "MESSAGE":
-		return true
-	case "ACK", "CANCEL", "PRACK":
-		return false
-	}
-	return slices.Contains(o.Wakes, method)
-}
-
-// wait returns how long a request may wait for the device behind b.
-func (o *Options) wait(method string, inDialog bool, b *usrloc.Binding) time.Duration {
-	switch {
-	case inDialog:
-		return o.Waits.InDialog
-	case method == "INVITE":
-		if d, ok := o.Waits.Provider[b.Push.Provider]; ok {
-			return d
-		}
-		return o.Waits.Invite
-	}
-	return o.Waits.Message
 }

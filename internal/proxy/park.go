@@ -70,7 +70,7 @@ func (b *branch) waitUntil(t time.Time) {
 // waitFor is how long this request may wait for a device: never beyond what the
 // caller is willing to wait (RFC 3261 §20.19).
 func (f *fork) waitFor(b *usrloc.Binding) time.Duration {
-	d := f.p.opts().wait(f.method, f.inDialog, b)
+	d := f.p.opts().Waits.of(f.method, f.inDialog, b.Push.Provider)
 	if value, ok := f.s.Message().Expires(); ok && f.invite() {
 		if s, ok := sipmsg.ParseDeltaSeconds(value); ok && s > 0 {
 			d = min(d, time.Duration(s)*time.Second)

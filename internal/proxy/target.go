@@ -54,6 +54,7 @@ type view struct {
 	open   func(flow.Flow) bool
 	can    func(*usrloc.Binding) bool
 	policy func(provider, userAgent string) Mode
+	skip   func(provider string) time.Duration
 	wakes  bool
 	// first is the binding that is preferred among those of its device that are
 	// equally alive; zero: none.
@@ -179,6 +180,8 @@ func (v view) reach(b *usrloc.Binding) reach {
 			return forward
 		}
 		return unreachable
+	case v.fresh(b):
+		return forward
 	case v.policy(b.Push.Provider, b.UserAgent) == Always:
 		return park
 	case !alive:

@@ -1,0 +1,53 @@
+package app
+
+import (
+	"fmt"
+	"regexp"
+
+	"reveille/configs"
+	"reveille/internal/proxy"
+)
+
+// waking translates what is decided about when phones are woken and how long
+// requests wait for them.
+func waking(o *proxy.Options, c configs.Push) error {
+	o.Waits = waits(c)
+	o.Wakes = c.Methods
+	o.Skip = c.SkipInterval.For
+	type agentPolicy struct {
+		matches *regexp.Regexp
+		mode    proxy.Mode
+	}
+	var agents []agentPolicy
+	for i, u := range c.Policy.UserAgents {
+		re, err := regexp.Compile(u.UserAgent)
+		if err != nil {
+			return fmt.Errorf("push.policy.user_agents[%d].user_agent: %w", i, err)
+		}
+		agents = append(agents, agentPolicy{re, modeOf(u.Policy)})
+	}
+	o.Policy = func(provider, agent string) proxy.Mode {
+		for i := range agents {
+			if agents[i].matches.MatchString(agent) {
+				return agents[i].mode
+			}
+		}
+		return modeOf(c.Policy.For(provider))
+	}
+	return nil
+}
+
+// modeOf translates a policy; configs accepts no other names.
+func modeOf(p configs.WakePolicy) proxy.Mode {
+	mode, _ := proxy.ParseMode(string(p))
+	return mode
+}
+
+func waits(c configs.Push) proxy.Waits {
+	w := proxy.Waits{Invite: c.Wait.Invite.Default, Message: c.Wait.Message, InDialog: c.Wait.InDialog, Silent: c.SilentWait}
+	for _, r := range c.Wait.Rules {
+		w.Rules = append(w.Rules, proxy.WaitRule{InDialog: r.InDialog, Method: r.Method, Provider: r.Provider, Wait: r.Wait})
+	}
+	w.Rules = append(w.Rules, proxy.WaitRule{Method: "INVITE", Provider: "webpush", Wait: c.Wait.Invite.WebPush})
+	return w
+}
