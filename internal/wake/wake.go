@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"reveille/internal/event"
@@ -43,6 +44,7 @@ type Waker struct {
 	sink       event.Sink
 	log        *slog.Logger
 	dead       *deadSet
+	settings   atomic.Pointer[Settings]
 }
 
 // ErrDead: the push service declared the device's token dead.
@@ -54,17 +56,19 @@ func New(d Dispatcher, store usrloc.Store, sink event.Sink, log *slog.Logger) *W
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Waker{dispatcher: d, store: store, sink: sink, log: log, dead: newDeadSet(maxDead)}
+	w := &Waker{dispatcher: d, store: store, sink: sink, log: log, dead: newDeadSet(maxDead)}
+	w.Set(Settings{})
+	return w
 }
 
 // Can reports whether b carries what is needed to wake its device and some
 // credential of ours may push to it.
 func (w *Waker) Can(b *usrloc.Binding) bool {
-	if b.Push.IsZero() || w.dead.has(b) {
+	if b.Push.IsZero() {
 		return false
 	}
-	params, _, err := push.Parse(b.Push.Provider, b.Push.Param, b.Push.PRID)
-	return err == nil && w.dispatcher.Supports(params)
+	d, err := w.device(b)
+	return err == nil && w.dispatcher.Supports(d.params)
 }
 
 // Wake asks the device of binding b, registered under aor, to wake. done runs
@@ -72,15 +76,12 @@ func (w *Waker) Can(b *usrloc.Binding) bool {
 // nothing was sent. cancel drops what is not yet sent. The push identifier is
 // that of the push service's payload and of the events.
 func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.Outcome)) (pushID string, cancel func(), err error) {
-	if w.dead.has(b) {
-		return "", nil, ErrDead
-	}
-	params, tokens, err := push.Parse(b.Push.Provider, b.Push.Param, b.Push.PRID)
+	d, err := w.device(b)
 	if err != nil {
 		return "", nil, fmt.Errorf("wake %s: %w", aor, err)
 	}
 	r := &push.Request{
-		Binding: b.ID, AOR: string(aor), Params: params, Tokens: tokens,
+		Binding: b.ID, AOR: string(aor), Params: d.params, Tokens: w.tokensFor(c.Kind, &d),
 		Kind: c.Kind, Method: c.Method, CallID: c.CallID, PushID: rand.Text(),
 		Deadline: c.Deadline, BoundAt: b.Updated,
 	}
@@ -91,7 +92,7 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 	})
 	report := func(o push.Outcome) {
 		w.sink.Emit(event.PushOutcome{
-			PushID: r.PushID, AOR: r.AOR, Binding: id.String(), Provider: params.Provider, PushKind: c.Kind.String(),
+			PushID: r.PushID, AOR: r.AOR, Binding: id.String(), Provider: d.params.Provider, PushKind: c.Kind.String(),
 			Class: o.Class.String(), Reason: o.Reason, Status: o.Status, Attempts: o.Attempts,
 			Latency: time.Since(began), Err: o.Err,
 		})
@@ -99,8 +100,11 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 	cancel, err = w.dispatcher.Submit(r, func(o push.Outcome) {
 		report(o)
 		if o.Class == push.Gone && speaksOf(o, r.BoundAt) {
-			w.dead.add(token, time.Now())
-			w.forget(aor, token, o)
+			if t, ok := r.Token(); ok {
+				token := tokenOf(d.params, t.PRID)
+				w.dead.add(token, time.Now())
+				w.forget(aor, token, o)
+			}
 		}
 		done(o)
 	})
@@ -119,22 +123,26 @@ func speaksOf(o push.Outcome, boundAt time.Time) bool {
 }
 
 // forget takes the dead token out of every binding of the user that carries it:
-// they are one app. The provider's name stays: a binding with a provider and no
-// PRID is a phone that can be reached only while its flow lives.
+// they are one app. The other token of a device with two stays. With none left the
+// provider's name stays: a binding with a provider and no PRID is a phone that can
+// be reached only while its flow lives.
 func (w *Waker) forget(aor usrloc.AOR, token usrloc.Push, o push.Outcome) {
 	drop := func(rec usrloc.Record) (usrloc.Record, error) {
 		var bindings []usrloc.Binding
 		for i := range rec.Bindings {
 			b := &rec.Bindings[i]
-			if !sameToken(b.Push, token) || !speaksOf(o, b.Updated) {
+			left, carried := without(b.Push, token)
+			if !carried || !speaksOf(o, b.Updated) {
 				// It registered with another token, or this one anew, meanwhile.
 				continue
 			}
 			if bindings == nil {
 				bindings = slices.Clone(rec.Bindings)
 			}
-			bindings[i].Push.PRID = ""
-			bindings[i].RefreshAt = time.Time{}
+			bindings[i].Push = left
+			if !refreshable(left) {
+				bindings[i].RefreshAt = time.Time{}
+			}
 		}
 		if bindings != nil {
 			rec.Bindings, rec.Cause = bindings, usrloc.CauseDeadToken
@@ -149,11 +157,6 @@ func (w *Waker) forget(aor usrloc.AOR, token usrloc.Push, o push.Outcome) {
 			w.tell(&changes[i])
 		}
 	})
-}
-
-// sameToken reports whether two bindings are woken by the same token.
-func sameToken(a, b usrloc.Push) bool {
-	return a.Provider == b.Provider && a.Param == b.Param && a.PRID == b.PRID
 }
 
 // tell emits the event of a binding that lost its token. What else the commit did
