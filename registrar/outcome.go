@@ -20,12 +20,14 @@ func (r *Registrar) accepted(in *Input, res *Result, changes []usrloc.Change) {
 		if b := c.New; b != nil && b.Flow.Stream() && b.Push.IsZero() {
 			r.hold(b.Flow, b.Expires)
 		}
-		if c.New != nil && slices.Contains(res.VoIPOnly, c.New.ID) && (c.Old == nil || c.Old.Push != c.New.Push) {
-			// Nothing of ours keeps this binding alive: the phone has to open
-			// the app, or give a token for other pushes, too.
-			r.log.LogAttrs(context.Background(), slog.LevelWarn, "device has only a VoIP token and cannot be woken to refresh",
+		if c.New != nil && slices.Contains(res.CallsOnly, c.New.ID) && (c.Old == nil || c.Old.Push != c.New.Push) {
+			// Nothing of ours keeps this binding alive: somebody has to open the
+			// app, or it gives a token for other pushes, or asks for a lifetime
+			// that lasts.
+			r.metrics.callsOnly.Inc()
+			r.log.LogAttrs(context.Background(), slog.LevelWarn, "device can be woken for calls alone, and its registration ends soon",
 				slog.String("aor", string(in.AOR)), slog.String("binding", c.New.ID.String()),
-				slog.String("provider", c.New.Push.Provider))
+				slog.String("provider", c.New.Push.Provider), slog.Duration("expires", c.New.Expires.Sub(in.Now)))
 		}
 	}
 }
