@@ -7,17 +7,19 @@
 package apns
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"sync"
 	"time"
 
 	"github.com/sideshow/apns2"
 	"github.com/sideshow/apns2/token"
-	"golang.org/x/net/http2"
 
 	"reveille/push"
 	"reveille/push/internal/exchange"
@@ -95,14 +97,21 @@ func New(o Options) (*Sender, error) {
 	default:
 		return nil, errors.New("apns: neither a key nor a certificate")
 	}
-	client.HTTPClient = exchange.NewClient(&exchange.Transport{Base: &http2.Transport{
-		TLSClientConfig: tlsConfig,
-		// A dead connection is found within 8 s, so that at most a few attempts
-		// run into it.
-		ReadIdleTimeout: 5 * time.Second,
-		PingTimeout:     3 * time.Second,
-	}})
+	addr, err := address(o.Host)
+	if err != nil {
+		return nil, err
+	}
+	client.HTTPClient = exchange.NewClient(&exchange.Transport{Base: newLink(addr, tlsConfig)})
 	return &Sender{client: client, alerts: o.Alerts, template: tmpl}, nil
+}
+
+// address is where the service of this URL is dialled.
+func address(host string) (string, error) {
+	u, err := url.Parse(host)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" {
+		return "", fmt.Errorf("apns: host %q is no https URL", host)
+	}
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")), nil
 }
 
 // newToken loads the key and signs once: apns2 would send an empty token in
