@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // AOR is what is configured for one address-of-record.
@@ -16,6 +17,17 @@ type AOR struct {
 	Contacts []string `yaml:"contacts"`
 	// Rings are other users whose devices are called, too.
 	Rings []string `yaml:"rings"`
+
+	// As in RegistrarRule, and in place of what the rules say.
+	Default     time.Duration `yaml:"default" range:"0s..365d"`
+	Min         time.Duration `yaml:"min" range:"0s..1h"`
+	Max         time.Duration `yaml:"max" range:"0s..365d"`
+	MaxContacts int           `yaml:"max_contacts" range:"0..100"`
+}
+
+// Registers reports whether a says how its phones register.
+func (a *AOR) Registers() bool {
+	return a.Default != 0 || a.Min != 0 || a.Max != 0 || a.MaxContacts != 0
 }
 
 // contactSyntax is a device; its second group is the host.
@@ -23,16 +35,17 @@ var contactSyntax = regexp.MustCompile(`^sips?:([^\s@<>"?]+@)?(\[[0-9a-fA-F:.]+\
 
 func (l *loader) checkAORs(cfg *Config) {
 	seen := map[string]int{}
-	for i, a := range cfg.AORs {
-		at := fmt.Sprintf("aors[%d]", i)
+	for i := range cfg.AORs {
+		a, at := &cfg.AORs[i], fmt.Sprintf("aors[%d]", i)
 		l.checkAOR(cfg.Domains, at+".aor", a.AOR)
 		if first, twice := seen[a.AOR]; twice {
 			l.errorAt(at+".aor", fmt.Sprintf("is also the address of aors[%d]", first), "")
 		}
 		seen[a.AOR] = i
-		if len(a.Contacts) == 0 && len(a.Rings) == 0 {
-			l.errorAt(at, "says nothing about its address", "set contacts, rings or both")
+		if len(a.Contacts) == 0 && len(a.Rings) == 0 && !a.Registers() {
+			l.errorAt(at, "says nothing about its address", "set contacts, rings, or how it registers")
 		}
+		l.checkLifetimes(cfg, at, a.Min, a.Max)
 		for j, c := range a.Contacts {
 			l.checkContact(fmt.Sprintf("%s.contacts[%d]", at, j), c)
 		}

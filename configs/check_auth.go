@@ -3,6 +3,7 @@ package configs
 import (
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,15 +11,41 @@ import (
 
 func (l *loader) checkAuth(cfg *Config) {
 	a := &cfg.Auth
-	if strings.ContainsAny(a.Realm, "\"\\\r\n:") {
-		l.errorAt("auth.realm", `contains ", \, : or a line end`, "")
-	}
+	l.checkRealms(cfg)
 	l.checkOffered(cfg)
 	l.checkUsers(cfg)
 	l.checkExternal(a)
 	l.checkBearer(&a.Bearer)
 	l.checkTrusted(a)
 	l.checkAnybody(cfg)
+}
+
+// noText are the bytes that neither a realm nor a user name may hold.
+const noText = "\":\\\r\n"
+
+func (l *loader) checkRealms(cfg *Config) {
+	a := &cfg.Auth
+	const what = `contains ", \, : or a line end`
+	if strings.ContainsAny(a.Realm, noText) {
+		l.errorAt("auth.realm", what, "")
+	}
+	seen := map[string]bool{}
+	for i := range a.Realms {
+		r, at := &a.Realms[i], fmt.Sprintf("auth.realms[%d]", i)
+		switch r.Domain = strings.ToLower(r.Domain); {
+		case !slices.Contains(cfg.Domains, r.Domain):
+			l.errorAt(at+".domain", fmt.Sprintf("%q is none of domains", r.Domain), suggest(r.Domain, cfg.Domains))
+		case seen[r.Domain]:
+			l.errorAt(at+".domain", fmt.Sprintf("%s has a realm already", r.Domain), "")
+		}
+		seen[r.Domain] = true
+		if r.Realm == "" {
+			l.required(at+".realm", "write "+r.Domain)
+		}
+		if strings.ContainsAny(r.Realm, noText) {
+			l.errorAt(at+".realm", what, "")
+		}
+	}
 }
 
 // checkAnybody wants somebody who can authenticate where everybody must.
@@ -109,48 +136,30 @@ func (l *loader) checkTrusted(a *Auth) {
 	}
 }
 
-func (l *loader) checkACL(cfg *Config) {
-	for _, list := range []struct {
-		name  string
-		rules []ACLRule
-	}{{"acl.source", cfg.ACL.Source}, {"acl.contact", cfg.ACL.Contact}} {
-		denies := false
-		for i, r := range list.rules {
-			at := fmt.Sprintf("%s[%d]", list.name, i)
-			l.checkListener(cfg, at+".listener", r.Listener)
-			switch {
-			case r.Deny.IsValid() && r.Permit.IsValid():
-				l.errorAt(at, "deny and permit exclude each other", "write two entries: the last that matches decides")
-			case r.Deny.IsValid():
-				l.checkPrefix(at+".deny", r.Deny)
-			case r.Permit.IsValid():
-				l.checkPrefix(at+".permit", r.Permit)
-			default:
-				l.errorAt(at, "neither denies nor permits", "write deny: 192.0.2.0/24 or permit: 192.0.2.0/24")
-			}
-			if denies = denies || r.Deny.IsValid(); r.Permit.IsValid() && !denies {
-				l.warnAt(at, "permits what nothing in front of it denies", "what no rule matches is permitted: begin with deny: 0.0.0.0/0 and deny: ::/0")
-			}
-		}
-	}
-}
-
 func (l *loader) checkUsers(cfg *Config) {
 	a := &cfg.Auth
-	seen := map[string]int{}
+	seen := map[[2]string]int{}
+	var realms []string
+	if len(cfg.Domains) > 0 {
+		realms = slices.Sorted(maps.Values(cfg.Realms()))
+	}
 	for i := range a.Users {
 		u := &a.Users[i]
 		at := fmt.Sprintf("auth.users[%d]", i)
-		first, twice := seen[u.Name]
+		if u.Realm != "" && !slices.Contains(realms, u.Realm) {
+			l.errorAt(at+".realm", fmt.Sprintf("%q is the realm of no domain", u.Realm), suggest(u.Realm, realms))
+		}
+		key := [2]string{u.Realm, u.Name}
+		first, twice := seen[key]
 		switch {
 		case u.Name == "":
 			l.required(at+".name", "")
-		case strings.ContainsAny(u.Name, "\":\\\r\n"):
+		case strings.ContainsAny(u.Name, noText):
 			l.errorAt(at+".name", `contains ", \, : or a line end`, "")
 		case twice:
 			l.errorAt(at+".name", fmt.Sprintf("%q is also the name of auth.users[%d]", u.Name, first), "")
 		default:
-			seen[u.Name] = i
+			seen[key] = i
 		}
 		l.checkCredential(a, u, at)
 		for j, aor := range u.AORs {

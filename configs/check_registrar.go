@@ -108,15 +108,23 @@ func (l *loader) checkRules(cfg *Config) {
 		if _, err := regexp.Compile(r.UserAgent); err != nil {
 			l.errorAt(at+".user_agent", err.Error(), "the syntax is that of RE2")
 		}
-		least, most := cfg.Registrar.Expires.Min, cfg.Registrar.Expires.Max
-		if r.Min != 0 {
-			least = r.Min
+		if r.Path == PathOff && cfg.Registrar.Outbound.Mode != OutboundOff {
+			// RFC 5626 §6.
+			l.errorAt(at+".path", "is off, but registrar.outbound.mode is not", "")
 		}
-		if r.Max != 0 {
-			most = r.Max
-		}
-		if least > most {
-			l.errorAt(at, fmt.Sprintf("lifetimes would be at least %s and at most %s", formatDuration(least), formatDuration(most)), "")
-		}
+		l.checkLifetimes(cfg, at, r.Min, r.Max)
+	}
+}
+
+// checkLifetimes looks at bounds of which 0 stands for those of registrar.expires.
+func (l *loader) checkLifetimes(cfg *Config, at string, least, most time.Duration) {
+	if least == 0 {
+		least = cfg.Registrar.Expires.Min
+	}
+	if most == 0 {
+		most = cfg.Registrar.Expires.Max
+	}
+	if least > most {
+		l.errorAt(at, fmt.Sprintf("lifetimes would be at least %s and at most %s", formatDuration(least), formatDuration(most)), "")
 	}
 }

@@ -54,6 +54,18 @@ func (c *Config) Realm() string {
 	return c.Domains[0]
 }
 
+// Realms returns the realm of each domain.
+func (c *Config) Realms() map[string]string {
+	realms := map[string]string{}
+	for _, domain := range c.Domains {
+		realms[domain] = c.Realm()
+	}
+	for _, r := range c.Auth.Realms {
+		realms[r.Domain] = r.Realm
+	}
+	return realms
+}
+
 // OpenSentence is what security.open must say, word for word, before the
 // server listens to others than this machine without asking who they are.
 const OpenSentence = "anyone may register and call"
@@ -221,6 +233,8 @@ type Auth struct {
 	// Realm is what phones show and hash; empty means the first domain, see
 	// Config.Realm.
 	Realm string `yaml:"realm"`
+	// Realms are those of domains that have another.
+	Realms []DomainRealm `yaml:"realms"`
 	// Algorithms are offered in this order (RFC 8760); Offers replace them for
 	// some clients, the first that matches.
 	Algorithms []Algorithm `yaml:"algorithms"`
@@ -256,6 +270,8 @@ type AuthModes struct {
 type User struct {
 	// Name is the digest user name and the user part of the AOR.
 	Name string `yaml:"name"`
+	// Realm is where the user logs in; empty means Auth.Realm.
+	Realm string `yaml:"realm"`
 	// The password in the file or in a file of its own, or one or more of
 	// H(name:realm:password) in hexadecimal.
 	Password     Secret     `yaml:"password"`
@@ -265,6 +281,12 @@ type User struct {
 	HA1SHA512256 Secret     `yaml:"ha1_sha512_256"`
 	// AORs are further addresses of record that the user may register.
 	AORs []string `yaml:"aors"`
+}
+
+// DomainRealm is the realm of a domain.
+type DomainRealm struct {
+	Domain string `yaml:"domain"`
+	Realm  string `yaml:"realm"`
 }
 
 // Offer replaces Auth.Algorithms for some clients.
@@ -300,21 +322,6 @@ type Bearer struct {
 	Refresh time.Duration `yaml:"refresh" range:"1m..24h"`
 	// Plaintext takes tokens without TLS too.
 	Plaintext bool `yaml:"plaintext"`
-}
-
-// ACL says whose requests are looked at, and which Contacts may be registered.
-type ACL struct {
-	Source  []ACLRule `yaml:"source"`
-	Contact []ACLRule `yaml:"contact"`
-}
-
-// ACLRule denies or permits a network; exactly one of both is set. The last rule
-// that matches decides.
-type ACLRule struct {
-	Deny   netip.Prefix `yaml:"deny"`
-	Permit netip.Prefix `yaml:"permit"`
-	// Listener is the only one that the rule is for; empty: every one.
-	Listener string `yaml:"listener"`
 }
 
 // Trusted is a source that is believed without credentials: a network, or whoever

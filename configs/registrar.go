@@ -47,6 +47,8 @@ type RegistrarRule struct {
 	Min         time.Duration `yaml:"min" range:"0s..1h"`
 	Max         time.Duration `yaml:"max" range:"0s..365d"`
 	MaxContacts int           `yaml:"max_contacts" range:"0..100"`
+	// Path replaces Path.Mode, unless it is empty.
+	Path PathMode `yaml:"path"`
 }
 
 // Qualify says how phones that do not sleep are asked whether they are there, by

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"reveille/internal/auth"
 	"reveille/internal/sipmsg"
+	"reveille/usrloc"
 )
 
 // rings sends a MESSAGE to uri and reports whether the phone gets it, which then
@@ -86,6 +88,54 @@ func TestGRUU_SurvivesARestart_RFC5627_5_4(t *testing.T) {
 	for _, gruu := range []string{public, temporary} {
 		if !r.rings(w, gruu) {
 			t.Errorf("after a restart %s does not ring", gruu)
+		}
+	}
+}
+
+// Two domains may have realms of their own; then alice of the one is nobody in the
+// other, with the same name and even the same password.
+func TestDomains_Realms_RFC3261_22_1(t *testing.T) {
+	r := newRig(t, `domains: [example.com, example.net, example.org]`, `auth:
+  mode: {registrar: required, proxy: required}
+  realms: [{domain: Example.net, realm: net}]
+  users: [{name: alice, password: secret}, {name: alice, realm: net, password: secret}, {name: bob, realm: net, password: secret}]
+`)
+	w := r.dial("udp")
+	for domain, realm := range map[string]string{"example.com": "example.com", "example.net": "net", "example.org": "example.com"} {
+		w.send(w.request("REGISTER", "sip:"+domain, "To: <sip:alice@"+domain+">", "From: <sip:alice@"+domain+">;tag=f"))
+		if challenge := w.read(); !strings.HasPrefix(challenge, "SIP/2.0 401 ") || !strings.Contains(challenge, `realm="`+realm+`"`) {
+			t.Errorf("%s challenges with\n%s", domain, challenge)
+		}
+	}
+	rules := r.gate.rules.Load()
+	for _, tt := range []struct {
+		realm string
+		aor   usrloc.AOR
+		may   bool
+	}{
+		{"example.com", "sip:alice@example.com", true},
+		{"example.com", "sip:alice@example.org", true},
+		{"example.com", "sip:alice@example.net", false},
+		{"net", "sip:alice@example.net", true},
+		{"net", "sip:alice@example.com", false},
+	} {
+		if got := rules.auth.MayUse(auth.User{Name: "alice", Realm: tt.realm}, tt.aor); got != tt.may {
+			t.Errorf("alice of %s may use %s: %t", tt.realm, tt.aor, got)
+		}
+	}
+	for aor, known := range map[usrloc.AOR]bool{"sip:bob@example.net": true, "sip:bob@example.com": false, "sip:alice@example.org": true} {
+		if got := r.gate.known(aor); got != known {
+			t.Errorf("%s is known: %t", aor, got)
+		}
+	}
+	message := w.request("INVITE", "sip:bob@example.net", "From: <sip:somebody@example.org>;tag=f")
+	m, err := sipmsg.Parse([]byte(message), netip.AddrPort{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for realm, want := range map[string]usrloc.AOR{"example.com": "sip:alice@example.com", "net": "sip:alice@example.net"} {
+		if got := rules.identity(auth.User{Name: "alice", Realm: realm}, m); got != want {
+			t.Errorf("alice of %s is %s, want %s", realm, got, want)
 		}
 	}
 }

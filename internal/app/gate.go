@@ -133,12 +133,13 @@ func (g *gate) known(aor usrloc.AOR) bool {
 	if r.anybody || r.users.Lists(aor) {
 		return true
 	}
-	if !r.auth.Knows(r.realm, user) {
+	realm := r.realms[domainOf(aor)]
+	if !r.auth.Knows(realm, user) {
 		return false
 	}
 	if g.directory != nil {
 		// Nobody waits for the answer: whoever asks again gets it.
-		g.directory.Learn(r.realm, user)
+		g.directory.Learn(realm, user)
 	}
 	return true
 }

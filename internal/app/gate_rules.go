@@ -2,6 +2,7 @@ package app
 
 import (
 	"reflect"
+	"slices"
 
 	"reveille/configs"
 	"reveille/flow"
@@ -22,7 +23,9 @@ type gateRules struct {
 	closed          bool
 	source, contact auth.ACL
 	hosts           *domain.Set
-	realm           string
+	// home is the domain of the users of each realm, realms the realm of each
+	// domain.
+	home, realms map[string]string
 	// anybody: there are no accounts, so that every name may be a user.
 	anybody bool
 	// users are those of the files.
@@ -37,7 +40,7 @@ func (g *gate) build(cfg *configs.Config) (r *gateRules, err error) {
 	old := g.rules.Load()
 	r = &gateRules{
 		modes: map[string]configs.AuthModes{}, closed: len(cfg.Auth.Trusted) > 0, bearer: cfg.Auth.Bearer,
-		source: newACL(cfg.ACL.Source), contact: newACL(cfg.ACL.Contact),
+		source: newACL(cfg.ACL.Rules(cfg.ACL.Source)), contact: newACL(cfg.ACL.Rules(cfg.ACL.Contact)),
 	}
 	if r.hosts, err = domainSet(cfg); err != nil {
 		return nil, err
@@ -61,7 +64,13 @@ func (g *gate) build(cfg *configs.Config) (r *gateRules, err error) {
 		// whatever the database says.
 		o.Source, o.MaxLookups = auth.Sources{o.Source, g.directory}, maxLookups
 	}
-	r.realm, r.anybody = o.Realm, r.verifier != nil || g.directory == nil && r.users.Len() == 0
+	r.home, r.realms = map[string]string{}, map[string]string{}
+	// The first domain of a realm is the home of its users.
+	for i, domain := range slices.Backward(r.hosts.Names()) {
+		realm := cfg.Realms()[cfg.Domains[i]]
+		r.realms[domain], r.home[realm] = realm, domain
+	}
+	r.anybody = r.verifier != nil || g.directory == nil && r.users.Len() == 0
 	o.Sink, o.Registerer, o.PeerNames = g.sink, g.registry, g.transport.PeerNames
 	o.Own = func(host string) bool {
 		return g.transport.IsOwn(host, 0, 0)
@@ -89,7 +98,7 @@ func (r *gateRules) identity(u auth.User, m *sipmsg.Message) usrloc.AOR {
 	if aor, _, err := r.hosts.AOR(m.From().URI); err == nil && r.auth.MayUse(u, aor) {
 		return aor
 	}
-	aor, err := sipmsg.CanonicalAOR(sipmsg.URI{Scheme: "sip", User: sipmsg.EscapeParam(u.Name), Host: r.hosts.Names()[0]})
+	aor, err := sipmsg.CanonicalAOR(sipmsg.URI{Scheme: "sip", User: sipmsg.EscapeParam(u.Name), Host: r.home[u.Realm]})
 	if err != nil {
 		return ""
 	}

@@ -89,6 +89,25 @@ func TestACL_Contact(t *testing.T) {
 	}
 }
 
+// A list with a name stands for its rules, in their order.
+func TestACL_Named(t *testing.T) {
+	const named = `acl: {named: [{name: home, rules: [{permit: 127.0.0.0/8, listener: udp}, {deny: 127.0.0.2/32}]}], source: [%s]}`
+	for _, tt := range []struct{ name, rules, tcp, udp string }{
+		{"behind", `{deny: 0.0.0.0/0}, {list: home}`, "403", "401"},
+		{"in front", `{list: home}, {deny: 0.0.0.0/0}`, "403", "403"},
+		{"for a listener", `{deny: 0.0.0.0/0}, {list: home, listener: tcp}`, "401", "403"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, fmt.Sprintf(named, tt.rules))
+			for transport, want := range map[string]string{"tcp": tt.tcp, "udp": tt.udp} {
+				if got := r.dial(transport).registers(); got != want {
+					t.Errorf("REGISTER over %s: %s, want %s", transport, got, want)
+				}
+			}
+		})
+	}
+}
+
 // A reload changes what is denied, for plain refreshes too.
 func TestACL_Reload(t *testing.T) {
 	r := newRig(t, openYAML)

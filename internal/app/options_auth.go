@@ -20,11 +20,12 @@ func authOptions(cfg *configs.Config, verifier *bearer.Verifier) (auth.Options, 
 		Realm: cfg.Realm(), Domains: map[string]string{}, NonceTTL: a.NonceTTL, NonceTable: cfg.Limits.Nonces,
 		Failures: auth.LimitOptions{Rate: float64(a.Limit.PerSource) / 60, Burst: a.Limit.Burst},
 	}
-	for _, d := range cfg.Domains {
-		o.Domains[d] = ""
+	realms := cfg.Realms()
+	for domain, realm := range realms {
+		o.Domains[domain] = realm
 	}
 	for _, a := range cfg.Aliases() {
-		o.Domains[a.Alias] = ""
+		o.Domains[a.Alias] = realms[a.Domain]
 	}
 	for _, t := range a.Trusted {
 		if t.Certificate != "" {
@@ -95,7 +96,7 @@ func readUsers(cfg *configs.Config, o *auth.Options) (*auth.Users, error) {
 	var accounts []auth.Account
 	for i, u := range cfg.Auth.Users {
 		account := auth.Account{
-			Name: u.Name, Password: u.Password.Reveal(), AORs: u.AORs, Origin: fmt.Sprintf("auth.users[%d]", i),
+			Name: u.Name, Realm: u.Realm, Password: u.Password.Reveal(), AORs: u.AORs, Origin: fmt.Sprintf("auth.users[%d]", i),
 			HA1MD5: u.HA1MD5.Reveal(), HA1SHA256: u.HA1SHA256.Reveal(), HA1SHA512256: u.HA1SHA512256.Reveal(),
 		}
 		if u.PasswordFile != "" {

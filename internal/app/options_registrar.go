@@ -35,7 +35,7 @@ func registrarPolicy(cfg *configs.Config, waking registrar.Waking, keys *purr.Ke
 	if p.Match, p.MatchParam, err = match(r.Match); err != nil {
 		return p, err
 	}
-	if p.Rules, err = registrarRules(r.Rules); err != nil {
+	if p.Rules, err = registrarRules(cfg); err != nil {
 		return p, err
 	}
 	if cfg.Push.Enabled {
@@ -69,14 +69,7 @@ func setOverflow(p *registrar.Policy, r configs.Registrar, reachable func(*usrlo
 
 // setExtensions is for RFC 3327, 3608, 5626 and 5627.
 func setExtensions(p *registrar.Policy, r configs.Registrar, keys *purr.Keyring) {
-	switch r.Path.Mode {
-	case configs.PathOff:
-		p.Path = registrar.PathOff
-	case configs.PathLazy:
-		p.Path = registrar.PathLazy
-	case configs.PathStrict:
-		p.Path = registrar.PathStrict
-	}
+	p.Path = pathMode(r.Path.Mode)
 	p.PathReceived, p.ServiceRoute = r.Path.UseReceived, r.ServiceRoute
 	if r.GRUU.Enabled {
 		p.GRUU = keys
@@ -89,6 +82,18 @@ func setExtensions(p *registrar.Policy, r configs.Registrar, keys *purr.Keyring)
 		p.Outbound.Mode = registrar.OutboundOff
 	case configs.OutboundRequired:
 		p.Outbound.Mode = registrar.OutboundRequired
+	}
+}
+
+// pathMode translates a name that configs has checked.
+func pathMode(m configs.PathMode) registrar.PathMode {
+	switch m {
+	case configs.PathOff:
+		return registrar.PathOff
+	case configs.PathStrict:
+		return registrar.PathStrict
+	default:
+		return registrar.PathLazy
 	}
 }
 
@@ -112,11 +117,16 @@ func setPush(p *registrar.Policy, c configs.Push, waking registrar.Waking, keys 
 	}
 }
 
-func registrarRules(list []configs.RegistrarRule) ([]registrar.Rule, error) {
+// registrarRules are those for phones, and what is said of single users.
+func registrarRules(cfg *configs.Config) ([]registrar.Rule, error) {
 	var rules []registrar.Rule
-	for i, r := range list {
+	for i, r := range cfg.Registrar.Rules {
 		rule := registrar.Rule{
 			Domain: r.Domain, DefaultExpires: r.Default, MinExpires: r.Min, MaxExpires: r.Max, MaxContacts: r.MaxContacts,
+		}
+		if r.Path != "" {
+			mode := pathMode(r.Path)
+			rule.Path = &mode
 		}
 		if r.UserAgent != "" {
 			var err error
@@ -125,6 +135,23 @@ func registrarRules(list []configs.RegistrarRule) ([]registrar.Rule, error) {
 			}
 		}
 		rules = append(rules, rule)
+	}
+	hosts, err := domainSet(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for i := range cfg.AORs {
+		a := &cfg.AORs[i]
+		if !a.Registers() {
+			continue
+		}
+		aor, err := aorOf(hosts, a.AOR)
+		if err != nil {
+			return nil, fmt.Errorf("aors[%d].aor: %w", i, err)
+		}
+		rules = append(rules, registrar.Rule{
+			AOR: aor, DefaultExpires: a.Default, MinExpires: a.Min, MaxExpires: a.Max, MaxContacts: a.MaxContacts,
+		})
 	}
 	return rules, nil
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"reveille/configs"
 	"reveille/purr"
 	"reveille/push"
@@ -24,7 +26,10 @@ registrar:
   outbound: {mode: required, flow_timer: 90s}
   reply: {contacts: request, received_param: received}
   aor: {case_sensitive: false}
-  rules: [{domain: example.com, user_agent: "^Desk", default: 10m, min: 5m, max: 2h, max_contacts: 2}]
+  rules: [{domain: example.com, user_agent: "^Desk", default: 10m, min: 5m, max: 2h, max_contacts: 2, path: lazy}]
+aors:
+  - {aor: Desk@example.com, default: 20m, min: 6m, max: 3h, max_contacts: 3}
+  - {aor: sales@example.com, rings: [desk@example.com]}
 push: {expires: {min: 10m, short: accept}}
 `
 	cfg, _, err := configs.Parse("r.yaml", []byte(text), configs.Env{})
@@ -51,7 +56,10 @@ push: {expires: {min: 10m, short: accept}}
 		"reply":    p.RequestContactsOnly && p.ReceivedParam == "received",
 		"case":     p.FoldUser,
 		"push":     p.Push.MinExpires == 10*time.Minute && p.Push.TooShort == registrar.TooShortWithoutPush,
-		"rule": len(p.Rules) == 1 && p.Rules[0].Domain == "example.com" && p.Rules[0].UserAgent.MatchString("Desk/1") &&
+		"user": cmp.Equal(p.Rules[1], registrar.Rule{
+			AOR: "sip:desk@example.com", DefaultExpires: 20 * time.Minute, MinExpires: 6 * time.Minute, MaxExpires: 3 * time.Hour, MaxContacts: 3,
+		}),
+		"rule": len(p.Rules) == 2 && *p.Rules[0].Path == registrar.PathLazy && p.Rules[0].Domain == "example.com" && p.Rules[0].UserAgent.MatchString("Desk/1") &&
 			p.Rules[0].DefaultExpires == 10*time.Minute && p.Rules[0].MinExpires == 5*time.Minute && p.Rules[0].MaxExpires == 2*time.Hour && p.Rules[0].MaxContacts == 2,
 	} {
 		if !ok {
