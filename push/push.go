@@ -47,6 +47,19 @@ type Token struct {
 // LogValue keeps the PRID out of logs.
 func (t Token) LogValue() slog.Value { return slog.StringValue("<redacted " + t.Use.String() + ">") }
 
+// SubscriptionKeys are those of a Web Push subscription, in base64url: the
+// browser's public key and the secret that it shares with whom it gave them to
+// (RFC 8291 §3.1, §3.2). They are never logged.
+type SubscriptionKeys struct {
+	P256DH, Auth string
+}
+
+// IsZero reports whether a phone gave no keys.
+func (k SubscriptionKeys) IsZero() bool { return k == SubscriptionKeys{} }
+
+// LogValue keeps the secret out of logs.
+func (SubscriptionKeys) LogValue() slog.Value { return slog.StringValue("<redacted>") }
+
 // Kind says why a device is woken. It decides on priority, push type and token.
 type Kind uint8
 
@@ -76,7 +89,9 @@ type Request struct {
 	// Params choose the app, Tokens the device.
 	Params Params
 	Tokens []Token
-	Kind   Kind
+	// Keys encrypt the payload of a Web Push; zero if the phone gave none.
+	Keys SubscriptionKeys
+	Kind Kind
 	// Method is the SIP method that waits ("" for Refresh); CallID its Call-ID.
 	Method string
 	CallID string

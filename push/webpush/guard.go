@@ -97,20 +97,21 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("198.51.100.0/24"), // documentation
 	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
-	netip.MustParsePrefix("::/96"),           // IPv4-compatible
-	netip.MustParsePrefix("64:ff9b::/96"),    // NAT64
-	netip.MustParsePrefix("64:ff9b:1::/48"),  // NAT64, local
-	netip.MustParsePrefix("100::/64"),        // discard
 	netip.MustParsePrefix("2001::/23"),       // protocols, Teredo
 	netip.MustParsePrefix("2001:db8::/32"),   // documentation
 	netip.MustParsePrefix("2002::/16"),       // 6to4
-	netip.MustParsePrefix("fec0::/10"),       // site-local
+	netip.MustParsePrefix("3fff::/20"),       // documentation
 }
 
 // public reports whether a is an address of the internet.
 func public(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if !a.IsGlobalUnicast() || a.IsPrivate() {
+		return false
+	}
+	// Of IPv6 only 2000::/3 is given out for the internet (RFC 4291 §2.4). What
+	// lies outside leads elsewhere: NAT64 and other wrappers of IPv4, local ranges.
+	if a.Is6() && a.As16()[0]>>5 != 1 {
 		return false
 	}
 	for _, p := range special {

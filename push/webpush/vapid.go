@@ -106,9 +106,16 @@ func (v *vapid) header(origin string, now time.Time) (string, error) {
 }
 
 // capture is an HTTP client that sends nothing.
-type capture struct{ authorization string }
+type capture struct {
+	authorization string
+	body          []byte
+}
 
 func (c *capture) Do(req *http.Request) (*http.Response, error) {
 	c.authorization = req.Header.Get("Authorization")
+	var err error
+	if c.body, err = io.ReadAll(req.Body); err != nil {
+		return nil, err
+	}
 	return &http.Response{StatusCode: http.StatusCreated, Body: io.NopCloser(strings.NewReader(""))}, nil
 }

@@ -1,17 +1,20 @@
 // Package webpush wakes browsers and UnifiedPush apps: RFC 8030 with VAPID
 // (RFC 8292), with github.com/SherClockHolmes/webpush-go.
 //
-// Pushes have no payload: RFC 8599 §12 defines no way for a phone to hand over
-// its encryption keys, and an encrypted push costs 14 times as much.
+// Pushes have no payload unless Options.Payload asks for it: RFC 8599 §12
+// defines no way for a phone to hand over its encryption keys, and an encrypted
+// push costs 14 times as much.
 package webpush
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -23,9 +26,11 @@ import (
 // Options of a Sender.
 type Options struct {
 	// VAPIDPublic and VAPIDPrivate are the key pair in base64url, as
-	// GenerateKeys makes it. Subscriptions are bound to it for life: a new pair
-	// makes all of them useless.
+	// GenerateKeys makes it. Subscriptions are bound to it for life.
 	VAPIDPublic, VAPIDPrivate string
+	// OldVAPIDPrivate are the private keys of pairs that were used before, at
+	// most 8: subscriptions made under them are pushed with them.
+	OldVAPIDPrivate []string
 	// Subscriber is whom a push service may ask about our pushes: a mail address
 	// or an https URL (RFC 8292 §2.1). Apple refuses made-up ones.
 	Subscriber string
@@ -37,6 +42,12 @@ type Options struct {
 	AllowPrivate bool
 	// RootCAs of the push services; nil for the system's.
 	RootCAs *x509.CertPool
+	// Payload sends an encrypted payload (RFC 8291) to phones that gave the keys
+	// of their subscription.
+	Payload bool
+	// Template makes the payload, JSON (docs/push.md says what it sees); empty
+	// means what push.Payload lists.
+	Template string
 }
 
 // DefaultHosts are the push services of Chrome, Firefox, Safari and Edge.
@@ -49,12 +60,14 @@ func DefaultHosts() []string {
 	}
 }
 
-// Sender pushes with one VAPID key. It is safe for concurrent use.
+// Sender pushes with one VAPID key, and with those before it to subscriptions
+// that know no other. It is safe for concurrent use.
 type Sender struct {
-	guard  guard
-	vapid  *vapid
-	base   *http.Transport
-	client *http.Client
+	guard     guard
+	keys      *keys
+	encrypter encrypter
+	base      *http.Transport
+	client    *http.Client
 
 	// mu guards refusals: by origin, how many pushes in a row were refused for
 	// their authorization. It has at most maxOrigins entries.
@@ -70,7 +83,11 @@ var (
 
 // New checks the options and returns a Sender. It does not connect.
 func New(o Options) (*Sender, error) {
-	v, err := newVAPID(o.VAPIDPublic, o.VAPIDPrivate, o.Subscriber)
+	k, err := newKeys(o)
+	if err != nil {
+		return nil, err
+	}
+	e, err := newEncrypter(o.Payload, o.Template)
 	if err != nil {
 		return nil, err
 	}
@@ -89,14 +106,14 @@ func New(o Options) (*Sender, error) {
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
 	}
 	return &Sender{
-		guard: g, vapid: v, base: base,
+		guard: g, keys: k, encrypter: e, base: base,
 		client:   exchange.NewClient(&exchange.Transport{Base: base}),
 		refusals: make(map[string]int),
 	}, nil
 }
 
-// PublicKey implements push.VAPIDKeyer.
-func (s *Sender) PublicKey() string { return s.vapid.public }
+// PublicKey implements push.VAPIDKeyer: it is the key for new subscriptions.
+func (s *Sender) PublicKey() string { return s.keys.current().public }
 
 // Part implements push.Partitioner: each origin is a push service of its own.
 func (s *Sender) Part(r *push.Request) string {
@@ -125,20 +142,63 @@ func (s *Sender) Send(ctx context.Context, r *push.Request) push.Outcome {
 		return push.Outcome{Class: push.Rejected, Reason: "EndpointNotAllowed", Err: err}
 	}
 	now := time.Now()
-	authorization, err := s.vapid.header(origin(u), now)
+	body := s.encrypter.body(r, tok, s.keys.current(), now)
+	var first push.Outcome
+	attempts := 0
+	for i, key := range s.keys.order(tok.PRID) {
+		o, foreign := s.attempt(ctx, r, u, key, body, now)
+		attempts += o.Attempts
+		if i == 0 {
+			first = o
+		}
+		if o.Class == push.OK {
+			s.keys.took(tok.PRID, key)
+		}
+		if !foreign {
+			first = o
+			break
+		}
+	}
+	first.Attempts = attempts
+	// Refusals are counted by push, not by key. An answer that never came says
+	// nothing.
+	if first.Status != 0 && s.refused(origin(u), first.Class) >= widespread && first.Class == push.Suspect {
+		first.Class = push.Credential
+	}
+	return first
+}
+
+// attempt posts r once, and once more without body if that is too large for the
+// push service. foreign reports that the subscription is of another VAPID key.
+func (s *Sender) attempt(ctx context.Context, r *push.Request, u *url.URL, key *vapid, body []byte, now time.Time) (o push.Outcome, foreign bool) {
+	o, foreign = s.post(ctx, r, u, key, body, now)
+	if o.Status == http.StatusRequestEntityTooLarge && body != nil {
+		o, foreign = s.post(ctx, r, u, key, nil, now)
+		o.Attempts = 2
+	}
+	return o, foreign
+}
+
+func (s *Sender) post(ctx context.Context, r *push.Request, u *url.URL, key *vapid, body []byte, now time.Time) (o push.Outcome, foreign bool) {
+	authorization, err := key.header(origin(u), now)
 	if err != nil {
-		return push.Outcome{Class: push.Credential, Reason: "NoVAPID", Err: err}
+		return push.Outcome{Class: push.Credential, Reason: "NoVAPID", Err: err}, false
 	}
 	ctx, x := exchange.With(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return push.Outcome{Class: push.Rejected, Reason: "EndpointNotAllowed", Err: exchange.Redact(err)}
+		return push.Outcome{Class: push.Rejected, Reason: "EndpointNotAllowed", Err: exchange.Redact(err)}, false
 	}
 	req.Header.Set("Authorization", authorization)
 	// RFC 8030 §5.2: TTL is a must.
 	req.Header.Set("TTL", strconv.Itoa(int(push.TTL(r, now)/time.Second)))
 	req.Header.Set("Urgency", urgency(r.Kind))
 	req.Header.Set("Topic", push.CollapseID(r))
+	if body != nil {
+		// RFC 8291 §4.
+		req.Header.Set("Content-Encoding", "aes128gcm")
+		req.Header.Set("Content-Type", "application/octet-stream")
+	}
 	resp, err := s.client.Do(req)
 	if err == nil {
 		resp.Body.Close()
@@ -148,14 +208,22 @@ func (s *Sender) Send(ctx context.Context, r *push.Request) push.Outcome {
 		if errors.Is(o.Err, errPrivate) {
 			o.Class, o.Reason = push.Rejected, "AddressNotAllowed"
 		}
-		return o
+		return o, false
 	}
-	o.Class, o.Scope, o.Reason = classify(x.Status, s.refused(origin(u), x.Status))
-	if o.Class == push.OK {
-		return o
+	foreign = foreignKey(x.Status, x.Body)
+	o.Class, o.Scope, o.Reason = classify(x.Status, foreign)
+	if o.Class != push.OK {
+		o.Err = fmt.Errorf("push service answered %d", o.Status)
 	}
-	o.Err = fmt.Errorf("push service answered %d", o.Status)
-	return o
+	return o, foreign
+}
+
+// foreignKey reports whether an answer may mean that the subscription was made
+// with another VAPID key. RFC 8292 §4.2: 403, or 401. Apple's service may also
+// say so in the body of a 400.
+func foreignKey(status int, body []byte) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden ||
+		status == http.StatusBadRequest && bytes.Contains(body, []byte("VapidPkHashMismatch"))
 }
 
 // urgency of RFC 8030 §5.3: high also reaches a device with a low battery.
@@ -170,17 +238,18 @@ func urgency(k push.Kind) string {
 const maxOrigins = 256
 
 // refused counts the refusals of our authorization in a row at an origin, this
-// status included.
-func (s *Sender) refused(origin string, status int) int {
+// one included.
+func (s *Sender) refused(origin string, c push.Class) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+	switch c {
+	case push.Suspect:
 		if _, ok := s.refusals[origin]; ok || len(s.refusals) < maxOrigins {
 			s.refusals[origin]++
 		}
-	case status < 300:
+	case push.OK:
 		delete(s.refusals, origin)
+	default:
 	}
 	return s.refusals[origin]
 }
@@ -189,18 +258,15 @@ func (s *Sender) refused(origin string, status int) int {
 // subscription that was made for another.
 const widespread = 10
 
-// classify says what a status means after so many refusals in a row.
-func classify(status, refusals int) (push.Class, push.Scope, string) {
+// classify says what a status means; foreign, that it is about the key.
+func classify(status int, foreign bool) (push.Class, push.Scope, string) {
 	switch {
 	case status >= 200 && status < 300:
 		return push.OK, 0, ""
+	case foreign:
+		return push.Suspect, 0, "VAPIDRefused"
 	case status == http.StatusNotFound, status == http.StatusGone:
 		return push.Gone, 0, "SubscriptionGone"
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		if refusals >= widespread {
-			return push.Credential, 0, "VAPIDRefused"
-		}
-		return push.Suspect, 0, "VAPIDRefused"
 	case status == http.StatusTooManyRequests:
 		return push.Throttled, push.ScopeLane, "TooManyRequests"
 	case status == http.StatusRequestEntityTooLarge:

@@ -106,7 +106,7 @@ func TestSend_OtherKeyIsCredentialOnceWidespread(t *testing.T) {
 		}
 	}
 	// One success says that it was the subscriptions.
-	s.refused(sim.URL(), 201)
+	s.refused(sim.URL(), push.OK)
 	if out := s.Send(t.Context(), request(sim.SubscriptionURL("x"))); out.Class != push.Suspect {
 		t.Errorf("after a success: class = %v, want suspect", out.Class)
 	}
@@ -116,13 +116,13 @@ func TestVAPID_HeaderIsSignedOncePerOrigin(t *testing.T) {
 	sim := startSim(t, pushsim.Options{})
 	s := newSender(t, options(sim))
 	now := time.Now()
-	first, err := s.vapid.header("https://push.example.net", now)
+	first, err := s.keys.current().header("https://push.example.net", now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _ := s.vapid.header("https://push.example.net", now.Add(headerLife-time.Second))
-	later, _ := s.vapid.header("https://push.example.net", now.Add(headerLife))
-	other, _ := s.vapid.header("https://push.example.org", now)
+	again, _ := s.keys.current().header("https://push.example.net", now.Add(headerLife-time.Second))
+	later, _ := s.keys.current().header("https://push.example.net", now.Add(headerLife))
+	other, _ := s.keys.current().header("https://push.example.org", now)
 	if first != again || first == later || first == other {
 		t.Error("header is not cached for its origin and time")
 	}
@@ -226,6 +226,7 @@ func TestGuard_Public(t *testing.T) {
 		"::": false, "::1": false, "fe80::1": false, "fc00::1": false, "ff02::1": false,
 		"::ffff:127.0.0.1": false, "::ffff:169.254.169.254": false, "::7f00:1": false,
 		"64:ff9b::7f00:1": false, "2002:7f00:1::": false, "2001::1": false, "2001:db8::1": false, "fec0::1": false,
+		"64:ff9b:1::a00:1": false, "::ffff:0:127.0.0.1": false, "100::1": false, "3fff::1": false, "5f00::1": false, "fe80::1%eth0": false,
 	} {
 		if got := public(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("public(%s) = %t, want %t", addr, got, want)
@@ -257,28 +258,29 @@ func TestSend_PrivateAddressIsRefusedAtDial(t *testing.T) {
 
 func TestClassify(t *testing.T) {
 	for _, c := range []struct {
-		status, refusals int
-		class            push.Class
-		scope            push.Scope
+		status int
+		body   string
+		class  push.Class
+		scope  push.Scope
 	}{
-		{201, 0, push.OK, 0},
-		{202, 0, push.OK, 0},
-		{200, 0, push.OK, 0},
-		{307, 0, push.Rejected, 0},
-		{400, 0, push.Rejected, 0},
-		{401, 1, push.Suspect, 0},
-		{403, 1, push.Suspect, 0},
-		{403, widespread, push.Credential, 0},
-		{404, 0, push.Gone, 0},
-		{410, 0, push.Gone, 0},
-		{413, 0, push.Rejected, 0},
-		{429, 0, push.Throttled, push.ScopeLane},
-		{500, 0, push.Unavailable, 0},
-		{503, 0, push.Unavailable, 0},
+		{201, "", push.OK, 0},
+		{202, "", push.OK, 0},
+		{200, "", push.OK, 0},
+		{307, "", push.Rejected, 0},
+		{400, "", push.Rejected, 0},
+		{400, `{"reason":"VapidPkHashMismatch"}`, push.Suspect, 0},
+		{401, "", push.Suspect, 0},
+		{403, "", push.Suspect, 0},
+		{404, "", push.Gone, 0},
+		{410, "", push.Gone, 0},
+		{413, "", push.Rejected, 0},
+		{429, "", push.Throttled, push.ScopeLane},
+		{500, "", push.Unavailable, 0},
+		{503, "", push.Unavailable, 0},
 	} {
-		class, scope, reason := classify(c.status, c.refusals)
+		class, scope, reason := classify(c.status, foreignKey(c.status, []byte(c.body)))
 		if class != c.class || scope != c.scope || (reason == "") != (class == push.OK) {
-			t.Errorf("classify(%d, %d) = %v, %d, %q; want %v, %d", c.status, c.refusals, class, scope, reason, c.class, c.scope)
+			t.Errorf("classify(%d, %q) = %v, %d, %q; want %v, %d", c.status, c.body, class, scope, reason, c.class, c.scope)
 		}
 	}
 }
