@@ -1,0 +1,228 @@
+// Package feed carries the events of the server to those who read them as JSON: it
+// gives each its place in one order, keeps the latest for subscribers who come
+// back, and hands them to Takers such as the outbox of webhooks and a log.
+//
+// Emit never waits: it puts the event into a bounded queue, and one goroutine does
+// the rest. Events are encoded when somebody reads them, so that those whom nobody
+// reads cost next to nothing.
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"reveille/internal/event"
+)
+
+// Defaults of Options.
+const (
+	DefaultQueue       = 16384
+	DefaultKeep        = 4096
+	DefaultSubscribers = 32
+)
+
+// maxBatch bounds what a Taker gets at a time.
+const maxBatch = 512
+
+// A Taker gets every event after another.
+type Taker interface {
+	// Take gets events in their order, from one goroutine. What it waits for, all
+	// events wait for.
+	Take(rs []*Record)
+	// Refreshes reports whether it wants events of event.TypeRefreshed. It is asked
+	// for every refresh of every phone.
+	Refreshes() bool
+}
+
+// Options of a Feed. All may be left out.
+type Options struct {
+	// Node is this node's number, part of every event.
+	Node uint32
+	// Queue bounds the events that wait for their Takers, Keep those kept for
+	// subscribers, Subscribers those.
+	Queue, Keep, Subscribers int
+	// Takers get all events.
+	Takers []Taker
+	// Logger, or nil to discard; Registerer of the metrics, or nil for none.
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// A Feed is an event.Sink. It is safe for concurrent use.
+type Feed struct {
+	node    uint32
+	queue   chan emitted
+	takers  []Taker
+	kept    *kept
+	log     *slog.Logger
+	metrics *metrics
+
+	stop sync.Once
+	// ending is closed by Stop, ended when the goroutine of New has returned.
+	ending, ended chan struct{}
+}
+
+var _ event.Hearer = (*Feed)(nil)
+
+// emitted is an event on its way.
+type emitted struct {
+	at    time.Time
+	event event.Event
+}
+
+// New returns a Feed that works until Stop.
+func New(o Options) *Feed {
+	f := &Feed{
+		node: o.Node, queue: make(chan emitted, orDefault(o.Queue, DefaultQueue)),
+		kept: newKept(orDefault(o.Keep, DefaultKeep), orDefault(o.Subscribers, DefaultSubscribers)),
+		log:  o.Logger, ending: make(chan struct{}), ended: make(chan struct{}),
+	}
+	if f.log == nil {
+		f.log = slog.New(slog.DiscardHandler)
+	}
+	f.takers = append([]Taker{f.kept}, o.Takers...)
+	f.metrics = newMetrics(o.Registerer, f)
+	// Stop ends it, and waits for it.
+	go f.run()
+	return f
+}
+
+func orDefault(n, otherwise int) int {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// Emit implements event.Sink.
+func (f *Feed) Emit(e event.Event) {
+	select {
+	case f.queue <- emitted{time.Now(), e}:
+	default:
+		f.metrics.lost.Inc()
+	}
+}
+
+// Hears implements event.Hearer: only refreshes may be of interest to nobody.
+func (f *Feed) Hears(e event.Event) bool {
+	for _, t := range f.takers {
+		if t.Refreshes() {
+			return true
+		}
+	}
+	return e.Type() != event.TypeRefreshed
+}
+
+// Stop hands on what was emitted, and ends the subscriptions. It may be called
+// again. What is emitted afterwards is lost.
+func (f *Feed) Stop(ctx context.Context) error {
+	f.stop.Do(func() { close(f.ending) })
+	f.kept.close()
+	select {
+	case <-f.ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("events that wait: %w", ctx.Err())
+	}
+}
+
+func (f *Feed) run() {
+	defer close(f.ended)
+	for {
+		select {
+		case e := <-f.queue:
+			f.hand(e)
+		case <-f.ending:
+			for {
+				select {
+				case e := <-f.queue:
+					f.hand(e)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// hand gives the Takers e and what came after it.
+func (f *Feed) hand(e emitted) {
+	rs := make([]*Record, 0, min(len(f.queue)+1, maxBatch))
+	for {
+		if r, err := f.record(e); err != nil {
+			f.metrics.lost.Inc()
+			f.log.Error("number an event", "err", err)
+		} else {
+			rs = append(rs, r)
+			f.metrics.events.WithLabelValues(r.Type).Inc()
+		}
+		if len(rs) == cap(rs) || len(f.queue) == 0 {
+			break
+		}
+		e = <-f.queue
+	}
+	for _, t := range f.takers {
+		t.Take(rs)
+	}
+}
+
+// record gives e its place.
+func (f *Feed) record(e emitted) (*Record, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	return &Record{ID: id.String(), Type: e.event.Type(), AOR: event.About(e.event), event: e.event, at: e.at, node: f.node}, nil
+}
+
+// A Record is an event with its place among others. It is safe for concurrent use.
+type Record struct {
+	// ID is greater than that of the Records before it.
+	ID string
+	// Type is the event's, AOR whom it is about.
+	Type, AOR string
+
+	at    time.Time
+	node  uint32
+	event event.Event
+
+	mu           sync.Mutex // guards the fields below
+	plain, whole []byte
+}
+
+// JSON returns the event's JSON form, with tokens or without.
+func (r *Record) JSON(tokens bool) ([]byte, error) {
+	tokens = tokens && event.HasTokens(r.event)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	form := &r.plain
+	if tokens {
+		form = &r.whole
+	}
+	if *form == nil {
+		b, err := event.Encode(r.event, r.ID, r.at, r.node, tokens)
+		if err != nil {
+			return nil, err
+		}
+		*form = b
+	}
+	return *form, nil
+}
+
+// Errors of a Subscription.
+var (
+	// ErrFull: there are as many subscribers as there may be.
+	ErrFull = errors.New("feed: too many subscribers")
+	// ErrSlow: the subscriber read so slowly that events were forgotten which it had
+	// not seen.
+	ErrSlow = errors.New("feed: subscriber is too slow")
+	// ErrStopped: there will be no more events.
+	ErrStopped = errors.New("feed: stopped")
+)
