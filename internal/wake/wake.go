@@ -81,7 +81,7 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 		return "", nil, fmt.Errorf("wake %s: %w", aor, err)
 	}
 	r := &push.Request{
-		Binding: b.ID, AOR: string(aor), Params: d.params, Tokens: w.tokensFor(c.Kind, &d),
+		Binding: b.ID, AOR: string(aor), Params: d.params, Tokens: w.tokensFor(c.Kind, &d), Keys: subscriptionKeys(b),
 		Kind: c.Kind, Method: c.Method, CallID: c.CallID, PushID: rand.Text(),
 		Deadline: c.Deadline, BoundAt: b.Updated,
 	}
