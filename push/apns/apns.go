@@ -49,10 +49,10 @@ type Options struct {
 	// text is sent in the background, which iOS may delay or drop. Nil means
 	// DefaultAlerts.
 	Alerts map[push.Kind]string
-	// Payload is a template of the JSON for the app (docs/push.md says what it
+	// Template makes the JSON for the app (docs/push.md says what it
 	// sees); empty means what push.Payload lists. Without an aps dictionary it
 	// gets the usual one; with one, it decides itself whether iOS shows something.
-	Payload string
+	Template string
 }
 
 // Sender pushes with one credential to one environment. It is safe for
@@ -77,7 +77,7 @@ func New(o Options) (*Sender, error) {
 	if o.Alerts == nil {
 		o.Alerts = DefaultAlerts()
 	}
-	tmpl, err := newTemplate(o.Payload, o.Alerts)
+	tmpl, err := newTemplate(o.Template, o.Alerts)
 	if err != nil {
 		return nil, err
 	}

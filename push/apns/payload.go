@@ -44,7 +44,7 @@ func newTemplate(text string, alerts map[push.Kind]string) (*payload.Template, e
 	if text == "" {
 		return nil, nil
 	}
-	t, err := payload.JSON("payload", text)
+	t, err := payload.JSON("template", text)
 	if err != nil {
 		return nil, fmt.Errorf("apns: %w", err)
 	}
@@ -85,7 +85,7 @@ func templated(t *payload.Template, r *push.Request, tok push.Token, alerts map[
 	}
 	var p map[string]json.RawMessage
 	if err := json.Unmarshal(b, &p); err != nil || p == nil {
-		return form{}, fmt.Errorf("payload: makes no JSON object for a push of kind %s", r.Kind)
+		return form{}, fmt.Errorf("template: makes no JSON object for a push of kind %s", r.Kind)
 	}
 	raw, ok := p["aps"]
 	if !ok {
@@ -97,7 +97,7 @@ func templated(t *payload.Template, r *push.Request, tok push.Token, alerts map[
 			return form{}, err
 		}
 		if len(b) > limit(tok.Use) {
-			return form{}, errors.New("payload: too long with its aps")
+			return form{}, errors.New("template: too long with its aps")
 		}
 		return form{b, kind}, nil
 	}
@@ -106,7 +106,7 @@ func templated(t *payload.Template, r *push.Request, tok push.Token, alerts map[
 		ContentAvailable    int `json:"content-available"`
 	}
 	if err := json.Unmarshal(raw, &aps); err != nil {
-		return form{}, fmt.Errorf("payload: makes an aps that is no dictionary of Apple's for a push of kind %s", r.Kind)
+		return form{}, fmt.Errorf("template: makes an aps that is no dictionary of Apple's for a push of kind %s", r.Kind)
 	}
 	switch {
 	case tok.Use == push.VoIP:
@@ -114,7 +114,7 @@ func templated(t *payload.Template, r *push.Request, tok push.Token, alerts map[
 	case aps.Alert != nil || aps.Badge != nil || aps.Sound != nil:
 		return form{b, apns2.PushTypeAlert}, nil
 	case aps.ContentAvailable != 1:
-		return form{}, fmt.Errorf("payload: makes an aps for a push of kind %s that neither shows something (alert, badge, sound) nor has \"content-available\": 1", r.Kind)
+		return form{}, fmt.Errorf("template: makes an aps for a push of kind %s that neither shows something (alert, badge, sound) nor has \"content-available\": 1", r.Kind)
 	}
 	return form{b, apns2.PushTypeBackground}, nil
 }

@@ -26,8 +26,8 @@ func templatedSender(t testing.TB, text string) *Sender {
 
 func TestNew_RefusesBadPayload(t *testing.T) {
 	for _, c := range []struct{ name, payload, want string }{
-		{"no template", "{\n{{", "payload:2:"},
-		{"unknown field", `{"a": "{{.Nope}}"}`, "payload:1:9"},
+		{"no template", "{\n{{", "template:2:"},
+		{"unknown field", `{"a": "{{.Nope}}"}`, "template:1:9"},
 		{"no JSON", `{"a": {{.CallerName}}}`, "makes no JSON for a push of kind call"},
 		{"a list", `["{{.Kind}}"]`, "no JSON object"},
 		{"null", `null`, "no JSON object"},
@@ -38,7 +38,7 @@ func TestNew_RefusesBadPayload(t *testing.T) {
 		{"too long with aps", `{"a": "` + strings.Repeat("x", 4060) + `"}`, "too long with its aps"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := New(Options{KeyP8: []byte("never read"), KeyID: "K", TeamID: "T", Payload: c.payload})
+			_, err := New(Options{KeyP8: []byte("never read"), KeyID: "K", TeamID: "T", Template: c.payload})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("New = %v, want %q", err, c.want)
 			}
@@ -66,18 +66,25 @@ func TestPayload_Template(t *testing.T) {
 		kind           apns2.EPushType
 		want           string
 	}{
-		{"message that is shown", shown, request(push.Message, both()...), name, apns2.PushTypeAlert,
-			`{"aps":{"alert":{"title-loc-key":"MESSAGE_FROM","title-loc-args":["\"Bob\""]},"mutable-content":1},"id":"p1"}`},
+		{
+			"message that is shown", shown, request(push.Message, both()...), name, apns2.PushTypeAlert,
+			`{"aps":{"alert":{"title-loc-key":"MESSAGE_FROM","title-loc-args":["\"Bob\""]},"mutable-content":1},"id":"p1"}`,
+		},
 		{"refresh in the background", shown, request(push.Refresh, both()...), nil, apns2.PushTypeBackground, `{"aps":{"content-available":1},"id":"p1"}`},
 		{"call by PushKit", shown, request(push.Call, both()...), nil, apns2.PushTypeVOIP, `{"aps":{},"id":"p1"}`},
 		{"PushKit shows nothing", `{"aps": {"alert": "x"}}`, request(push.Call, both()...), nil, apns2.PushTypeVOIP, `{"aps":{"alert":"x"}}`},
 		{"without aps", `{"k": "{{.Kind}}"}`, request(push.Refresh, both()...), nil, apns2.PushTypeBackground, `{"aps":{"content-available":1},"k":"refresh"}`},
 		{"without aps, call", `{"k": "{{.Kind}}"}`, request(push.Call, both()...), nil, apns2.PushTypeVOIP, `{"aps":{},"k":"call"}`},
-		{"without aps, message", `{"k": 1}`, request(push.Message, both()...), nil, apns2.PushTypeAlert,
-			`{"aps":{"alert":{"title":"New message"},"sound":"default","mutable-content":1},"k":1}`},
+		{
+			"without aps, message", `{"k": 1}`, request(push.Message, both()...), nil, apns2.PushTypeAlert,
+			`{"aps":{"alert":{"title":"New message"},"sound":"default","mutable-content":1},"k":1}`,
+		},
 		{"badge alone", `{"aps": {"badge": 1}}`, request(push.Message, both()...), nil, apns2.PushTypeAlert, `{"aps":{"badge":1}}`},
-		{"data that does not fit", `{"who": "{{.CallerName}}"}`, request(push.Refresh, both()...), map[string]string{"caller_name": strings.Repeat("x", 5000)},
-			apns2.PushTypeBackground, `{"aps":{"content-available":1},"who":""}`},
+		{
+			"data that does not fit", `{"who": "{{.CallerName}}"}`, request(push.Refresh, both()...),
+			map[string]string{"caller_name": strings.Repeat("x", 5000)},
+			apns2.PushTypeBackground, `{"aps":{"content-available":1},"who":""}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.r.Data = c.data
@@ -103,7 +110,7 @@ func TestPayload_TemplateIsSent(t *testing.T) {
 	sim := startSim(t, pushsim.Options{})
 	s, err := New(Options{
 		KeyP8: sim.Credentials().KeyP8(), KeyID: pushsim.KeyID, TeamID: pushsim.TeamID, Host: sim.URL(), RootCAs: sim.RootCAs(),
-		Payload: `{"kind": "{{.Kind}}", "aps": {"content-available": 1}}`,
+		Template: `{"kind": "{{.Kind}}", "aps": {"content-available": 1}}`,
 	})
 	if err != nil {
 		t.Fatal(err)

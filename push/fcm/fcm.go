@@ -36,9 +36,9 @@ type Options struct {
 	Endpoint string
 	// RootCAs of the service and of the token server; nil for the system's.
 	RootCAs *x509.CertPool
-	// Payload is a template of the message's data, a JSON object of strings
+	// Template makes the message's data, a JSON object of strings
 	// (docs/push.md says what it sees); empty means what push.Payload lists.
-	Payload string
+	Template string
 	// DryRun lets FCM check messages without delivering them.
 	DryRun bool
 }
@@ -66,7 +66,7 @@ func New(ctx context.Context, o Options) (*Sender, error) {
 			return nil, err
 		}
 	}
-	data, err := newData(o.Payload)
+	data, err := newData(o.Template)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func newData(text string) (dataMaker, error) {
 	if text == "" {
 		return dataMaker{}, nil
 	}
-	t, err := payload.JSON("payload", text)
+	t, err := payload.JSON("template", text)
 	if err != nil {
 		return dataMaker{}, fmt.Errorf("fcm: %w", err)
 	}
@@ -62,15 +62,15 @@ func templated(t *payload.Template, r *push.Request, tok push.Token, now time.Ti
 	}
 	var d map[string]string
 	if err := json.Unmarshal(b, &d); err != nil || d == nil {
-		return nil, fmt.Errorf("payload: makes no JSON object of strings for a push of kind %s; put numbers in quotes, too", r.Kind)
+		return nil, fmt.Errorf("template: makes no JSON object of strings for a push of kind %s; put numbers in quotes, too", r.Kind)
 	}
 	for k := range d {
 		if reserved(k) {
-			return nil, fmt.Errorf("payload: key %q is reserved by FCM; use another", k)
+			return nil, fmt.Errorf("template: key %q is reserved by FCM; use another", k)
 		}
 	}
 	if n := size(d); n > maxData {
-		return nil, fmt.Errorf("payload: makes %d bytes of data for a push of kind %s, more than the %d that are allowed", n, r.Kind, maxData)
+		return nil, fmt.Errorf("template: makes %d bytes of data for a push of kind %s, more than the %d that are allowed", n, r.Kind, maxData)
 	}
 	return d, nil
 }

@@ -15,8 +15,8 @@ import (
 func TestNew_RefusesBadPayload(t *testing.T) {
 	account := startSim(t, pushsim.Options{}).ServiceAccountJSON()
 	for _, c := range []struct{ name, payload, want string }{
-		{"no template", "{\n{{", "payload:2:"},
-		{"unknown field", `{"a": "{{.Nope}}"}`, "payload:1:9"},
+		{"no template", "{\n{{", "template:2:"},
+		{"unknown field", `{"a": "{{.Nope}}"}`, "template:1:9"},
 		{"no JSON", `a={{.Kind}}`, "makes no JSON"},
 		{"a list", `["{{.Kind}}"]`, "no JSON object of strings"},
 		{"null", `null`, "no JSON object of strings"},
@@ -28,7 +28,7 @@ func TestNew_RefusesBadPayload(t *testing.T) {
 		{"too long", `{"a": "` + strings.Repeat("x", 3600) + `"}`, "more than the 3584"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := New(t.Context(), Options{ServiceAccountJSON: account, Payload: c.payload})
+			_, err := New(t.Context(), Options{ServiceAccountJSON: account, Template: c.payload})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("New = %v, want %q", err, c.want)
 			}
@@ -70,7 +70,7 @@ func TestPayload_TemplateIsSent(t *testing.T) {
 	sim := startSim(t, pushsim.Options{})
 	s, err := New(t.Context(), Options{
 		ServiceAccountJSON: sim.ServiceAccountJSON(), Endpoint: sim.FCMEndpoint(), RootCAs: sim.RootCAs(),
-		Payload: `{"kind": "{{.Kind}}", "wake": "{{.Method}}"}`,
+		Template: `{"kind": "{{.Kind}}", "wake": "{{.Method}}"}`,
 	})
 	if err != nil {
 		t.Fatal(err)
