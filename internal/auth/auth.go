@@ -275,11 +275,16 @@ func (a *Authenticator) Authenticate(ctx context.Context, m *sipmsg.Message, f f
 		done(r.finish())
 		return
 	}
+	var doubted Reason // if it is not ReasonUser
 	if r.token == "" {
 		if creds, known, err := a.recall(ctx, r.realm, r.c.username); known {
-			r.verify(&creds, err)
-			done(r.finish())
-			return
+			reason := r.prove(&creds, err)
+			if !r.doubts(reason) {
+				r.conclude(&creds, reason)
+				done(r.finish())
+				return
+			}
+			doubted = reason
 		}
 	}
 	if a.lookups.waiting.Add(1) > a.maxWaiting() {
@@ -290,7 +295,11 @@ func (a *Authenticator) Authenticate(ctx context.Context, m *sipmsg.Message, f f
 	}
 	later := r
 	a.lookups.running.Go(func() {
-		later.lookup(ctx)
+		if doubted != ReasonUser {
+			later.renew(ctx, doubted)
+		} else {
+			later.lookup(ctx)
+		}
 		a.lookups.waiting.Add(-1)
 		done(later.finish())
 	})

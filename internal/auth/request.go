@@ -218,8 +218,12 @@ func (r *request) lookup(ctx context.Context) {
 }
 
 // verify makes the Decision from what the Source said about the user.
-func (r *request) verify(creds *Credentials, err error) {
-	switch reason := r.prove(creds, err); reason {
+func (r *request) verify(creds *Credentials, err error) { r.conclude(creds, r.prove(creds, err)) }
+
+// conclude makes the Decision about a user of whom the Source said creds, when
+// prove has said reason.
+func (r *request) conclude(creds *Credentials, reason Reason) {
+	switch reason {
 	case ReasonUser:
 	case ReasonUnavailable:
 		r.refuseUnavailable()

@@ -29,6 +29,10 @@ const (
 	DefaultConcurrent  = 8
 )
 
+// doubtPause is the least time between two questions about one user who is
+// remembered.
+const doubtPause = 10 * time.Second
+
 // maxName bounds the names that are asked for, in bytes.
 const maxName = 255
 
@@ -40,9 +44,9 @@ type Options struct {
 	// many names that nobody has are remembered beside them, so that guessing
 	// drives no user out.
 	Users int
-	// TTL is how long a user is remembered: so long a changed password or a
-	// removed user goes on working. NegativeTTL is how long it is that there is
-	// no such user.
+	// TTL is how long a user is remembered: so long the password before the last
+	// change, or a removed user, goes on working, unless somebody tries another
+	// password meanwhile. NegativeTTL is how long it is that there is no such user.
 	TTL, NegativeTTL time.Duration
 	// Timeout bounds a question, its wait for a turn included.
 	Timeout time.Duration
@@ -85,6 +89,7 @@ type Cached struct {
 	o         Options
 	users     *lru.Cache[key, entry]
 	strangers *lru.Cache[key, time.Time] // and until when
+	doubted   *lru.Cache[key, time.Time] // and from when they may be again
 	flights   singleflight.Group
 	turns     *semaphore.Weighted // questions at one time
 	learners  *semaphore.Weighted // Learns at one time
@@ -107,7 +112,7 @@ type entry struct {
 	until       time.Time
 }
 
-var _ auth.Recaller = (*Cached)(nil)
+var _ auth.Renewer = (*Cached)(nil)
 
 // NewCached returns a Cached. It has nothing to ask before the first Lookup.
 func NewCached(o Options) (*Cached, error) {
@@ -122,6 +127,9 @@ func NewCached(o Options) (*Cached, error) {
 		return nil, fmt.Errorf("source: %w", err)
 	}
 	if s.strangers, err = lru.New[key, time.Time](max(o.Users/4, 1)); err != nil {
+		return nil, fmt.Errorf("source: %w", err)
+	}
+	if s.doubted, err = lru.New[key, time.Time](max(o.Users/4, 1)); err != nil {
 		return nil, fmt.Errorf("source: %w", err)
 	}
 	s.alive, s.stop = context.WithCancel(context.Background())
@@ -169,6 +177,24 @@ func (s *Cached) Lookup(ctx context.Context, realm, user string) (auth.Credentia
 	if c, known, err := s.Recall(realm, user); known {
 		return c, err
 	}
+	return s.Renew(ctx, realm, user)
+}
+
+// Doubt implements auth.Renewer: about each user once in doubtPause.
+func (s *Cached) Doubt(realm, user string) bool {
+	if !possible(user) {
+		return false
+	}
+	k, now := key{realm, user}, time.Now()
+	if from, ok := s.doubted.Get(k); ok && now.Before(from) {
+		return false
+	}
+	s.doubted.Add(key{strings.Clone(realm), strings.Clone(user)}, now.Add(doubtPause))
+	return true
+}
+
+// Renew implements auth.Renewer: it asks, for no longer than Timeout.
+func (s *Cached) Renew(ctx context.Context, realm, user string) (auth.Credentials, error) {
 	if err := ctx.Err(); err != nil {
 		return auth.Credentials{}, err
 	}

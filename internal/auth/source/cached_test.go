@@ -257,3 +257,41 @@ func TestCached_RecallAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestCached_Doubt: guesses at one user are one question in a while, and a failure
+// makes nothing forgotten.
+func TestCached_Doubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{}
+		s := cached(t, source.Options{Source: d, TTL: time.Hour, NegativeTTL: time.Hour})
+		for _, user := range []string{"alice", "nobody"} {
+			if _, err := s.Lookup(t.Context(), "r", user); err != nil && !errors.Is(err, auth.ErrNoUser) {
+				t.Fatal(err)
+			}
+			for i := range 3 {
+				if !s.Doubt("r", user) {
+					t.Errorf("%s: no doubt in turn %d", user, i)
+				}
+				for range 100 {
+					if s.Doubt("r", user) {
+						t.Fatalf("%s is doubted twice in a moment", user)
+					}
+				}
+				time.Sleep(10 * time.Second)
+			}
+		}
+		if asked := d.asks(func() { _, _ = s.Renew(t.Context(), "r", "alice") }); asked != 1 {
+			t.Errorf("Renew asked %d times", asked)
+		}
+		d.fail(errors.New("away"))
+		if _, err := s.Renew(t.Context(), "r", "alice"); err == nil {
+			t.Error("Renew without an answer = nil")
+		}
+		if _, known, err := s.Recall("r", "alice"); !known || err != nil {
+			t.Errorf("after a failure alice is known: %v, %v", known, err)
+		}
+		if s.Doubt("r", "no\x00text") {
+			t.Error("a name that nobody can have is asked for")
+		}
+	})
+}
