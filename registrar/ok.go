@@ -99,9 +99,9 @@ func appendContact(dst []byte, b *usrloc.Binding, carried bool, now time.Time) [
 		// one.
 		params := strings.IndexByte(b.Contact, '@') + 1
 		dst = append(dst, b.Contact[:params]...)
-		dst = appendWithoutPRID(dst, b.Contact[params:])
+		dst = appendWithoutSecrets(dst, b.Contact[params:], b.Push.PRID)
 		dst = append(dst, '>')
-		dst = appendWithoutPRID(dst, b.Params)
+		dst = appendWithoutSecrets(dst, b.Params, b.Push.PRID)
 	}
 	if b.Q >= 0 {
 		dst = append(dst, ";q="...)
@@ -145,18 +145,27 @@ func transportParam(t flow.Transport) string {
 	return "udp"
 }
 
-// appendWithoutPRID appends parameters ("host;a=b;c?headers") less pn-prid.
-func appendWithoutPRID(dst []byte, s string) []byte {
+// appendWithoutSecrets appends parameters ("host;a=b;c?headers") less those that say
+// how the phone is woken: all pn-parameters but pn-provider and pn-param, which name
+// the app, and what holds the token prid by another name.
+func appendWithoutSecrets(dst []byte, s, prid string) []byte {
 	for s != "" {
 		n := parameterLen(s)
-		name, _, _ := strings.Cut(s[:n], "=")
+		name, value, _ := strings.Cut(s[:n], "=")
 		name = strings.Trim(name, "; \t")
-		if s[0] != ';' || !strings.EqualFold(sipmsg.Unescape(name), pnPRID) {
+		if s[0] != ';' || !sipmsg.HoldsToken(value, prid) && (!sipmsg.IsPush(name, nil) || namesApp(name)) {
 			dst = append(dst, s[:n]...)
 		}
 		s = s[n:]
 	}
 	return dst
+}
+
+// namesApp reports whether a parameter says which app a phone uses, not which phone
+// it is.
+func namesApp(name string) bool {
+	name = sipmsg.Unescape(name)
+	return strings.EqualFold(name, pnProvider) || strings.EqualFold(name, pnParam)
 }
 
 // parameterLen returns where the next parameter of s, or the headers of a URI,

@@ -59,7 +59,7 @@ func TestAppendOK_OthersTokensAreKept_RFC8599_13(t *testing.T) {
 	}
 }
 
-func TestAppendWithoutPRID(t *testing.T) {
+func TestAppendWithoutSecrets(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                                "",
 		"h":                               "h",
@@ -68,16 +68,19 @@ func TestAppendWithoutPRID(t *testing.T) {
 		"h;a;PN-PRID=x?Route=y;pn-prid":   "h;a?Route=y",
 		"h;%70n-prid=x;a":                 "h;a",
 		"h;pn-prid":                       "h",
+		"h;pn-tok=x;pn-call-str=y;a":      "h;a",
+		"h;pn-provider=apns;pn-param=p":   "h;pn-provider=apns;pn-param=p",
+		"h;token=0123456789ab;a":          "h;a",
 		"h;pn-prid=x;b;pn-prid=y":         "h;b",
 		"h;pn-prid=x?h=1":                 "h?h=1",
-		"h;pn-pridx=1;xpn-prid=2":         "h;pn-pridx=1;xpn-prid=2",
+		"h;pn=1;pnx=1;xpn-prid=2":         "h;pn=1;pnx=1;xpn-prid=2",
 		`;a="x;pn-prid=\";b";pn-prid=x`:   `;a="x;pn-prid=\";b"`,
 		`; pn-prid = x ; a`:               "; a",
 		`;a="unclosed;pn-prid=x`:          `;a="unclosed;pn-prid=x`,
 		"h:5060;pn-prid=a=b=;transport=x": "h:5060;transport=x",
 	} {
-		if got := string(appendWithoutPRID(nil, in)); got != want {
-			t.Errorf("appendWithoutPRID(%q) = %q, want %q", in, got, want)
+		if got := string(appendWithoutSecrets(nil, in, "0123456789ab")); got != want {
+			t.Errorf("appendWithoutSecrets(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (r *Registrar) refused(in *Input, refusal *Refusal) {
 	if len(in.Contacts) > 0 {
 		c := &in.Contacts[0]
 		e.Param, e.Wakeable, e.CSeq, e.UserAgent = c.Push.Param, !c.Push.IsZero(), in.CSeq, in.UserAgent
-		e.Contact, e.Instance, e.Provider = wake.WithoutPush(c.URI), c.Instance, c.Push.Provider
+		e.Contact, e.Instance, e.Provider = wake.WithoutPush(c.URI, c.Push.PRID), c.Instance, c.Push.Provider
 	}
 	r.sink.Emit(e)
 }

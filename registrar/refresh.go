@@ -200,7 +200,7 @@ func (w *Refresh) keep(all []usrloc.Binding) {
 	for i := range all {
 		b := &all[i]
 		w.kept = append(append(w.kept, b.Contact...), b.Params...)
-		w.kept = append(append(w.kept, b.Instance...), b.CallID...)
+		w.kept = append(append(append(w.kept, b.Instance...), b.CallID...), b.Push.PRID...)
 	}
 	kept := unsafe.String(unsafe.SliceData(w.kept), len(w.kept))
 	next := func(n int) (s string) {
@@ -211,7 +211,8 @@ func (w *Refresh) keep(all []usrloc.Binding) {
 		b := &all[i]
 		w.bindings = append(w.bindings, usrloc.Binding{
 			ID: b.ID, Contact: next(len(b.Contact)), Params: next(len(b.Params)), Instance: next(len(b.Instance)), CallID: next(len(b.CallID)),
-			Q: b.Q, Expires: b.Expires, Flow: flow.Flow{Transport: b.Flow.Transport, Remote: b.Flow.Remote},
+			Push: usrloc.Push{PRID: next(len(b.Push.PRID))},
+			Q:    b.Q, Expires: b.Expires, Flow: flow.Flow{Transport: b.Flow.Transport, Remote: b.Flow.Remote},
 		})
 	}
 }

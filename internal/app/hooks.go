@@ -120,7 +120,7 @@ func withoutSecrets(uri string) string {
 	}
 	// A new URI, for the text of the old one holds all.
 	u = sipmsg.URI{Scheme: u.Scheme, User: u.User, Host: u.Host, Port: u.Port, Params: u.Params}
-	return u.WithoutParams("pn-provider", "pn-param", "pn-prid", "pn-purr")
+	return u.WithoutPush([]string{"pn-purr"})
 }
 
 // verdict translates an answer.

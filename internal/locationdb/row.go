@@ -55,7 +55,7 @@ func (t *translation) row(aor usrloc.AOR, b *usrloc.Binding) (values []any, ok b
 	username, domain := account(aor)
 	contact := b.Contact
 	if !t.pushParams {
-		contact = withoutPush(contact)
+		contact = withoutPush(contact, b.Push.PRID)
 	}
 	path := strings.Join(b.Path, ",")
 	from := received(b)
@@ -121,13 +121,13 @@ func plain(s string, most int) string {
 }
 
 // withoutPush returns a Contact URI less what belongs to the phone and us alone
-// (RFC 8599 §13).
-func withoutPush(contact string) string {
+// (RFC 8599 §13), by whatever name it holds prid.
+func withoutPush(contact, prid string) string {
 	u, err := sipmsg.ParseURI(contact)
 	if err != nil {
 		return ""
 	}
-	return u.WithoutParams("pn-provider", "pn-param", "pn-prid", "pn-purr")
+	return u.WithoutPush(append(u.Telling(prid), "pn-purr"))
 }
 
 // methods returns Kamailio's bits of a set, NULL for a phone that named none: it

@@ -91,7 +91,7 @@ func (b *branch) forward(to flow.Flow) {
 	m := f.s.Message()
 	b.target.flow = to
 	out := outgoing{
-		uri: b.target.uri, passage: f.passage, realm: f.realm, claim: f.claim, trusted: b.told(), in: f.s.Flow(), out: to,
+		uri: b.target.uri, passage: f.passage, realm: f.realm, claim: f.claim, trusted: b.told(), pushID: b.wait.pushID, in: f.s.Flow(), out: to,
 	}
 	// In a dialog the route set goes before what the phone registered (RFC 3327 §5.2
 	// speaks of requests to the AOR), unless the dialog knows it by its GRUU alone.
@@ -205,7 +205,7 @@ func (b *branch) registered(n *usrloc.Binding) {
 func (b *branch) become(n *usrloc.Binding) {
 	b.target.binding, b.target.tried, b.target.spare = *n, n.Flow, without(b.target.spare, n.ID)
 	if !b.fork.inDialog || b.fork.gruu {
-		b.target.uri = requestURI(n.Contact)
+		b.target.uri = requestURI(n.Contact, b.fork.p.opts().PushParams)
 	}
 }
 

@@ -7,37 +7,20 @@ import (
 	"reveille/internal/sipmsg"
 )
 
-// pushParams are the URI parameters that never leave for others (RFC 8599 §13).
-// pn-purr may: it is made to be shown.
-var pushParams = [...]string{"pn-provider", "pn-param", "pn-prid"}
-
-// carriesPush reports whether u has push data in it.
-func carriesPush(u sipmsg.URI) bool {
-	for _, name := range pushParams {
-		if _, has := u.Param(name); has {
-			return true
-		}
-	}
-	return false
-}
-
 // concealPush takes push data out of the Contacts of a message that passes
 // through: phones should not have put it there (RFC 8599 §4.1), and the other
 // party must not see it. If there is none, the header field stays byte for byte.
-func concealPush(m *sipmsg.Message, e *sipmsg.Edit) {
+// also names what is no pn-parameter and says the same (Options.PushParams).
+func concealPush(m *sipmsg.Message, e *sipmsg.Edit, also []string) {
 	contacts := m.Contacts()
-	found := false
-	for _, c := range contacts {
-		found = found || exposes(c)
-	}
-	if !found {
+	if !slices.ContainsFunc(contacts, func(c sipmsg.NameAddr) bool { return exposes(c, also) }) {
 		return
 	}
 	e.Remove(sipmsg.HdrContact)
 	for _, c := range slices.Backward(contacts) {
 		value := c.String()
-		if exposes(c) {
-			value = concealed(c)
+		if exposes(c, also) {
+			value = nameAddr(c.Display, c.URI.WithoutPush(also)) + string(c.Params.WithoutPush(also))
 		}
 		e.Push("Contact", value)
 	}
@@ -45,13 +28,8 @@ func concealPush(m *sipmsg.Message, e *sipmsg.Edit) {
 
 // exposes reports whether a Contact shows push data. Without angle brackets the
 // parameters are the header's (RFC 3261 §20.10).
-func exposes(c sipmsg.NameAddr) bool {
-	return carriesPush(c.URI) || len(c.Params.Without(pushParams[:]...)) != len(c.Params)
-}
-
-// concealed is a Contact without push data.
-func concealed(c sipmsg.NameAddr) string {
-	return nameAddr(c.Display, c.URI.WithoutParams(pushParams[:]...)) + string(c.Params.Without(pushParams[:]...))
+func exposes(c sipmsg.NameAddr, also []string) bool {
+	return c.URI.HasPush(also) || len(c.Params.WithoutPush(also)) != len(c.Params)
 }
 
 // dropCredentials removes the Proxy-Authorization values of our realm and no

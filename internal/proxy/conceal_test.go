@@ -23,6 +23,9 @@ func TestConceal_PushDataOfEveryContact_RFC8599_13(t *testing.T) {
 		{"no brackets", "Contact: sip:a@192.0.2.9;pn-prid=secret;q=1", "Contact: <sip:a@192.0.2.9>;q=1"},
 		{"display name", `Contact: "A, \"B\" \\" <sip:a@192.0.2.9;pn-prid=secret>`, `Contact: "A, \"B\" \\" <sip:a@192.0.2.9>`},
 		{"PURR stays", "Contact: <sip:a@192.0.2.9;pn-purr=x;pn-prid=secret>", "Contact: <sip:a@192.0.2.9;pn-purr=x>"},
+		{"what apps add", "Contact: <sip:a@192.0.2.9;pn-prid=secret;pn-call-str=IC;pn-timeout=0;pn-silent=1;ob>", "Contact: <sip:a@192.0.2.9;ob>"},
+		{"older names", "Contact: <sip:a@192.0.2.9;app-id=x;pn-type=google;pn-tok=secret>;q=1", "Contact: <sip:a@192.0.2.9;app-id=x>;q=1"},
+		{"a configured name", "Contact: <sip:a@192.0.2.9;Token=secret>;token=secret", "Contact: <sip:a@192.0.2.9>"},
 		{
 			"several, on two lines", "Contact: <sip:a@192.0.2.9;pn-prid=secret>, <sip:b@192.0.2.8>\nContact: \"C\" <sip:c@192.0.2.7;pn-prid=secret>",
 			"Contact: <sip:a@192.0.2.9>\nContact: <sip:b@192.0.2.8>\nContact: \"C\" <sip:c@192.0.2.7>",
@@ -37,7 +40,7 @@ func TestConceal_PushDataOfEveryContact_RFC8599_13(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := m.Edit()
-			concealPush(m, e)
+			concealPush(m, e, []string{"token"})
 			got := strings.ReplaceAll(string(e.Bytes()), "\r\n", "\n")
 			if want := strings.Replace(text, tt.contacts, tt.want, 1); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -56,7 +56,7 @@ func (f *fork) direct(a Admission) {
 			f.refuse(relayingRefused())
 			return
 		}
-		l.add([]target{{reach: dial, binding: usrloc.Binding{Q: usrloc.QUnset}, hop: h, uri: requestURI(u.String())}})
+		l.add([]target{{reach: dial, binding: usrloc.Binding{Q: usrloc.QUnset}, hop: h, uri: requestURI(u.String(), f.p.opts().PushParams)}})
 	}
 	f.toTargets(l)
 }

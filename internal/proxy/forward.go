@@ -11,13 +11,14 @@ import (
 )
 
 // requestURI is the Request-URI for a registered Contact: the Contact URI
-// without push data and without URI headers (RFC 3261 §16.6 step 2).
-func requestURI(contact string) string {
+// without push data, which also has by other names, and without URI headers (RFC
+// 3261 §16.6 step 2).
+func requestURI(contact string, also []string) string {
 	u, err := sipmsg.ParseURI(contact)
 	if err != nil {
 		return contact
 	}
-	s := u.WithoutParams("pn-provider", "pn-param", "pn-prid", "method")
+	s := u.WithoutPush(append(also[:len(also):len(also)], "method"))
 	if u.Headers != "" {
 		s, _, _ = strings.Cut(s, "?")
 	}
@@ -38,8 +39,10 @@ type outgoing struct {
 	// claim is what is known of the sender; trusted: the receiver may know it.
 	claim   claim
 	trusted bool
-	in      flow.Flow // where the request came from
-	out     flow.Flow // where it leaves
+	// pushID names the push that woke the receiver; "" if none did.
+	pushID string
+	in     flow.Flow // where the request came from
+	out    flow.Flow // where it leaves
 }
 
 // build makes the bytes that leave for a branch. Whatever is not named here
@@ -58,8 +61,8 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 	switch {
 	case o.uri != "":
 		e.SetRequestURI(o.uri)
-	case carriesPush(uri):
-		e.SetRequestURI(uri.WithoutParams(pushParams[:]...))
+	case uri.HasPush(p.opts().PushParams):
+		e.SetRequestURI(uri.WithoutPush(p.opts().PushParams))
 	}
 	// RFC 3261 §16.6 step 3: one less, or our default if there was none.
 	hops := p.opts().MaxForwards
@@ -83,8 +86,14 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 	if o.realm != "" {
 		dropCredentials(m, e, o.realm, p.opts().Tokens)
 	}
-	concealPush(m, e)
+	concealPush(m, e, p.opts().PushParams)
 	p.identify(m, e, o.claim, o.trusted)
+	if name := p.opts().PushIDHeader; name != "" && o.pushID != "" {
+		// The app knows by it which push this is about. What others wrote there is
+		// not known to it.
+		e.RemoveNamed(name)
+		e.Add(name, o.pushID)
+	}
 	if o.out.Stream() {
 		// RFC 3261 §16.6 step 9.
 		e.EnsureContentLength()

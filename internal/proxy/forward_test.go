@@ -87,7 +87,7 @@ func TestForward_PathBecomesRoute_RFC3327_5_2(t *testing.T) {
 }
 
 func TestRequestURI_WithoutPushDataAndHeaders_RFC3261_16_6(t *testing.T) {
-	got := requestURI("sip:alice@198.51.100.1:5060;transport=tcp;pn-provider=fcm;pn-prid=x;PN-Param=y;method=INVITE?Subject=z")
+	got := requestURI("sip:alice@198.51.100.1:5060;transport=tcp;pn-provider=fcm;pn-prid=x;PN-Param=y;token=z;method=INVITE?Subject=z", []string{"token"})
 	if want := "sip:alice@198.51.100.1:5060;transport=tcp"; got != want {
 		t.Errorf("requestURI = %s, want %s", got, want)
 	}

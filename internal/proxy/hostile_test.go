@@ -186,9 +186,9 @@ func (s *stranger) check() {
 		if !ours && (out.flow != caller || out.m.ToTag() == "") {
 			s.t.Errorf("relayed to %s:\n%s", out.flow, raw)
 		}
-		exposed := carriesPush(out.m.RequestURI())
+		exposed := out.m.RequestURI().HasPush(nil)
 		for _, c := range out.m.Contacts() {
-			exposed = exposed || exposes(c)
+			exposed = exposed || exposes(c, nil)
 		}
 		if exposed || strings.Contains(raw, `realm="example.com"`) {
 			s.t.Errorf("leaks what is ours:\n%s", raw)

@@ -68,5 +68,5 @@ func (p *Proxy) Way(b *usrloc.Binding) (to flow.Flow, uri string, ok bool) {
 	if !ok {
 		return flow.Flow{}, "", false
 	}
-	return contactFlow(b), requestURI(b.Contact), true
+	return contactFlow(b), requestURI(b.Contact, p.opts().PushParams), true
 }

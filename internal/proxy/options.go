@@ -139,6 +139,12 @@ type Options struct {
 	// pn-provider: it is called where it registered, and not pushed to, whatever its
 	// Policy. Nil: for no time.
 	Skip func(provider string) time.Duration
+	// PushIDHeader is the header field that names, to the device that got it, the
+	// push that woke it; empty: none does.
+	PushIDHeader string
+	// PushParams are parameters of Contacts that say what RFC 8599 has pn-prid and
+	// its like for: they are concealed from others, too.
+	PushParams []string
 	// RaceDelay is how long Race waits for a provisional answer to an INVITE;
 	// default 300 ms. Other requests have only final answers, which take longer:
 	// they wait RaceDelayOther; default 2 s.

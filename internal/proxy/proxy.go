@@ -153,7 +153,7 @@ func (p *Proxy) view(method string, now time.Time) view {
 		open:   p.opts().Flows.Open,
 		can:    p.opts().Waker.Can,
 		policy: p.opts().Policy,
-		skip:   p.opts().Skip,
-		wakes:  p.opts().wakes(method),
+		skip:   p.opts().Skip, secrets: p.opts().PushParams,
+		wakes: p.opts().wakes(method),
 	}
 }

@@ -25,7 +25,7 @@ func reasonFor(code int) sipmsg.HeaderField {
 func (f *fork) upstream(m *sipmsg.Message, trusted bool) *sipmsg.Edit {
 	e := m.Edit()
 	e.PopVia()
-	concealPush(m, e)
+	concealPush(m, e, f.p.opts().PushParams)
 	f.p.identify(m, e, claim{trusted: trusted}, f.claim.trusted || f.claim.asserted != "" && f.p.opts().Identity.TrustOutbound)
 	if f.claim.from != "" {
 		// The caller knows its own From.

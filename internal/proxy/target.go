@@ -56,6 +56,8 @@ type view struct {
 	policy func(provider, userAgent string) Mode
 	skip   func(provider string) time.Duration
 	wakes  bool
+	// secrets are Options.PushParams.
+	secrets []string
 	// first is the binding that is preferred among those of its device that are
 	// equally alive; zero: none.
 	first usrloc.BindingID
@@ -153,7 +155,7 @@ func (v view) device(aor usrloc.AOR, bindings []usrloc.Binding) target {
 
 // target decides how the device behind b is reached.
 func (v view) target(aor usrloc.AOR, b *usrloc.Binding) target {
-	t := target{reach: v.reach(b), aor: aor, binding: *b, tried: b.Flow, flow: contactFlow(b), uri: requestURI(b.Contact)}
+	t := target{reach: v.reach(b), aor: aor, binding: *b, tried: b.Flow, flow: contactFlow(b), uri: requestURI(b.Contact, v.secrets)}
 	if t.reach == dial {
 		t.hop, _ = listens(b)
 	}

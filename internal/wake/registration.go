@@ -17,19 +17,19 @@ func Registration(c *usrloc.Change, action string) event.Registration {
 	}
 	return event.Registration{
 		Action: action, Cause: c.Cause.String(), AOR: string(c.AOR), Binding: b.ID.String(),
-		Contact: WithoutPush(b.Contact), Received: b.Received, Path: b.Path, Q: int(b.Q),
+		Contact: WithoutPush(b.Contact, b.Push.PRID), Received: b.Received, Path: b.Path, Q: int(b.Q),
 		UserAgent: b.UserAgent, Methods: strings.Join(b.Methods.Names(), ", "),
 		Instance: b.Instance, RegID: b.RegID, Provider: b.Push.Provider, Param: b.Push.Param, Wakeable: !b.Push.IsZero(),
 		CallID: b.CallID, CSeq: b.CSeq, Flow: b.Flow, Created: b.Created, Expires: b.Expires,
 	}
 }
 
-// WithoutPush returns a Contact URI without its push parameters (RFC 8599 §13);
-// empty if it is no URI.
-func WithoutPush(raw string) string {
+// WithoutPush returns a Contact URI without its push parameters (RFC 8599 §13), by
+// whatever name it holds prid; empty if it is no URI.
+func WithoutPush(raw, prid string) string {
 	u, err := sipmsg.ParseURI(raw)
 	if err != nil {
 		return ""
 	}
-	return u.WithoutParams("pn-provider", "pn-param", "pn-prid")
+	return u.WithoutPush(u.Telling(prid))
 }
