@@ -98,7 +98,7 @@ func NewRefresher(o RefresherOptions) (*Refresher, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Waker == nil && o.Push != nil {
-		o.Waker = wake.New(o.Push, o.Store, o.Sink, o.Logger)
+		o.Waker = wake.New(wake.Options{Dispatcher: o.Push, Store: o.Store, Sink: o.Sink, Logger: o.Logger, Registerer: o.Registerer})
 	}
 	r := &Refresher{o: o, metrics: newRefreshMetrics(o.Registerer), live: make(map[*attempt]struct{})}
 	r.SetRetries(o.RetryMin, o.RetryMax, o.Retries)
@@ -245,8 +245,12 @@ func (r *Refresher) push(aor usrloc.AOR, b *usrloc.Binding, a *attempt, now time
 		a.end()
 	})
 	if err != nil {
-		// An event has told it. The next push is settled already.
-		r.metrics.pushes.WithLabelValues("not_sent").Inc()
+		// The next push is settled already. Of the rest an event has told.
+		result := "not_sent"
+		if errors.Is(err, wake.ErrTooOften) {
+			result = "too_often"
+		}
+		r.metrics.pushes.WithLabelValues(result).Inc()
 		a.end()
 		return
 	}

@@ -151,7 +151,9 @@ func (a *App) buildPush() (err error) {
 		return errors.Join(err, a.senders.close())
 	}
 	a.onStop("push", a.pushes.Close)
-	a.waker = wake.New(a.pushes, a.store, a.sink, a.component("wake"))
+	a.waker = wake.New(wake.Options{
+		Dispatcher: a.pushes, Store: a.store, Sink: a.sink, Logger: a.component("wake"), Registerer: a.registry,
+	})
 	o := registrar.RefresherOptions{
 		Store: a.store, Waker: a.waker, Sink: a.sink, Logger: a.component("refresher"), Registerer: a.registry,
 	}

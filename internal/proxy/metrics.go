@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,7 +12,7 @@ type metrics struct {
 	lookups   *prometheus.CounterVec
 	parked    prometheus.Gauge
 	wakes     *prometheus.CounterVec
-	wakeTime  prometheus.Histogram
+	wakeTime  *prometheus.HistogramVec
 	toPush    prometheus.Histogram
 	discarded *prometheus.CounterVec
 }
@@ -31,10 +32,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		wakes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_proxy_wakes_total", Help: "Branches that waited for a phone, by how the wait ended.",
 		}, []string{"result"}),
-		wakeTime: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "reveille_proxy_wake_seconds", Help: "Time from the push request to the phone's REGISTER.",
+		wakeTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "reveille_proxy_wake_seconds", Help: "Time from the push request to the phone's REGISTER, by pn-provider.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2, 3, 5, 8, 13, 20, 30, 45},
-		}),
+		}, []string{"provider"}),
 		toPush: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "reveille_proxy_push_request_seconds", Help: "Time from a request's arrival to its push request.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .05, .25},
@@ -60,7 +61,9 @@ func (m *metrics) answered(method string, code int) {
 	m.requests.WithLabelValues(method, [...]string{"0xx", "1xx", "2xx", "3xx", "4xx", "5xx", "6xx"}[min(max(code/100, 0), 6)]).Inc()
 }
 
-func (m *metrics) woken(d time.Duration) {
+// woken counts a wake. Only push services that have an app here wake anybody, so
+// the label has few values.
+func (m *metrics) woken(provider string, d time.Duration) {
 	m.wakes.WithLabelValues("woken").Inc()
-	m.wakeTime.Observe(d.Seconds())
+	m.wakeTime.WithLabelValues(strings.ToLower(provider)).Observe(d.Seconds())
 }

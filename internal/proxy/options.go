@@ -42,6 +42,12 @@ type Flows interface {
 type Waker interface {
 	Can(b *usrloc.Binding) bool
 	Wake(aor usrloc.AOR, b *usrloc.Binding, c wake.Cause, done func(push.Outcome)) (pushID string, cancel func(), err error)
+	// Woke and Slept tell how a push that was taken ended: the device registered so
+	// long after it, or not while somebody waited.
+	Woke(id usrloc.BindingID, took time.Duration)
+	Slept(id usrloc.BindingID)
+	// Patience returns how much of wait is worth waiting for b's device.
+	Patience(b *usrloc.Binding, wait time.Duration) time.Duration
 }
 
 // A Gate says who may send a request that carries no token of ours.

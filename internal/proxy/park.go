@@ -31,6 +31,8 @@ type wait struct {
 	// released: the request waited, and goes to its phone.
 	released bool
 	pushed   time.Time // zero: no push was asked for
+	// taken: the push service took the push, so that what follows speaks of the device.
+	taken bool
 	// token is what was pushed to last. No other binding's copy of it is pushed to.
 	token usrloc.Push
 	line  *line
@@ -76,7 +78,7 @@ func (f *fork) waitFor(b *usrloc.Binding) time.Duration {
 			d = min(d, time.Duration(s)*time.Second)
 		}
 	}
-	return d
+	return f.p.opts().Waker.Patience(b, d)
 }
 
 // push asks the device to wake.
@@ -85,7 +87,7 @@ func (b *branch) push() {
 	q := f.s.Queue()
 	b.wait.asked++
 	asked := b.wait.asked
-	b.wait.token = b.target.binding.Push
+	b.wait.token, b.wait.taken = b.target.binding.Push, false
 	id, cancel, err := f.p.opts().Waker.Wake(b.user(), &b.target.binding, wake.Cause{
 		Kind: f.pushKind(), Method: f.method, CallID: f.s.Message().CallID(), Deadline: b.wait.until,
 	}, func(o push.Outcome) {
@@ -116,6 +118,7 @@ func (f *fork) pushKind() push.Kind {
 // outcome is what the push service made of the push.
 func (b *branch) outcome(o push.Outcome) {
 	b.wait.unpush = nil
+	b.wait.taken = o.Class == push.OK
 	switch {
 	case b.state != parked:
 	case o.Class == push.Forbidden:
@@ -203,7 +206,8 @@ func (b *branch) countWake() time.Duration {
 		return 0
 	}
 	since := time.Since(b.wait.pushed)
-	b.fork.p.metrics.woken(since)
+	b.fork.p.metrics.woken(b.wait.token.Provider, since)
+	b.fork.p.opts().Waker.Woke(b.target.binding.ID, since)
 	return since
 }
 
@@ -214,6 +218,9 @@ func (b *branch) timedOut() {
 	if b.state == calling {
 		b.client.Abandon()
 		f.p.metrics.wakes.WithLabelValues("timed_out").Inc()
+	}
+	if b.wait.taken {
+		f.p.opts().Waker.Slept(b.target.binding.ID)
 	}
 	b.unpark("timed_out")
 	f.p.emit(f.s.Message(), event.Call{Step: "timed_out", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Elapsed: time.Since(f.began)})

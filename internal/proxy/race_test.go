@@ -174,7 +174,7 @@ func TestBranch_MoveBeforeThePushCountsNoWake(t *testing.T) {
 		invite := w.expect("INVITE 198.51.100.7:40000")[0]
 		w.reply(invite, 200)
 		w.pushCount(0)
-		if n := samples(t, w.proxy.metrics.wakeTime); n != 0 {
+		if n := samples(t, w.proxy.metrics.wakeTime.WithLabelValues("fcm").(prometheus.Histogram)); n != 0 {
 			t.Errorf("%d wakes were measured without a push", n)
 		}
 	})

@@ -12,6 +12,11 @@ type Settings struct {
 	// NoBackground wakes Apple's devices for calls alone: iOS may delay or drop
 	// pushes in the background, and counts them.
 	NoBackground bool
+	// RefreshesPerHour bounds the pushes to refresh that one device gets in an hour;
+	// 0 sets no bound.
+	RefreshesPerHour int
+	// Learning shortens the wait for devices that have not woken for long.
+	Learning Learning
 }
 
 // Set replaces the settings for pushes to come. It may be called at any time.

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"reveille/internal/event"
 	"reveille/push"
 	"reveille/usrloc"
@@ -43,20 +45,46 @@ type Waker struct {
 	store      usrloc.Store
 	sink       event.Sink
 	log        *slog.Logger
+	metrics    *metrics
 	dead       *deadSet
+	habits     *table[habit]
+	refreshes  *table[hourly]
+	suspects   suspects
 	settings   atomic.Pointer[Settings]
 }
 
-// ErrDead: the push service declared the device's token dead.
-var ErrDead = errors.New("wake: push token is dead")
+// Errors of Wake, besides those of push.
+var (
+	// ErrDead: the push service declared the device's token dead.
+	ErrDead = errors.New("wake: push token is dead")
+	// ErrTooOften: the device had its refresh pushes of this hour.
+	ErrTooOften = errors.New("wake: too many refresh pushes")
+)
 
-// New returns a Waker that pushes through d and drops dead tokens from store.
-// A nil logger discards.
-func New(d Dispatcher, store usrloc.Store, sink event.Sink, log *slog.Logger) *Waker {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+// Options configure a Waker. Dispatcher and Store are required.
+type Options struct {
+	Dispatcher Dispatcher
+	// Store is where dead tokens are dropped.
+	Store usrloc.Store
+	// Sink takes the events; nil drops them.
+	Sink event.Sink
+	// Logger takes what is no event; nil drops it.
+	Logger *slog.Logger
+	// Registerer takes the metrics; nil for none.
+	Registerer prometheus.Registerer
+}
+
+// New returns a Waker with the zero Settings.
+func New(o Options) *Waker {
+	if o.Sink == nil {
+		o.Sink = event.Discard{}
 	}
-	w := &Waker{dispatcher: d, store: store, sink: sink, log: log, dead: newDeadSet(maxDead)}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	w := &Waker{dispatcher: o.Dispatcher, store: o.Store, sink: o.Sink, log: o.Logger, dead: newDeadSet(maxDead)}
+	w.habits, w.refreshes = newTable[habit](maxDevices), newTable[hourly](maxDevices)
+	w.metrics = newMetrics(o.Registerer, w.habits)
 	w.Set(Settings{})
 	return w
 }
@@ -80,6 +108,9 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 	if err != nil {
 		return "", nil, fmt.Errorf("wake %s: %w", aor, err)
 	}
+	if !w.mayPush(b.ID, c.Kind) {
+		return "", nil, fmt.Errorf("wake %s: %w", aor, ErrTooOften)
+	}
 	r := &push.Request{
 		Binding: b.ID, AOR: string(aor), Params: d.params, Tokens: w.tokensFor(c.Kind, &d), Keys: subscriptionKeys(b),
 		Kind: c.Kind, Method: c.Method, CallID: c.CallID, PushID: rand.Text(),
@@ -99,13 +130,7 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 	}
 	cancel, err = w.dispatcher.Submit(r, func(o push.Outcome) {
 		report(o)
-		if o.Class == push.Gone && speaksOf(o, r.BoundAt) {
-			if t, ok := r.Token(); ok {
-				token := tokenOf(d.params, t.PRID)
-				w.dead.add(token, time.Now())
-				w.forget(aor, token, o)
-			}
-		}
+		w.judge(aor, r, o)
 		done(o)
 	})
 	if err != nil {
@@ -113,6 +138,25 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 		return "", nil, fmt.Errorf("wake %s: %w", aor, err)
 	}
 	return r.PushID, cancel, nil
+}
+
+// judge brings an outcome that speaks of the token home: one that is dead is
+// forgotten. Suspect says so only if the push service took a push of the same
+// credential lately.
+func (w *Waker) judge(aor usrloc.AOR, r *push.Request, o push.Outcome) {
+	switch {
+	case o.Class == push.Suspect && !o.Proven:
+		w.kept(r.Params, o)
+		return
+	case o.Class != push.Gone && o.Class != push.Suspect, !speaksOf(o, r.BoundAt):
+		return
+	}
+	if t, ok := r.Token(); ok {
+		token := tokenOf(r.Params, t.PRID)
+		w.dead.add(token, time.Now())
+		w.metrics.dropped.WithLabelValues(o.Class.String()).Inc()
+		w.forget(aor, token, o)
+	}
 }
 
 // speaksOf reports whether a Gone outcome speaks of the token as it was registered

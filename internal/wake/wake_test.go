@@ -39,7 +39,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	r := &rig{t: t, store: usrloc.NewMemory(usrloc.MemoryOptions{})}
-	r.waker = New(r, r.store, r, slog.New(slog.NewTextHandler(&r.log, nil)))
+	r.waker = New(Options{Dispatcher: r, Store: r.store, Sink: r, Logger: slog.New(slog.NewTextHandler(&r.log, nil))})
 	return r
 }
 
@@ -233,6 +233,27 @@ func TestWake_OnlyGoneKillsAToken(t *testing.T) {
 		r.wake(&bs[0], push.Outcome{Class: c})
 		if dead := r.bindings()[0].Push.PRID == ""; dead != (c == push.Gone) || dead == r.waker.Can(&bs[0]) {
 			t.Errorf("%s: token dropped %t", c, dead)
+		}
+	}
+}
+
+// A key of the other environment has this answer for every token: they are dropped
+// only if the key was seen to be good.
+func TestWake_SuspectTokenIsDroppedOnlyIfTheCredentialIsProven(t *testing.T) {
+	for _, proven := range []bool{false, true} {
+		r := newRig(t)
+		bs := r.bind(time.Now().Add(-time.Minute), fcm(secret), fcm("other"))
+		for i := range bs {
+			r.wake(&bs[i], push.Outcome{Class: push.Suspect, Reason: "SENDER_ID_MISMATCH", Proven: proven})
+		}
+		if dead := r.bindings()[0].Push.PRID == ""; dead != proven || r.waker.Can(&bs[0]) == proven {
+			t.Errorf("proven %t: token dropped %t", proven, dead)
+		}
+		if n := strings.Count(r.log.String(), "SENDER_ID_MISMATCH"); !proven && n != 1 || proven && n != 0 {
+			t.Errorf("proven %t: it was logged %d times, want once for a credential that is not", proven, n)
+		}
+		if strings.Contains(r.log.String(), secret) {
+			t.Error("the token was logged")
 		}
 	}
 }

@@ -1,0 +1,153 @@
+package wake
+
+import (
+	"math"
+	"time"
+
+	"reveille/usrloc"
+)
+
+// A Habit is what was learned of how a device wakes, from the pushes for requests
+// that waited for it. It lives in memory: after a restart nothing is known.
+type Habit struct {
+	// Average is the smoothed time from a push to the REGISTER that followed, and
+	// Spread its mean deviation; zero if the device never woke.
+	Average, Spread time.Duration
+	// LastWake is when it last woke, zero if never.
+	LastWake time.Time
+	// Wakes and Failures count pushes that the push service took, by whether the
+	// device came while somebody waited.
+	Wakes, Failures int
+	// InRow counts the failures since it last woke, the first of which was at
+	// FailingSince.
+	InRow        int
+	FailingSince time.Time
+}
+
+// Learning says when a device is not waited for as long as others. The zero value
+// waits for all alike.
+type Learning struct {
+	// Failures is how many pushes in a row must have failed, the first of them at
+	// least After ago; 0: nobody is waited for less.
+	Failures int
+	After    time.Duration
+	// Least is the shortest wait.
+	Least time.Duration
+}
+
+// Bounds of what is remembered.
+const (
+	// maxDevices bounds the devices of each table: together about 20 MB when full. Of
+	// those beyond it everything is learned anew.
+	maxDevices = 1 << 17
+	// together is how close to each other wakes, or failures, are one: of calls that
+	// waited for the same push.
+	together = 10 * time.Second
+)
+
+// A habit is a Habit as it is kept: times in Unix seconds, 0 for never, durations
+// in milliseconds.
+type habit struct {
+	average, spread                     uint32
+	wakes, failures, inRow              uint32
+	lastWake, failingSince, lastFailure uint32
+}
+
+// woke learns that a device came so long after a push. The smoothing is that of
+// round-trip times in TCP (RFC 6298 §2): it forgets a change of network soon
+// enough, and one late wake is no habit.
+func (h *habit) woke(took time.Duration, now time.Time) {
+	at := seconds(now)
+	h.inRow, h.failingSince = 0, 0
+	if h.lastWake != 0 && at-h.lastWake < uint32(together/time.Second) {
+		return
+	}
+	ms := uint32(min(max(took.Milliseconds(), 1), math.MaxInt32))
+	if h.average == 0 {
+		h.average, h.spread = ms, ms/2
+	} else {
+		off := int64(ms) - int64(h.average)
+		h.spread = uint32(int64(h.spread) + (max(off, -off)-int64(h.spread))/4)
+		h.average = uint32(int64(h.average) + off/8)
+	}
+	h.wakes++
+	h.lastWake = at
+}
+
+// slept learns that a device did not come.
+func (h *habit) slept(now time.Time) {
+	at := seconds(now)
+	if h.lastFailure != 0 && at-h.lastFailure < uint32(together/time.Second) {
+		return
+	}
+	h.failures++
+	h.inRow++
+	h.lastFailure = at
+	if h.inRow == 1 {
+		h.failingSince = at
+	}
+}
+
+// patience returns how much of wait is worth waiting for a device that registered
+// last at updated.
+func (h *habit) patience(l Learning, wait time.Duration, updated, now time.Time) time.Duration {
+	since := time.Unix(int64(h.failingSince), 0)
+	if l.Failures <= 0 || int(h.inRow) < l.Failures || now.Sub(since) < l.After || updated.After(since) {
+		return wait
+	}
+	// As long as nearly every wake took that it was seen to make.
+	usual := time.Duration(h.average+4*h.spread) * time.Millisecond
+	return min(wait, max(l.Least, usual))
+}
+
+// habit returns the exported form.
+func (h *habit) habit() Habit {
+	at := func(s uint32) time.Time {
+		if s == 0 {
+			return time.Time{}
+		}
+		return time.Unix(int64(s), 0).UTC()
+	}
+	return Habit{
+		Average: time.Duration(h.average) * time.Millisecond, Spread: time.Duration(h.spread) * time.Millisecond,
+		LastWake: at(h.lastWake), Wakes: int(h.wakes), Failures: int(h.failures), InRow: int(h.inRow), FailingSince: at(h.failingSince),
+	}
+}
+
+// Woke tells that the device of a binding has registered, so long after a push.
+func (w *Waker) Woke(id usrloc.BindingID, took time.Duration) {
+	now := time.Now()
+	w.habits.change(id, now, func(h *habit) { h.woke(took, now) })
+}
+
+// Slept tells that the device of a binding did not register while somebody waited
+// for it, although the push service had taken the push.
+func (w *Waker) Slept(id usrloc.BindingID) {
+	now := time.Now()
+	w.habits.change(id, now, func(h *habit) { h.slept(now) })
+}
+
+// Patience returns how long to wait for the device of b if nothing were known of
+// it for wait: less for one that has not woken for long, so that the caller goes on
+// to whoever is next.
+func (w *Waker) Patience(b *usrloc.Binding, wait time.Duration) time.Duration {
+	h, known := w.habits.get(b.ID)
+	if !known {
+		return wait
+	}
+	d := h.patience(w.settings.Load().Learning, wait, b.Updated, time.Now())
+	if d < wait {
+		w.metrics.shortened.Inc()
+	}
+	return d
+}
+
+// Habit returns what was learned of the device of a binding; ok is false if that
+// is nothing.
+func (w *Waker) Habit(id usrloc.BindingID) (h Habit, ok bool) {
+	one, known := w.habits.get(id)
+	if !known {
+		return Habit{}, false
+	}
+	return one.habit(), true
+}
