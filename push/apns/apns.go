@@ -15,11 +15,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/sideshow/apns2"
-	"github.com/sideshow/apns2/token"
 
 	"reveille/push"
 	"reveille/push/internal/exchange"
@@ -33,12 +31,15 @@ const (
 	Sandbox    = apns2.HostDevelopment
 )
 
-// Options of a Sender. Either KeyP8, KeyID and TeamID are set, or Certificate.
+// Options of a Sender. Either KeyP8, KeyID and TeamID are set, or Token, or
+// Certificate.
 type Options struct {
 	// KeyP8 is the content of the .p8 file, KeyID and TeamID its 10 characters
 	// and those of the account.
 	KeyP8         []byte
 	KeyID, TeamID string
+	// Token is that of a Sender with the same key, in place of the three above.
+	Token *Token
 	// Certificate is the older way: a certificate for one app.
 	Certificate tls.Certificate
 	// Host is the URL of the service; default Production.
@@ -61,10 +62,7 @@ type Sender struct {
 	client   *apns2.Client
 	alerts   map[push.Kind]string
 	template *payload.Template // nil: the usual payload
-
-	// mu guards minted; it is taken before the token's own lock.
-	mu     sync.Mutex
-	minted time.Time // when APNs last made us mint a token before its time
+	token    *Token            // nil: by certificate
 }
 
 var _ push.Sender = (*Sender)(nil)
@@ -84,14 +82,15 @@ func New(o Options) (*Sender, error) {
 	tlsConfig := &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
 	client := &apns2.Client{Host: o.Host}
 	switch {
-	case len(o.KeyP8) > 0 && len(o.Certificate.Certificate) > 0:
+	case (len(o.KeyP8) > 0 || o.Token != nil) && len(o.Certificate.Certificate) > 0:
 		return nil, errors.New("apns: both a key and a certificate")
-	case len(o.KeyP8) > 0:
-		tok, err := newToken(o)
-		if err != nil {
+	case o.Token == nil && len(o.KeyP8) > 0:
+		if o.Token, err = NewToken(o.KeyP8, o.KeyID, o.TeamID); err != nil {
 			return nil, err
 		}
-		client.Token = tok
+		client.Token = o.Token.token
+	case o.Token != nil:
+		client.Token = o.Token.token
 	case len(o.Certificate.Certificate) > 0:
 		tlsConfig.Certificates = []tls.Certificate{o.Certificate}
 	default:
@@ -102,7 +101,7 @@ func New(o Options) (*Sender, error) {
 		return nil, err
 	}
 	client.HTTPClient = exchange.NewClient(&exchange.Transport{Base: newLink(addr, tlsConfig)})
-	return &Sender{client: client, alerts: o.Alerts, template: tmpl}, nil
+	return &Sender{client: client, alerts: o.Alerts, template: tmpl, token: o.Token}, nil
 }
 
 // address is where the service of this URL is dialled.
@@ -114,22 +113,9 @@ func address(host string) (string, error) {
 	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")), nil
 }
 
-// newToken loads the key and signs once: apns2 would send an empty token in
-// place of an error later.
-func newToken(o Options) (*token.Token, error) {
-	if o.KeyID == "" || o.TeamID == "" {
-		return nil, errors.New("apns: key ID or team ID missing")
-	}
-	key, err := token.AuthKeyFromBytes(o.KeyP8)
-	if err != nil {
-		return nil, fmt.Errorf("apns: read key: %w", err)
-	}
-	tok := &token.Token{AuthKey: key, KeyID: o.KeyID, TeamID: o.TeamID}
-	if _, err := tok.Generate(); err != nil {
-		return nil, fmt.Errorf("apns: sign token: %w", err)
-	}
-	return tok, nil
-}
+// Token is what the Sender authenticates with, for another Sender of the same
+// key; nil with a certificate.
+func (s *Sender) Token() *Token { return s.token }
 
 // Close implements push.Sender.
 func (s *Sender) Close() error {
@@ -144,7 +130,7 @@ func (s *Sender) Send(ctx context.Context, r *push.Request) push.Outcome {
 		return o
 	}
 	o, x := s.push(ctx, r, n)
-	if o.Reason == apns2.ReasonExpiredProviderToken && s.renew(x.Authorization, time.Now()) {
+	if o.Reason == apns2.ReasonExpiredProviderToken && s.token.renew(x.Authorization, time.Now()) {
 		o, _ = s.push(ctx, r, n)
 		o.Attempts = 2
 	}
@@ -169,32 +155,6 @@ func (s *Sender) push(ctx context.Context, r *push.Request, n *apns2.Notificatio
 		o.Err = fmt.Errorf("apns answered %d %s", o.Status, o.Reason)
 	}
 	return o, x
-}
-
-// renewEvery is how often APNs lets a token change; more often is answered with
-// TooManyProviderTokenUpdates.
-const renewEvery = 20 * time.Minute
-
-// renew makes the next push carry another token than the refused one, and
-// reports false if it may not. apns2 renews by age alone, which does not help if
-// its clock is wrong.
-func (s *Sender) renew(refused string, now time.Time) bool {
-	if s.client.Token == nil {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if "bearer "+s.client.Token.GenerateIfExpired() != refused {
-		return true // another push did it meanwhile
-	}
-	if !s.minted.IsZero() && now.Sub(s.minted) < renewEvery {
-		return false
-	}
-	s.minted = now
-	s.client.Token.Lock()
-	s.client.Token.IssuedAt = 0
-	s.client.Token.Unlock()
-	return true
 }
 
 // notification builds the push for r, or says with n == nil why there is none.
