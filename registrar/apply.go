@@ -261,6 +261,7 @@ func (a *application) register(pl *plan, res *Result) error {
 	if err != nil {
 		return err
 	}
+	set := a.gruuSet(pl, found)
 	if len(found) == 0 {
 		a.bindings = append(a.bindings, usrloc.Binding{ID: pl.contact.ID, Created: a.in.Now})
 		a.marks = append(a.marks, mark{added: true})
@@ -270,7 +271,7 @@ func (a *application) register(pl *plan, res *Result) error {
 		a.marks[i] = mark{touched: true, removed: true}
 	}
 	i := found[0]
-	a.fill(&a.bindings[i], pl)
+	a.fill(&a.bindings[i], pl, set)
 	a.marks[i] = mark{touched: true, added: a.marks[i].added}
 	a.carry(pl, &a.bindings[i], res)
 	return nil
@@ -283,13 +284,13 @@ const userAgentLen = 128
 func agentOf(in *Input) string { return in.UserAgent[:min(len(in.UserAgent), userAgentLen)] }
 
 // fill writes the contact into b. Identity and birthday stay.
-func (a *application) fill(b *usrloc.Binding, pl *plan) {
+func (a *application) fill(b *usrloc.Binding, pl *plan, gruuSet uint64) {
 	c := pl.contact
 	*b = usrloc.Binding{
 		ID: b.ID, Created: b.Created,
 		Contact: c.URI, Params: c.Params, Q: pl.q,
 		Path: a.policy.storedPath(a.in), Received: a.policy.storedReceived(a.in), Methods: a.in.Methods,
-		Instance: c.Instance, RegID: pl.id.regID,
+		Instance: c.Instance, RegID: pl.id.regID, GRUUSet: gruuSet,
 		Push: pl.push.store,
 	}
 	a.policy.renew(b, a.in, pl.granted, pl.push.refresh)

@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"strings"
+	"time"
 
 	"reveille/internal/sipmsg"
 	"reveille/purr"
@@ -11,9 +12,9 @@ import (
 // GRUU makes and recognises the user parts of temporary GRUUs (RFC 5627);
 // *purr.Keyring implements it. It is safe for concurrent use.
 type GRUU interface {
-	// AppendTempGRUU appends another one for a binding that was registered under
-	// callID.
-	AppendTempGRUU(dst []byte, binding usrloc.BindingID, callID string) []byte
+	// AppendTempGRUU appends another one for the device of b, a binding of user,
+	// which is the user part of an AOR of at most purr.MaxGRUUUser bytes.
+	AppendTempGRUU(dst []byte, user string, b *usrloc.Binding) []byte
 	// OpenTempGRUU returns an error for what AppendTempGRUU did not make.
 	OpenTempGRUU(user string) (purr.TempGRUU, error)
 }
@@ -62,9 +63,48 @@ func appendGRUUs(dst []byte, gruu GRUU, aor usrloc.AOR, b *usrloc.Binding) []byt
 	// table, and is the same for ever.
 	dst = append(append(dst, `;pub-gruu="`...), aor...)
 	dst = append(append(dst, ";gr="...), sipmsg.EscapeParam(b.Instance)...)
+	dst = append(dst, '"')
+	user, host := splitAOR(string(aor))
+	if len(user) > purr.MaxGRUUUser {
+		return dst
+	}
 	// RFC 5627 §5.1: another temporary one each time; those before stay good.
-	dst = append(dst, `";temp-gruu="sip:`...)
-	dst = gruu.AppendTempGRUU(dst, b.ID, b.CallID)
-	_, host := splitAOR(string(aor))
+	dst = append(dst, `;temp-gruu="sip:`...)
+	dst = gruu.AppendTempGRUU(dst, user, b)
 	return append(append(append(dst, '@'), host...), `;gr"`...)
+}
+
+// gruuSet decides which set of temporary GRUUs pl's device has from now on. If it
+// is another one, the bindings of the device's other flows get it too. found are
+// the bindings that pl replaces, the surest first.
+func (a *application) gruuSet(pl *plan, found []int) uint64 {
+	if pl.id.instance == "" {
+		return 0
+	}
+	ofDevice := func(b *usrloc.Binding) bool { return usrloc.SameInstance(b.Instance, pl.id.instance) }
+	last, alive := uint64(0), false
+	for i := range a.bindings {
+		if b := &a.bindings[i]; ofDevice(b) {
+			last, alive = max(last, b.GRUUSet), alive || !b.Expired(a.in.Now)
+		}
+	}
+	// RFC 5627 §5.3: with the last contact of an instance its GRUUs are over. §5.1:
+	// they are, too, when one comes back under another Call-ID.
+	if over := len(found) > 0 && ofDevice(&a.bindings[found[0]]) && !a.bindings[found[0]].Expired(a.in.Now) &&
+		a.bindings[found[0]].CallID != a.in.CallID; alive && !over {
+		return last
+	}
+	next := nextGRUUSet(last, a.in.Now)
+	for i := range a.bindings {
+		if b := &a.bindings[i]; ofDevice(b) {
+			b.GRUUSet = next
+		}
+	}
+	return next
+}
+
+// nextGRUUSet returns the number of a set that begins at now: no instance had it
+// before, even if all its bindings were gone meanwhile.
+func nextGRUUSet(last uint64, now time.Time) uint64 {
+	return max(last+1, uint64(max(now.UnixMilli(), 0)))
 }

@@ -2,6 +2,8 @@ package registrar
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,8 +15,8 @@ import (
 // plainGRUU shows what a temporary GRUU is for.
 type plainGRUU struct{}
 
-func (plainGRUU) AppendTempGRUU(dst []byte, id usrloc.BindingID, callID string) []byte {
-	return append(append(append(dst, "temp"...), id.String()[28:]...), callID...)
+func (plainGRUU) AppendTempGRUU(dst []byte, user string, b *usrloc.Binding) []byte {
+	return fmt.Appendf(dst, "temp-%s-%s-%d", user, b.Instance[len(b.Instance)-4:], b.GRUUSet)
 }
 
 func (plainGRUU) OpenTempGRUU(user string) (purr.TempGRUU, error) {
@@ -56,7 +58,7 @@ func TestAppendOK_GRUU_RFC5627_5_2(t *testing.T) {
 		e      Extensions
 		want   string
 	}{
-		{"supported", withGRUU, ExtGRUU | ExtPath, plain + pub + `;temp-gruu="sip:temp0001one@example.com;gr"`},
+		{"supported", withGRUU, ExtGRUU | ExtPath, plain + pub + `;temp-gruu="sip:temp-alice-4FAE-1795302000000@example.com;gr"`},
 		{"not supported", withGRUU, ExtPath, plain},
 		{"switched off", func(*Policy) {}, ExtGRUU, plain},
 	} {
@@ -78,7 +80,7 @@ func TestAppendOK_GRUUOfEveryInstance_RFC5627_5_2(t *testing.T) {
 	w.mustRegister("two", 1, "<sip:b@h>")
 	res := w.mustApply(w.supporting(ExtGRUU, "three", 1))
 	want := `Contact: <sip:a@h>;+sip.instance="<urn:uuid:F81D4FAE>";expires=3600` +
-		`;pub-gruu="sip:alice@example.com;gr=urn:uuid:F81D4FAE";temp-gruu="sip:temp0001one@example.com;gr"` + "\r\n" +
+		`;pub-gruu="sip:alice@example.com;gr=urn:uuid:F81D4FAE";temp-gruu="sip:temp-alice-4FAE-1795302000000@example.com;gr"` + "\r\n" +
 		"Contact: <sip:b@h>;expires=3600\r\n"
 	if got := w.ok(res); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -145,30 +147,84 @@ func TestApply_ContactIsAGRUU_RFC5627_5_1(t *testing.T) {
 	}
 }
 
-// With the real keys: what a phone gets opens as its binding, and stays good over
-// refreshes until the Call-ID changes.
-func TestRegister_TempGRUULivesWithTheCallID_RFC5627_5_1(t *testing.T) {
-	keys := purr.Generate(birthday)
-	w := newWorld(t, func(p *Policy) { p.GRUU = keys })
-	gruuOf := func(res Result) purr.TempGRUU {
-		t.Helper()
-		_, rest, _ := strings.Cut(w.ok(res), `;temp-gruu="sip:`)
-		user, _, _ := strings.Cut(rest, "@")
+// handed returns the temporary GRUUs in an answer, one of each contact.
+func handed(t *testing.T, keys *purr.Keyring, ok string) []purr.TempGRUU {
+	t.Helper()
+	var all []purr.TempGRUU
+	for _, part := range strings.Split(ok, `;temp-gruu="sip:`)[1:] {
+		user, _, _ := strings.Cut(part, "@")
 		g, err := keys.OpenTempGRUU(user)
 		if err != nil {
 			t.Fatalf("open %q: %v", user, err)
 		}
-		return g
+		all = append(all, g)
 	}
-	first := gruuOf(w.mustApply(w.supporting(ExtGRUU, "one", 1, gruuContact)))
-	w.after(time.Minute)
-	second := gruuOf(w.mustApply(w.supporting(ExtGRUU, "one", 2, gruuContact)))
-	if b := w.only(); first.Binding != b.ID || second.Binding != b.ID || !first.Valid(b.CallID) || !second.Valid(b.CallID) {
-		t.Errorf("GRUUs %v and %v of binding %s", first, second, b.ID)
+	return all
+}
+
+// With the real keys: what a phone gets stays good over refreshes until the Call-ID
+// changes, and over all its flows.
+func TestRegister_TempGRUULivesWithTheCallID_RFC5627_5_1(t *testing.T) {
+	const first, second, other = gruuContact + ";reg-id=1", gruuContact + ";reg-id=2", `<sip:a@h>;+sip.instance="<urn:x:other>"`
+	type step struct {
+		callID, contact string
+		after           time.Duration
 	}
-	w.after(time.Minute)
-	third := gruuOf(w.mustApply(w.supporting(ExtGRUU, "two", 1, gruuContact)))
-	if b := w.only(); first.Valid(b.CallID) || second.Valid(b.CallID) || !third.Valid(b.CallID) || third.Binding != first.Binding {
-		t.Errorf("after a new Call-ID: GRUUs %v, %v, %v of binding %s", first, second, third, b.ID)
+	for _, tt := range []struct {
+		name  string
+		then  []step // after a REGISTER of the contact first under the Call-ID one
+		stays bool
+	}{
+		{"a refresh", []step{{"one", first, 0}}, true},
+		{"another Call-ID", []step{{"two", first, 0}}, false},
+		{"the first Call-ID again", []step{{"two", first, 0}, {"one", first, 0}}, false},
+		{"in the same millisecond", []step{{"two", first, -time.Minute}}, false},
+		{"another flow, of its own Call-ID", []step{{"two", second, 0}}, true},
+		{"a refresh of the other flow", []step{{"two", second, 0}, {"two", second, 0}}, true},
+		{"another Call-ID of the other flow", []step{{"two", second, 0}, {"three", second, 0}}, false},
+		{"that of the other flow", []step{{"two", second, 0}, {"two", first, 0}}, false},
+		{"its flow left, another lives", []step{{"two", second, 0}, {"one", first + ";expires=0", 0}}, true},
+		{"its flow came back", []step{{"two", second, 0}, {"one", first + ";expires=0", 0}, {"three", first, 0}}, true},
+		{"its flow expired, another lives", []step{{"two", second + ";expires=7000", 0}, {"two", second, 3700 * time.Second}}, true},
+		{"all flows left", []step{{"one", first + ";expires=0", 0}, {"one", first, 0}}, false},
+		{"expired", []step{{"one", first, 3700 * time.Second}}, false},
+		{"another phone", []step{{"two", other, 0}}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			keys := purr.Generate(birthday)
+			w := newWorld(t, func(p *Policy) { p.GRUU, p.MaxExpires = keys, 2*time.Hour })
+			do := func(callID string, cseq uint32, contact string) Result {
+				t.Helper()
+				in := w.supporting(ExtGRUU|ExtOutbound, callID, cseq, contact)
+				in.Flow = streamFrom(5060)
+				return w.mustApply(in)
+			}
+			before := handed(t, keys, w.ok(do("one", 1, first)))[0]
+			var res Result
+			for i, s := range tt.then {
+				w.after(time.Minute + s.after)
+				res = do(s.callID, uint32(i+2), s.contact)
+			}
+			now := handed(t, keys, w.ok(res))
+			live := slices.DeleteFunc(slices.Clone(w.rec.Bindings), func(b usrloc.Binding) bool { return b.Expired(w.now) })
+			for i := range live {
+				b := &live[i]
+				if usrloc.SameInstance(b.Instance, "urn:uuid:f81d4fae") && before.Of(b) != tt.stays {
+					t.Errorf("the first GRUU is of binding %d: %v, want %v", i, !tt.stays, tt.stays)
+				}
+				if !now[i].Of(b) || now[i].User != "alice" {
+					t.Errorf("the GRUU of binding %d in the answer: %+v", i, now[i])
+				}
+			}
+		})
+	}
+}
+
+// A user whose name no GRUU can hold has public ones alone.
+func TestAppendGRUUs_LongUser(t *testing.T) {
+	aor := usrloc.AOR("sip:" + strings.Repeat("x", purr.MaxGRUUUser+1) + "@example.com")
+	got := string(appendGRUUs(nil, purr.Generate(birthday), aor, &usrloc.Binding{Instance: "urn:x:1"}))
+	if want := `;pub-gruu="` + string(aor) + `;gr=urn:x:1"`; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

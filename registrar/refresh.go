@@ -149,6 +149,13 @@ func (w *Refresh) renew(all []usrloc.Binding, i int, timing sipmsg.Params) bool 
 	if len(all) > 1 && !w.alone(all, i, granted) {
 		return false
 	}
+	if b.Instance != "" && b.CallID != in.CallID {
+		if hasOtherFlow(all, i) {
+			// Its temporary GRUUs are over, too (RFC 5627 §5.1).
+			return false
+		}
+		b.GRUUSet = nextGRUUSet(b.GRUUSet, in.Now)
+	}
 	before := b.Flow
 	agent := b.UserAgent
 	w.result = Result{Carried: w.carried[:]}
@@ -193,14 +200,23 @@ func (w *Refresh) alone(all []usrloc.Binding, i int, granted time.Duration) bool
 	return true
 }
 
+// hasOtherFlow reports whether the device at index i has another binding.
+func hasOtherFlow(all []usrloc.Binding, i int) bool {
+	for j := range all {
+		if j != i && usrloc.SameInstance(all[j].Instance, all[i].Instance) {
+			return true
+		}
+	}
+	return false
+}
+
 // keep copies what the answer tells of the bindings, which are valid during a call
 // only.
 func (w *Refresh) keep(all []usrloc.Binding) {
 	w.kept, w.bindings = w.kept[:0], w.bindings[:0]
 	for i := range all {
 		b := &all[i]
-		w.kept = append(append(w.kept, b.Contact...), b.Params...)
-		w.kept = append(append(append(w.kept, b.Instance...), b.CallID...), b.Push.PRID...)
+		w.kept = append(append(append(w.kept, b.Contact...), b.Params...), b.Instance...)
 	}
 	kept := unsafe.String(unsafe.SliceData(w.kept), len(w.kept))
 	next := func(n int) (s string) {
@@ -210,9 +226,8 @@ func (w *Refresh) keep(all []usrloc.Binding) {
 	for i := range all {
 		b := &all[i]
 		w.bindings = append(w.bindings, usrloc.Binding{
-			ID: b.ID, Contact: next(len(b.Contact)), Params: next(len(b.Params)), Instance: next(len(b.Instance)), CallID: next(len(b.CallID)),
-			Push: usrloc.Push{PRID: next(len(b.Push.PRID))},
-			Q:    b.Q, Expires: b.Expires, Flow: flow.Flow{Transport: b.Flow.Transport, Remote: b.Flow.Remote},
+			ID: b.ID, Contact: next(len(b.Contact)), Params: next(len(b.Params)), Instance: next(len(b.Instance)),
+			GRUUSet: b.GRUUSet, Q: b.Q, Expires: b.Expires, Flow: flow.Flow{Transport: b.Flow.Transport, Remote: b.Flow.Remote},
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -191,7 +192,7 @@ func snapshot(rec usrloc.Record) string {
 		o := &rec.Bindings[i]
 		b.WriteString(strings.Join([]string{
 			o.ID.String(), o.Contact, o.Params, o.CallID, o.Instance, o.Expires.UTC().String(), o.Updated.UTC().String(), o.Flow.String(),
-			o.Push.PRID, o.RefreshAt.UTC().String(),
+			o.Push.PRID, o.RefreshAt.UTC().String(), strconv.FormatUint(o.GRUUSet, 10),
 		}, " "))
 		b.WriteByte(byte(o.CSeq))
 		b.WriteByte('\n')

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -85,11 +86,16 @@ func (fcm) Providers() []string                              { return []string{"
 func (fcm) VAPIDKey(push.Params) string                      { return "" }
 func (fcm) AppendMint(dst []byte, _ usrloc.BindingID) []byte { return append(dst, "purr"...) }
 
-// fixedGRUU makes one temporary GRUU only, so that answers can be compared.
-type fixedGRUU struct{}
+// fixedGRUU makes one temporary GRUU of each set only, so that answers can be
+// compared; loose means that sets may begin at another time.
+type fixedGRUU struct{ loose bool }
 
-func (fixedGRUU) AppendTempGRUU(dst []byte, _ usrloc.BindingID, callID string) []byte {
-	return append(append(dst, "temp-"...), callID...)
+func (g fixedGRUU) AppendTempGRUU(dst []byte, user string, b *usrloc.Binding) []byte {
+	dst = append(append(append(append(dst, "temp-"...), user...), '-'), b.Instance...)
+	if g.loose {
+		return dst
+	}
+	return strconv.AppendUint(append(dst, '-'), b.GRUUSet, 10)
 }
 
 func (fixedGRUU) OpenTempGRUU(string) (purr.TempGRUU, error) { return purr.TempGRUU{}, purr.ErrToken }
@@ -127,7 +133,7 @@ func (p *pipeline) build(store usrloc.Store, touch registrar.Toucher) {
 	p.t.Helper()
 	policy := registrar.DefaultPolicy("example.com")
 	policy.Push.Waking, policy.Push.PURR = fcm{}, fcm{}
-	policy.GRUU, policy.ReceivedParam = fixedGRUU{}, "received"
+	policy.GRUU, policy.ReceivedParam = fixedGRUU{p.setup.loose || p.setup.store != atOnce}, "received"
 	var err error
 	if p.reg, err = registrar.New(registrar.Options{Store: store, Policy: policy, Registerer: p.registry}); err != nil {
 		p.t.Fatal(err)
@@ -340,7 +346,7 @@ func (p *pipeline) bindings() []held {
 						*at = time.Time{}.Add(at.Sub(b.Updated))
 					}
 				}
-				b.Created, b.Updated = time.Time{}, time.Time{}
+				b.Created, b.Updated, b.GRUUSet = time.Time{}, time.Time{}, 0
 			}
 			all = append(all, held{rec.AOR, b})
 		}

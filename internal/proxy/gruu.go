@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -14,12 +13,9 @@ import (
 // A gruu is what a GRUU of ours stands for (RFC 5627): one device of one user.
 // The zero gruu is one that stands for nothing, or for nothing any more.
 type gruu struct {
-	aor usrloc.AOR
-	// instance is the device, for a public GRUU.
+	aor      usrloc.AOR
 	instance string
-	// binding is the device's, for a temporary GRUU.
-	binding usrloc.BindingID
-	err     error // the location service cannot say
+	err      error // the location service cannot say
 }
 
 // namesGRUU reports whether u may be a GRUU of ours: it has a "gr" parameter and
@@ -42,29 +38,28 @@ func (p *Proxy) gruuOf(u sipmsg.URI) (g gruu) {
 	if err != nil {
 		return gruu{}
 	}
-	aor, err := p.opts().Store.Resolve(context.Background(), temp.Binding)
-	if err != nil {
-		if !errors.Is(err, usrloc.ErrNotFound) {
-			g.err = err
-		}
-		return g
+	// A new URI, for the text of the old one names the GRUU.
+	aor, ok := p.aorOf(sipmsg.URI{Scheme: u.Scheme, User: temp.User, Host: u.Host, Port: u.Port})
+	if !ok {
+		return gruu{}
 	}
 	rec, err := p.opts().Store.Get(context.Background(), aor)
 	if err != nil {
 		return gruu{err: err}
 	}
-	// RFC 5627 §5.1, §5.3: it ends with the device's Call-ID or registration.
-	if b := rec.Find(temp.Binding); b == nil || b.Expired(time.Now()) || !temp.Valid(b.CallID) {
-		return gruu{}
+	now := time.Now()
+	// RFC 5627 §5.1, §5.3: it ends with its set, or with the device's last binding.
+	// Until then it leads where the public one does.
+	for i := range rec.Bindings {
+		if b := &rec.Bindings[i]; !b.Expired(now) && temp.Of(b) {
+			return gruu{aor: aor, instance: b.Instance}
+		}
 	}
-	return gruu{aor: aor, binding: temp.Binding}
+	return gruu{}
 }
 
 // device returns the bindings of the GRUU's device.
 func (g *gruu) device(rec *usrloc.Record, now time.Time) []usrloc.Binding {
-	if !g.binding.IsZero() {
-		return contactsOf(rec, g.binding, now)
-	}
 	return slices.DeleteFunc(slices.Clone(rec.Bindings), func(b usrloc.Binding) bool {
 		// RFC 3261 §19.1.4: parameters of a URI are compared without regard to case.
 		return b.Expired(now) || b.Instance == "" || !strings.EqualFold(b.Instance, g.instance)
@@ -75,8 +70,8 @@ func (g *gruu) device(rec *usrloc.Record, now time.Time) []usrloc.Binding {
 // none.
 func (p *Proxy) phoneOf(u sipmsg.URI) usrloc.BindingID {
 	g := p.gruuOf(u)
-	if g.aor == "" || !g.binding.IsZero() {
-		return g.binding
+	if g.aor == "" {
+		return usrloc.BindingID{}
 	}
 	rec, err := p.opts().Store.Get(context.Background(), g.aor)
 	if err != nil {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -17,7 +18,12 @@ func keyring() *purr.Keyring { return purr.Generate(time.Now()) }
 func (p *phone) public() string { return string(p.aor) + ";gr=" + p.instance }
 
 func (w *world) temporary(p *phone) string {
-	return "sip:" + string(w.keys.AppendTempGRUU(nil, p.id, p.callID)) + "@example.com;gr"
+	rec, err := w.store.Get(context.Background(), p.aor)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	user, _, _ := strings.Cut(strings.TrimPrefix(string(p.aor), "sip:"), "@")
+	return "sip:" + string(w.keys.AppendTempGRUU(nil, user, rec.Find(p.id))) + "@example.com;gr"
 }
 
 func TestGRUU_OneInstance_RFC5627_6_1(t *testing.T) {
@@ -48,7 +54,7 @@ func TestGRUU_NotValid_RFC5627_6_1(t *testing.T) {
 		p := w.newPhone("alice", udp("198.51.100.1:5060"), "")
 		w.register(p)
 		before := w.temporary(p)
-		p.callID = "another"
+		p.gruuSet++
 		w.register(p)
 		left := w.newPhone("alice", udp("198.51.100.2:5060"), "")
 		w.register(left)
@@ -60,7 +66,7 @@ func TestGRUU_NotValid_RFC5627_6_1(t *testing.T) {
 		}{
 			{"public, not registered_RFC5627_5_3", left.public(), 480},
 			{"public, of a user we do not know", strings.Replace(p.public(), "alice", "ghost", 1), 404},
-			{"temporary, of an earlier Call-ID_RFC5627_5_1", before, 404},
+			{"temporary, of an earlier set_RFC5627_5_1", before, 404},
 			{"temporary, not registered_RFC5627_5_3", old, 404},
 			{"temporary, forged", "sip:" + strings.Repeat("0", purr.TempGRUULen) + "@example.com;gr", 404},
 			{"no token at all", "sip:alice@example.com;gr", 404},
@@ -77,6 +83,27 @@ func TestGRUU_NotValid_RFC5627_6_1(t *testing.T) {
 		w.recv(caller, request("MESSAGE", left.public(), "m1"))
 		w.reply(w.expect("MESSAGE 198.51.100.2:5060")[0], 200)
 		w.expect("200 203.0.113.9:5060")
+	})
+}
+
+// A temporary GRUU does not end with the flow over which the phone got it.
+func TestGRUU_TemporaryOutlivesItsFlow_RFC5627_5_3(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		first := w.newPhone("alice", udp("198.51.100.1:5060"), "")
+		second := w.newPhone("alice", udp("198.51.100.2:5060"), "")
+		first.regID, second.regID, second.instance = 1, 2, strings.ToUpper(first.instance)
+		w.register(first)
+		uri := w.temporary(first)
+		w.register(second)
+		w.unregister(first)
+		w.recv(caller, request("INVITE", uri, "c1"))
+		w.reply(w.expect("INVITE 198.51.100.2:5060")[0], 486)
+		w.expect("ACK 198.51.100.2:5060", "486 203.0.113.9:5060")
+		w.unregister(second)
+		w.recv(caller, request("INVITE", uri, "c2"))
+		if s := w.one(); s.m.Status() != 404 {
+			t.Errorf("after the last flow: %d, want 404", s.m.Status())
+		}
 	})
 }
 

@@ -43,10 +43,6 @@ type world struct {
 	// cannot: no credential for these providers; deny is the Gate's answer.
 	cannot  map[string]bool
 	watches int
-	// woke and slept are what the proxy told of devices; patience is how long they are
-	// waited for, if not zero.
-	woke, slept []usrloc.BindingID
-	patience    time.Duration
 	// refuse is what Wake says, if anything; unreachable is what Connect says.
 	refuse      error
 	unreachable error
@@ -242,19 +238,6 @@ func (w *world) Wake(aor usrloc.AOR, b *usrloc.Binding, c wake.Cause, done func(
 	}, nil
 }
 
-func (w *world) Woke(id usrloc.BindingID, _ time.Duration) {
-	w.with(func() { w.woke = append(w.woke, id) })
-}
-
-func (w *world) Slept(id usrloc.BindingID) { w.with(func() { w.slept = append(w.slept, id) }) }
-
-func (w *world) Patience(_ *usrloc.Binding, wait time.Duration) time.Duration {
-	if w.patience == 0 {
-		return wait
-	}
-	return w.patience
-}
-
 func (w *world) Admit(m *sipmsg.Message, _ flow.Flow, done func(Admission)) { done(w.admit(m)) }
 
 func (w *world) Emit(e event.Event) {
@@ -287,6 +270,7 @@ type phone struct {
 	q        usrloc.Q
 	path     []string
 	regID    uint32
+	gruuSet  uint64
 	agent    string
 	methods  usrloc.Methods
 	// callID is that of its REGISTERs, uri its Contact if that is not the usual.
@@ -329,7 +313,7 @@ func (w *world) register(p *phone) {
 	w.store.Update(context.Background(), p.aor, func(r usrloc.Record) (usrloc.Record, error) {
 		b := usrloc.Binding{
 			ID: p.id, Contact: p.contact(), Q: p.q, CallID: p.callID, CSeq: 1, Created: now, Updated: now,
-			Expires: now.Add(time.Hour), RetainUntil: now.Add(time.Hour), Flow: p.flow, Instance: p.instance, RegID: p.regID,
+			Expires: now.Add(time.Hour), RetainUntil: now.Add(time.Hour), Flow: p.flow, Instance: p.instance, RegID: p.regID, GRUUSet: p.gruuSet,
 			Push: p.push, Path: p.path, UserAgent: p.agent, Methods: p.methods,
 		}
 		out := []usrloc.Binding{}
