@@ -43,6 +43,10 @@ type world struct {
 	// cannot: no credential for these providers; deny is the Gate's answer.
 	cannot  map[string]bool
 	watches int
+	// woke and slept are what the proxy told of devices; patience is how long they are
+	// waited for, if not zero.
+	woke, slept []usrloc.BindingID
+	patience    time.Duration
 	// refuse is what Wake says, if anything; unreachable is what Connect says.
 	refuse      error
 	unreachable error
@@ -236,6 +240,19 @@ func (w *world) Wake(aor usrloc.AOR, b *usrloc.Binding, c wake.Cause, done func(
 		defer w.mu.Unlock()
 		p.cancelled = true
 	}, nil
+}
+
+func (w *world) Woke(id usrloc.BindingID, _ time.Duration) {
+	w.with(func() { w.woke = append(w.woke, id) })
+}
+
+func (w *world) Slept(id usrloc.BindingID) { w.with(func() { w.slept = append(w.slept, id) }) }
+
+func (w *world) Patience(_ *usrloc.Binding, wait time.Duration) time.Duration {
+	if w.patience == 0 {
+		return wait
+	}
+	return w.patience
 }
 
 func (w *world) Admit(m *sipmsg.Message, _ flow.Flow, done func(Admission)) { done(w.admit(m)) }
