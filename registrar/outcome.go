@@ -4,7 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
+	"reveille/flow"
 	"reveille/internal/event"
 	"reveille/internal/wake"
 	"reveille/usrloc"
@@ -17,9 +19,7 @@ func (r *Registrar) accepted(in *Input, res *Result, changes []usrloc.Change) {
 		c := &changes[i]
 		r.metrics.changed(c)
 		r.tell(c)
-		if b := c.New; b != nil && b.Flow.Stream() && b.Push.IsZero() {
-			r.hold(b.Flow, b.Expires)
-		}
+		r.holdFor(c)
 		if c.New != nil && slices.Contains(res.CallsOnly, c.New.ID) && (c.Old == nil || c.Old.Push != c.New.Push) {
 			// Nothing of ours keeps this binding alive: somebody has to open the
 			// app, or it gives a token for other pushes, or asks for a lifetime
@@ -30,6 +30,27 @@ func (r *Registrar) accepted(in *Input, res *Result, changes []usrloc.Change) {
 				slog.String("provider", c.New.Push.Provider), slog.Duration("expires", c.New.Expires.Sub(in.Now)))
 		}
 	}
+}
+
+// holdFor has connections live as long as the bindings that are reached by them
+// alone.
+func (r *Registrar) holdFor(c *usrloc.Change) {
+	before, after := connectionOf(c.Old), connectionOf(c.New)
+	if before != after && !before.IsZero() {
+		r.hold(before, c.Old.ID, time.Time{})
+	}
+	if !after.IsZero() {
+		r.hold(after, c.New.ID, c.New.Expires)
+	}
+}
+
+// connectionOf is the connection without which nobody reaches the device of b; zero
+// if there is none.
+func connectionOf(b *usrloc.Binding) flow.Flow {
+	if b == nil || !b.Flow.Stream() || !b.Push.IsZero() {
+		return flow.Flow{}
+	}
+	return b.Flow
 }
 
 // tell emits the event of c, if anybody hears it: to make it takes as long as to

@@ -47,6 +47,7 @@ type Refresh struct {
 	caps     [1]Cap
 	result   Result
 	held     time.Time // how long its connection should live; zero: that does not matter
+	left     flow.Flow // the connection that it goes by no more; zero: none
 }
 
 // NewRefresh returns a Refresh for use with r.
@@ -69,7 +70,7 @@ func (r *Registrar) NewRefresh() *Refresh {
 // by the functions that Apply uses.
 func (w *Refresh) Try(store Toucher, dst []byte, wait usrloc.Waiter) ([]byte, usrloc.Touched) {
 	r, in := w.registrar, &w.Input
-	w.rules, w.held = r.policy.Load(), time.Time{}
+	w.rules, w.held, w.left = r.policy.Load(), time.Time{}, flow.Flow{}
 	w.policy = w.rules.of(in)
 	// An AOR by another name is looked up the long way.
 	if w.policy.checkLimits(in) != nil || !w.rules.domains.Stands(in.AOR) {
@@ -82,8 +83,11 @@ func (w *Refresh) Try(store Toucher, dst []byte, wait usrloc.Waiter) ([]byte, us
 	if touched == usrloc.TouchDone {
 		r.metrics.refreshed()
 	}
+	if !w.left.IsZero() {
+		r.hold(w.left, w.carried[0], time.Time{})
+	}
 	if !w.held.IsZero() {
-		r.hold(in.Flow, w.held)
+		r.hold(in.Flow, w.carried[0], w.held)
 	}
 	rec := usrloc.Record{AOR: in.AOR, Bindings: w.bindings}
 	return AppendOK(dst, w.policy, &rec, &w.result, in.Now), touched
@@ -180,8 +184,13 @@ func (w *Refresh) renew(all []usrloc.Binding, i int, timing sipmsg.Params) bool 
 	if event.Heard(w.registrar.sink, sample) || w.Admit != nil && !w.Admit() {
 		return false
 	}
-	if b.Push.IsZero() && in.Flow.Stream() {
-		w.held = b.Expires
+	if b.Push.IsZero() {
+		if before.Stream() && before != b.Flow {
+			w.left = before
+		}
+		if b.Flow.Stream() {
+			w.held = b.Expires
+		}
 	}
 	return true
 }

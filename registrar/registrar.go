@@ -29,8 +29,9 @@ type Options struct {
 	StoreTimeout time.Duration
 	// Hold is called when a binding that no push wakes was registered or refreshed
 	// on a connection: without that nobody reaches the phone, so it should live as
-	// long as the binding. It must not block; nil: nobody is told.
-	Hold func(f flow.Flow, until time.Time)
+	// long as the binding. It is called with the zero time when the binding goes by
+	// that connection no more. It must not block; nil: nobody is told.
+	Hold func(f flow.Flow, binding usrloc.BindingID, until time.Time)
 	// Sink takes the events; nil drops them.
 	Sink event.Sink
 	// Logger takes what is no event; nil drops it.
@@ -44,7 +45,7 @@ type Registrar struct {
 	store   usrloc.Store
 	policy  atomic.Pointer[rules]
 	timeout time.Duration
-	hold    func(flow.Flow, time.Time)
+	hold    func(flow.Flow, usrloc.BindingID, time.Time)
 	sink    event.Sink
 	log     *slog.Logger
 	metrics *metrics
@@ -82,7 +83,7 @@ func New(o Options) (*Registrar, error) {
 	}
 	r.lines.New = func() any { return new([]byte) }
 	if r.hold == nil {
-		r.hold = func(flow.Flow, time.Time) {}
+		r.hold = func(flow.Flow, usrloc.BindingID, time.Time) {}
 	}
 	if r.timeout <= 0 {
 		r.timeout = 5 * time.Second

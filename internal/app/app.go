@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"reveille/configs"
+	"reveille/flow"
 	"reveille/internal/admin"
 	"reveille/internal/event"
 	"reveille/internal/fastpath"
@@ -194,8 +195,11 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	policy.Ask = a.hooks.register(cfg)
+	hold := func(f flow.Flow, by usrloc.BindingID, until time.Time) {
+		a.transport.Hold(f, transport.Holder(by), until)
+	}
 	a.registrar, err = registrar.New(registrar.Options{
-		Store: a.store, Policy: policy, Hold: a.transport.Hold, Sink: a.sink, Logger: a.component("registrar"), Registerer: a.registry,
+		Store: a.store, Policy: policy, Hold: hold, Sink: a.sink, Logger: a.component("registrar"), Registerer: a.registry,
 	})
 	if err != nil {
 		return err

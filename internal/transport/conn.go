@@ -42,7 +42,7 @@ type conn struct {
 	names   []string // whom the peer has proven to be; set by handshake
 
 	seen atomic.Int64 // when bytes last came, in nanoseconds after born
-	held atomic.Int64 // until when silence does not end it, in the same way
+	held atomic.Int64 // until when silence does not end it, in the same way; written under mu
 
 	// nc and framing are set before anyone else learns of the flow: by
 	// newConn, then by handshake. socket lies below TLS and whatever else there
@@ -58,6 +58,10 @@ type conn struct {
 	writing bool       // drain is running
 	pending []byte     // not yet handed to nc
 	queued  int        // bytes of pending and of the write under way
+	// holds are who wants it to live, and others until when those want it that are
+	// too many to be kept apart.
+	holds  []hold
+	others time.Duration
 }
 
 // newConn returns a connection to remote that began at the time born. What it
@@ -157,7 +161,7 @@ type reader struct {
 
 func (r *reader) run() error {
 	for {
-		if err := r.nc.SetReadDeadline(r.deadline()); err != nil {
+		if err := r.await(); err != nil {
 			return err
 		}
 		n, err := r.nc.Read(r.buf[r.used:])
@@ -170,10 +174,12 @@ func (r *reader) run() error {
 			}
 		}
 		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(r.deadline()):
+			// It was held meanwhile, or for a shorter time than before.
 		case errors.Is(err, os.ErrDeadlineExceeded) && (r.partial || r.silent):
 			return ErrSlow
 		case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(r.idleEnd()):
-			// It was held meanwhile, or it is time to ask for a sign of life.
+			// It is time to ask for a sign of life.
 			if !r.ping() {
 				return ErrIdle
 			}
@@ -186,6 +192,13 @@ func (r *reader) run() error {
 			return err
 		}
 	}
+}
+
+// await sets the deadline of the next read; hold may move it.
+func (r *reader) await() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.nc.SetReadDeadline(r.deadline())
 }
 
 // deadline is when the peer must have sent more. A message under way has its

@@ -271,27 +271,6 @@ func (t *Transport) Alive(f flow.Flow, now time.Time) bool {
 	return t.Open(f) && t.seen.within(t.byName[f.Listener].index, f.Remote, now, t.opts.DatagramFresh)
 }
 
-// Hold lets the connection of f live until then although its peer says nothing:
-// IdleTimeout does not end it before. It is for peers that others want to reach by
-// this connection alone; that one is gone is noticed by KeepAlive and
-// UserTimeout. An earlier time than that of a Hold before, and a flow that is no
-// connection or has ended, change nothing.
-func (t *Transport) Hold(f flow.Flow, until time.Time) {
-	if !f.Stream() {
-		return
-	}
-	c := t.conn(f)
-	if c == nil {
-		return
-	}
-	for next := int64(until.Sub(c.born)); ; {
-		held := c.held.Load()
-		if held >= next || c.held.CompareAndSwap(held, next) {
-			return
-		}
-	}
-}
-
 // conn returns f's connection, or nil if it has ended.
 func (t *Transport) conn(f flow.Flow) *conn {
 	c := t.conns.get(f.Conn)
