@@ -54,7 +54,7 @@ func (b *branch) start() {
 	case race:
 		b.forward(b.target.flow)
 		if b.state == calling {
-			b.wait.delay = b.fork.s.Queue().After(b.fork.raceDelay(), b.overtake)
+			b.wait.delay = b.fork.s.Queue().After(b.raceDelay(), b.overtake)
 		}
 	case dial:
 		b.connect()

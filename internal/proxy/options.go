@@ -150,6 +150,8 @@ type Options struct {
 	PushIDHeader string
 	// PushParams are parameters of Contacts that say what RFC 8599 has pn-prid and
 	// its like for: they are concealed from others, too.
+	// CallerData says what pushes tell of the caller.
+	CallerData CallerData
 	PushParams []string
 	// RaceDelay is how long Race waits for a provisional answer to an INVITE;
 	// default 300 ms. Other requests have only final answers, which take longer:

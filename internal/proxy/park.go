@@ -90,6 +90,7 @@ func (b *branch) push() {
 	b.wait.token, b.wait.taken = b.target.binding.Push, false
 	id, cancel, err := f.p.opts().Waker.Wake(b.user(), &b.target.binding, wake.Cause{
 		Kind: f.pushKind(), Method: f.method, CallID: f.s.Message().CallID(), Deadline: b.wait.until,
+		Caller: f.callerData(),
 	}, func(o push.Outcome) {
 		q.Post(func() {
 			if asked == b.wait.asked {

@@ -37,6 +37,8 @@ type Cause struct {
 	Method, CallID string
 	// Deadline is when the wake is of no more use.
 	Deadline time.Time
+	// Caller is who sent the request, as far as a payload may say so; it may be zero.
+	Caller Caller
 }
 
 // Waker is safe for concurrent use.
@@ -114,7 +116,7 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 	r := &push.Request{
 		Binding: b.ID, AOR: string(aor), Params: d.params, Tokens: w.tokensFor(c.Kind, &d), Keys: subscriptionKeys(b),
 		Kind: c.Kind, Method: c.Method, CallID: c.CallID, PushID: rand.Text(),
-		Deadline: c.Deadline, BoundAt: b.Updated,
+		Deadline: c.Deadline, BoundAt: b.Updated, Data: data(c, b),
 	}
 	id, began := b.ID, time.Now()
 	w.sink.Emit(event.PushRequested{
