@@ -102,13 +102,14 @@ func (c *conn) handshake(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	nc, framing, err := c.l.stream.handshake(ctx, nc, c.t.opts.MaxMessage)
+	whole, framing, err := c.l.stream.handshake(ctx, nc, c.t.opts.MaxMessage)
 	if err != nil {
+		endTLS(nc)
 		return err
 	}
 	c.mu.Lock() // Stop may be looking for somebody to say goodbye to.
 	defer c.mu.Unlock()
-	c.nc, c.framing = nc, framing
+	c.nc, c.framing = whole, framing
 	return nil
 }
 
@@ -337,7 +338,7 @@ func (r *reader) part(cause error) {
 	if r.bid(cause, errors.Is(cause, io.EOF)) {
 		linger(r.nc)
 	}
-	r.close(cause)
+	r.depart(cause)
 }
 
 // refuse ends a connection on which no further message can be found (RFC 3261

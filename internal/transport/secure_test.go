@@ -138,28 +138,11 @@ func TestTLS_StopSaysGoodbye_RFC5246_7_2_1(t *testing.T) {
 			if string(got) != queued || err != nil {
 				t.Errorf("the peer read %q, %v", got, err)
 			}
-			const alert = 21
-			var last byte
-			for rest := raw.in; len(rest) >= 5; rest = rest[min(5+(int(rest[3])<<8|int(rest[4])), len(rest)):] {
-				last = rest[0]
-			}
-			if last != alert {
-				t.Errorf("the last record is of type %d, want an alert", last)
+			if n, last := raw.alerts(); n != 1 || !last {
+				t.Errorf("%d alerts, the last record is one: %v; want 1 and true", n, last)
 			}
 		})
 	}
-}
-
-// A recorded connection keeps what is read from it.
-type recorded struct {
-	net.Conn
-	in []byte
-}
-
-func (c *recorded) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	c.in = append(c.in, b[:n]...)
-	return n, err
 }
 
 // TestTLS_StopWaitsForNobody: a peer that does not read keeps no server from

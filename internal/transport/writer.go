@@ -2,6 +2,8 @@ package transport
 
 import (
 	"crypto/tls"
+	"errors"
+	"net"
 	"time"
 )
 
@@ -81,14 +83,31 @@ func (c *conn) drain() {
 // (RFC 5246 §7.2.1, RFC 8446 §6.1). Nothing is queued any more. c.mu is held, but
 // not while this waits for the peer, 5 s at most; closing the socket ends that.
 func (c *conn) goodbye() {
-	tc, secure := c.nc.(*tls.Conn)
-	if !secure {
-		return
-	}
 	c.mu.Unlock()
-	// The connection ends in any case.
-	_ = tc.CloseWrite()
+	endTLS(c.nc)
 	c.mu.Lock()
+}
+
+// endTLS sends a close_notify if nc is TLS.
+func endTLS(nc net.Conn) {
+	if tc, secure := nc.(*tls.Conn); secure {
+		// The connection ends in any case.
+		_ = tc.CloseWrite()
+	}
+}
+
+// depart ends the connection for its reader, in good order unless it has failed or
+// the peer does not even read what was sent before.
+func (c *conn) depart(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+	if _, failed := errors.AsType[net.Error](cause); !failed && !c.writing && !c.closed {
+		c.goodbye()
+	}
+	c.closeLocked(cause)
 }
 
 // freeQueue is what every connection may queue outside the budget, so that
