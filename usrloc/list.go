@@ -27,6 +27,9 @@ func (m *Memory) Stats() Stats {
 		s.Bindings += sh.ids.used
 		s.PushBindings += sh.pushCount
 		s.Bytes += sh.users.bytes() + sh.bindings.bytes() + sh.strings.bytes() + sh.aors.bytes() + sh.ids.bytes()
+		if sh.tokens != nil {
+			s.Bytes += sh.tokens.bytes()
+		}
 		sh.mu.Unlock()
 	}
 	return s

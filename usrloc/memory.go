@@ -52,6 +52,9 @@ type MemoryOptions struct {
 	// Shards is how many independently locked parts there are, rounded up to a
 	// power of two; default 64, at most 65,536.
 	Shards int
+	// Tokens keeps an index for TokenHolders: some ten bytes more for each binding
+	// that can be woken.
+	Tokens bool
 	// Committer makes changes durable; nil if memory is enough.
 	Committer Committer
 	// Changed is told of every AOR whose bindings are others now, when others can
@@ -108,7 +111,7 @@ func NewMemory(opts MemoryOptions) *Memory {
 	m := &Memory{opts: opts, shards: make([]*shard, opts.Shards)}
 	seed, now := maphash.MakeSeed(), time.Now()
 	for i := range m.shards {
-		m.shards[i] = newShard(seed, now)
+		m.shards[i] = newShard(seed, opts.Tokens, now)
 	}
 	m.touches, _ = opts.Committer.(RefreshCommitter)
 	m.metrics = newMetrics(opts.Registerer, m)

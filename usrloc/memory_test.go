@@ -35,6 +35,7 @@ func TestMemory_Conformance_DelayedRefreshes(t *testing.T) {
 				return usrloc.NewMemory(usrloc.MemoryOptions{
 					MaxBindings: l.MaxBindings,
 					MaxWatches:  l.MaxWatches,
+					Tokens:      true,
 					Committer:   usrloctest.NewLateRefreshCommitter(seed),
 				})
 			})
@@ -44,6 +45,6 @@ func TestMemory_Conformance_DelayedRefreshes(t *testing.T) {
 
 func TestMemory_Conformance_OneShard(t *testing.T) {
 	usrloctest.Run(t, func(t testing.TB, l usrloctest.Limits) usrloc.Store {
-		return usrloc.NewMemory(usrloc.MemoryOptions{MaxBindings: l.MaxBindings, MaxWatches: l.MaxWatches, Shards: 1})
+		return usrloc.NewMemory(usrloc.MemoryOptions{MaxBindings: l.MaxBindings, MaxWatches: l.MaxWatches, Shards: 1, Tokens: true})
 	})
 }

@@ -15,7 +15,8 @@ type shard struct {
 	mu sync.Mutex // guards everything below
 	// aors and ids find slots in users and bindings.
 	aors, ids index
-	seed      maphash.Seed // of their hashes
+	tokens    *index       // bindings by their push token; nil: nobody asks
+	seed      maphash.Seed // of the hashes
 
 	users    table[aorSlot]
 	bindings table[bindingSlot]
@@ -69,10 +70,13 @@ func (s *bindingSlot) lapsed(now time.Time) bool { return s.retainUntil <= now.U
 // errDamaged says that a slab holds what no encoder wrote: a defect of ours.
 var errDamaged = errors.New("usrloc: damaged slab")
 
-func newShard(seed maphash.Seed, now time.Time) *shard {
+func newShard(seed maphash.Seed, tokens bool, now time.Time) *shard {
 	sh := &shard{
 		lanes: make(map[AOR]*lane),
 		seed:  seed,
+	}
+	if tokens {
+		sh.tokens = new(index)
 	}
 	sh.timers = wheel{slots: &sh.bindings, elapsed: max(0, now.UnixMilli())}
 	return sh
@@ -118,8 +122,8 @@ func (sh *shard) record(aor AOR, now time.Time) (rec Record, lapsed []Binding, e
 	for at := u.first; at != 0; at = sh.bindings.at(at).sibling {
 		s := sh.bindings.at(at)
 		var b Binding
-		if err := parseBody(&b, &s.head, sh.strings.text(s.body, int(s.bodyLen)), &sh.words); err != nil {
-			return Record{AOR: aor}, nil, fmt.Errorf("read binding %s: %w", s.id, errDamaged)
+		if err := sh.read(&b, s); err != nil {
+			return Record{AOR: aor}, nil, err
 		}
 		if s.lapsed(now) {
 			lapsed = append(lapsed, b)
@@ -128,6 +132,14 @@ func (sh *shard) record(aor AOR, now time.Time) (rec Record, lapsed []Binding, e
 		}
 	}
 	return rec, lapsed, nil
+}
+
+// read sets b to the binding in s.
+func (sh *shard) read(b *Binding, s *bindingSlot) error {
+	if err := parseBody(b, &s.head, sh.strings.text(s.body, int(s.bodyLen)), &sh.words); err != nil {
+		return fmt.Errorf("read binding %s: %w", s.id, errDamaged)
+	}
+	return nil
 }
 
 // apply makes changes of aor, which follow from its present bindings, and
@@ -151,8 +163,9 @@ func (sh *shard) apply(aor AOR, changes []Change) uint64 {
 				continue
 			}
 			sh.write(at, c.New)
+			sh.moveToken(at, c.Old.Push, c.New.Push)
 		case Removed, Expired:
-			sh.removeBinding(i, c.Old.ID)
+			sh.removeBinding(i, c.Old)
 		}
 	}
 	sh.version++
@@ -186,6 +199,7 @@ func (sh *shard) addBinding(i uint32, link *uint32, b *Binding) {
 	s.aor, s.sibling = i, *link
 	*link = at
 	sh.ids.add(sh.hashID(b.ID), at)
+	sh.moveToken(at, Push{}, b.Push)
 	sh.write(at, b)
 }
 
@@ -231,16 +245,17 @@ func (sh *shard) writeHead(at uint32, b *Binding) {
 	sh.timers.set(at)
 }
 
-// removeBinding takes the binding id out of AOR slot i.
-func (sh *shard) removeBinding(i uint32, id BindingID) {
-	at := sh.findID(id)
+// removeBinding takes b out of AOR slot i.
+func (sh *shard) removeBinding(i uint32, b *Binding) {
+	at := sh.findID(b.ID)
 	s := sh.bindings.at(at)
 	link := &sh.users.at(i).first
 	for *link != at {
 		link = &sh.bindings.at(*link).sibling
 	}
 	*link = s.sibling
-	sh.ids.remove(sh.hashID(id), at)
+	sh.ids.remove(sh.hashID(b.ID), at)
+	sh.moveToken(at, b.Push, Push{})
 	sh.timers.unset(at)
 	sh.strings.release(s.body)
 	sh.countPush(s, -1)

@@ -188,15 +188,16 @@ type Cause uint8
 
 // The causes of a change.
 const (
-	CauseRegister  Cause = iota // a REGISTER of the device
-	CauseExpiry                 // the time ran out
-	CauseOperator               // an API call or command
-	CauseDeadToken              // the push service said that the token is gone
-	CauseFlow                   // its connection or flow ended
-	CauseOtherNode              // learned from another node
+	CauseRegister   Cause = iota // a REGISTER of the device
+	CauseExpiry                  // the time ran out
+	CauseOperator                // an API call or command
+	CauseDeadToken               // the push service said that the token is gone
+	CauseFlow                    // its connection or flow ended
+	CauseOtherNode               // learned from another node
+	CauseTokenMoved              // its push token belongs to another user now
 )
 
-var causeNames = [...]string{"register", "expiry", "operator", "dead_token", "flow", "other_node"}
+var causeNames = [...]string{"register", "expiry", "operator", "dead_token", "flow", "other_node", "token_moved"}
 
 func (c Cause) String() string {
 	if int(c) < len(causeNames) {

@@ -159,7 +159,10 @@ type Store struct {
 	closed    atomic.Bool
 }
 
-var _ usrloc.Store = (*Store)(nil)
+var (
+	_ usrloc.Store      = (*Store)(nil)
+	_ usrloc.TokenIndex = (*Store)(nil)
+)
 
 // Open opens or creates the store in opts.Dir and reads its content into
 // memory. It fails with ErrLocked if another process has the store, and with a

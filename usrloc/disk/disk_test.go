@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,9 +97,31 @@ func conformance(t *testing.T, mode Mode) {
 	usrloctest.RunRealTime(t, func(t testing.TB, l usrloctest.Limits) usrloc.Store {
 		return mustOpen(t, Options{
 			Dir: "store", FS: vfs.NewMem(), Mode: mode, OnFailure: failNow(t),
-			Memory: usrloc.MemoryOptions{MaxBindings: l.MaxBindings, MaxWatches: l.MaxWatches},
+			Memory: usrloc.MemoryOptions{MaxBindings: l.MaxBindings, MaxWatches: l.MaxWatches, Tokens: true},
 		})
 	})
+}
+
+// TestOpen_TokensAreIndexed: who has a token is known after a start, also of
+// bindings that were refreshed or lost it.
+func TestOpen_TokensAreIndexed(t *testing.T) {
+	o := Options{Dir: "store", FS: vfs.NewMem(), OnFailure: failNow(t), Memory: usrloc.MemoryOptions{Tokens: true}}
+	s := mustOpen(t, o)
+	first, second, third := usrloctest.Binding(usrloctest.AOR(1), 1, clock()), usrloctest.Binding(usrloctest.AOR(2), 1, clock()), usrloctest.Binding(usrloctest.AOR(3), 1, clock())
+	second.Push, third.Push = first.Push, first.Push
+	for i, b := range []*usrloc.Binding{&first, &second, &third} {
+		mustUpdate(t, s, usrloctest.AOR(i+1), usrloctest.Put(*b))
+	}
+	second.CSeq++
+	mustUpdate(t, s, usrloctest.AOR(2), usrloctest.Put(second))
+	third.Push.PRID = ""
+	mustUpdate(t, s, usrloctest.AOR(3), usrloctest.Put(third))
+	mustClose(t, s)
+	got, err := mustOpen(t, o).TokenHolders(t.Context(), first.Push)
+	slices.Sort(got)
+	if want := []usrloc.AOR{usrloctest.AOR(1), usrloctest.AOR(2)}; !slices.Equal(got, want) || err != nil {
+		t.Errorf("TokenHolders = %v, %v, want %v", got, err, want)
+	}
 }
 
 // TestOpen_ContentIsBack checks what a start must bring back: every field, the

@@ -52,6 +52,7 @@ func run(t *testing.T, factory Factory, bubble func(*testing.T, func(*testing.T)
 		{"Limits", limitCases},
 		{"Concurrency", concurrencyCases},
 		{"Touch", touchCases},
+		{"Tokens", tokenCases},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
