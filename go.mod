@@ -37,6 +37,7 @@ require (
 	gonum.org/v1/plot v0.17.0
 	google.golang.org/api v0.231.0
 	modernc.org/sqlite v1.61.1
+	software.sslmate.com/src/go-pkcs12 v0.7.4
 )
 
 require (

@@ -27,21 +27,17 @@ func (l *loader) checkPush(cfg *Config) {
 }
 
 func (l *loader) checkApps(p *Push) {
-	seen, patterns := names{}, map[string]int{}
+	seen := names{}
 	for i := range p.Apps {
 		a := &p.Apps[i]
 		at := fmt.Sprintf("push.apps[%d]", i)
 		l.checkName(seen, "push.apps", i, a.Name)
 		l.checkCredentialKind(a, at)
-		pattern := a.Provider + " " + a.Param
-		if first, twice := patterns[pattern]; twice && a.Provider != "" {
-			l.errorAt(at+".param", fmt.Sprintf("push.apps[%d] takes the same provider and param and comes first", first), "")
-		} else {
-			patterns[pattern] = i
-		}
+		l.checkReachable(p.Apps[:i], a, at)
 		switch {
 		case a.APNs != nil:
 			l.checkAPNs(a.APNs, at+".apns")
+			l.doubtAPNs(a, at)
 		case a.FCM != nil:
 			l.checkFCM(a.FCM, at+".fcm")
 		case a.WebPush != nil:
@@ -85,15 +81,25 @@ var providerSyntax = regexp.MustCompile(`^[a-zA-Z0-9.-]{1,64}$`)
 var appleID = regexp.MustCompile(`^[A-Z0-9]{10}$`)
 
 func (l *loader) checkAPNs(c *APNs, at string) {
-	key, cert := l.nodes[at+".key_file"] != nil, l.nodes[at+".cert_file"] != nil
+	var given []string
+	for _, key := range []string{"key_file", "cert_file", "p12_file"} {
+		if l.nodes[at+"."+key] != nil {
+			given = append(given, key)
+		}
+	}
 	switch {
-	case key && cert:
-		l.errorAt(at, "key_file and cert_file exclude each other", "prefer key_file: it does not expire")
-	case !key && !cert:
-		l.errorAt(at, "has no credential", "set key_file, key_id and team_id, or cert_file")
-	case key:
+	case len(given) > 1:
+		l.errorAt(at, strings.Join(given, " and ")+" exclude each other", "prefer key_file: it does not expire")
+	case len(given) == 0:
+		l.errorAt(at, "has no credential", "set key_file, key_id and team_id, or cert_file, or p12_file")
+	case given[0] == "key_file":
 		l.checkAppleID(at+".key_id", c.KeyID)
 		l.checkAppleID(at+".team_id", c.TeamID)
+	}
+	if l.nodes[at+".p12_password"] != nil && l.nodes[at+".p12_password_file"] != nil {
+		l.errorAt(at, "p12_password and p12_password_file exclude each other", "keep one")
+	} else {
+		l.inline(at+".p12_password_file", c.P12PasswordFile, &c.P12Password)
 	}
 	if c.Host != "" {
 		l.checkURL(at+".host", c.Host, "https://host:port", "https")
@@ -128,6 +134,10 @@ func (l *loader) checkWebPush(c *WebPush, at string) {
 		l.required(at+".subscriber", "write mailto:you@example.com")
 	case !strings.HasPrefix(c.Subscriber, "mailto:") && !strings.HasPrefix(c.Subscriber, "https://"):
 		l.errorAt(at+".subscriber", fmt.Sprintf("%q is neither a mailto: nor an https: URI", c.Subscriber), "write mailto:you@example.com")
+	}
+	l.doubtSubscriber(at+".subscriber", c.Subscriber)
+	if c.Template != "" && !c.Payload {
+		l.warnAt(at+".template", "has no effect", "write payload: true")
 	}
 	if len(c.AllowedHosts) == 0 {
 		l.errorAt(at+".allowed_hosts", "allows no push service", "remove the key to allow those of the known browsers")

@@ -173,15 +173,33 @@ type APNs struct {
 	KeyID   string     `yaml:"key_id"`
 	TeamID  string     `yaml:"team_id"`
 	// CertFile is a PEM file with the certificate and its key.
-	CertFile    CertFile    `yaml:"cert_file"`
-	Environment Environment `yaml:"environment"`
+	CertFile CertFile `yaml:"cert_file"`
+	// P12File is the same as the Keychain of a Mac exports it; the password is
+	// that of the export.
+	P12File         SecretFile  `yaml:"p12_file"`
+	P12Password     Secret      `yaml:"p12_password"`
+	P12PasswordFile SecretFile  `yaml:"p12_password_file"`
+	Environment     Environment `yaml:"environment"`
 	// Host replaces the environment's server: https://host:port. CAFile says
 	// whom to believe there.
 	Host   string   `yaml:"host"`
 	CAFile CertFile `yaml:"ca_file"`
+	// Alerts are what iOS shows for pushes that do not go to PushKit.
+	Alerts Alerts `yaml:"alerts"`
+	// Template is a Go text/template for the JSON of the payload; empty means the
+	// default one.
+	Template string `yaml:"template"`
 }
 
-func (a *APNs) setDefaults() { *a = APNs{Environment: Production} }
+// Alerts are texts by kind of push; an empty one shows nothing.
+type Alerts struct {
+	Call    string `yaml:"call"`
+	Message string `yaml:"message"`
+}
+
+func (a *APNs) setDefaults() {
+	*a = APNs{Environment: Production, Alerts: Alerts{Call: "Incoming call", Message: "New message"}}
+}
 
 // FCM is a credential for Google's push service.
 type FCM struct {
@@ -192,11 +210,17 @@ type FCM struct {
 	// believe there.
 	Endpoint string   `yaml:"endpoint"`
 	CAFile   CertFile `yaml:"ca_file"`
+	// Template is a Go text/template for the data, a JSON object of strings; empty
+	// means the default one.
+	Template string `yaml:"template"`
 }
 
 // WebPush is a key for browsers' push services (RFC 8030, RFC 8292).
 type WebPush struct {
 	VAPIDKeyFile SecretFile `yaml:"vapid_key_file"`
+	// OldVAPIDKeyFiles are keys that were used before: subscriptions are bound to
+	// theirs.
+	OldVAPIDKeyFiles []SecretFile `yaml:"old_vapid_key_files"`
 	// Subscriber is the mailto: or https: address of the operator.
 	Subscriber string `yaml:"subscriber"`
 	// AllowedHosts are the push services that subscriptions may name, a leading
@@ -205,6 +229,11 @@ type WebPush struct {
 	// AllowPrivate also permits addresses of private networks.
 	AllowPrivate bool     `yaml:"allow_private"`
 	CAFile       CertFile `yaml:"ca_file"`
+	// Payload sends one, encrypted, to phones that give the keys for it.
+	Payload bool `yaml:"payload"`
+	// Template is a Go text/template for the JSON of the payload; empty means the
+	// default one.
+	Template string `yaml:"template"`
 }
 
 func (w *WebPush) setDefaults() { *w = WebPush{AllowedHosts: slices.Clone(knownWebPushHosts())} }
