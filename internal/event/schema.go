@@ -247,7 +247,7 @@ type PushReportedData struct {
 func (PushReported) Type() string { return "push.reported" }
 
 func (e PushReported) data(bool) any {
-	return PushReportedData{e.PushID, e.AOR, e.Binding, e.Result, e.Reason}
+	return PushReportedData(e)
 }
 
 // RequestData is in request.received, parked, woken, released, forwarded, ringing,

@@ -137,8 +137,10 @@ func TestEncode_LeavesOutWhatIsUnknown(t *testing.T) {
 		e    Event
 		want string
 	}{
-		{"refused", Registration{Action: "refused", AOR: "sip:a@example.com", Cause: "register", Status: 423, Reason: "Interval Too Brief"},
-			`{"aor":"sip:a@example.com","domain":"example.com","cause":"register","wakeable":false,"status":423,"reason":"Interval Too Brief"}`},
+		{
+			"refused", Registration{Action: "refused", AOR: "sip:a@example.com", Cause: "register", Status: 423, Reason: "Interval Too Brief"},
+			`{"aor":"sip:a@example.com","domain":"example.com","cause":"register","wakeable":false,"status":423,"reason":"Interval Too Brief"}`,
+		},
 		{"q", Registration{Action: "created", Binding: "1", Q: 500}, `{"aor":"","domain":"","cause":"","binding":"1","q":0.5,"wakeable":false}`},
 		{"no q", Registration{Action: "created", Binding: "1", Q: -1}, `{"aor":"","domain":"","cause":"","binding":"1","wakeable":false}`},
 		{"call", Call{Step: "failed", Method: "INVITE", CallID: "c", Elapsed: 1500 * time.Microsecond}, `{"method":"INVITE","call_id":"c","elapsed_ms":1.5}`},

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -303,7 +302,7 @@ func TestFeed_RefreshesAreMadeForThoseWhoWantThem(t *testing.T) {
 func TestFeed_HearsAllocatesNothing(t *testing.T) {
 	f := New(Options{Takers: []Taker{&taken{}}})
 	defer f.Stop(t.Context())
-	var sink event.Sink = event.Fan{event.NewLog(slog.New(slog.NewTextHandler(io.Discard, nil))), f}
+	var sink event.Sink = event.Fan{event.NewLog(slog.New(slog.NewTextHandler(new(bytes.Buffer), nil))), f}
 	sample := refreshed()
 	if n := testing.AllocsPerRun(100, func() {
 		if event.Heard(sink, sample) {

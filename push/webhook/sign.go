@@ -31,6 +31,14 @@ func sign(secret []byte, at, method, uri string, body []byte) string {
 	return "v1=" + hex.EncodeToString(h.Sum(nil))
 }
 
+// Sign puts the signature of a request with that method, URI of the request line and
+// body into its header.
+func Sign(header http.Header, secret []byte, now time.Time, method, uri string, body []byte) {
+	at := strconv.FormatInt(now.Unix(), 10)
+	header.Set(HeaderTimestamp, at)
+	header.Set(HeaderSignature, sign(secret, at, method, uri, body))
+}
+
 // Verify is for the receiver: it returns ErrSignature unless r, whose body was
 // read into body, was signed with secret within tolerance of now.
 func Verify(secret []byte, r *http.Request, body []byte, now time.Time, tolerance time.Duration) error {

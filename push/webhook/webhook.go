@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"reveille/push"
@@ -147,9 +146,7 @@ func (s *Sender) request(ctx context.Context, f payload.Fields, now time.Time) (
 	}
 	// The signature comes last, over what is sent.
 	if len(s.secret) > 0 {
-		at := strconv.FormatInt(now.Unix(), 10)
-		req.Header.Set(HeaderTimestamp, at)
-		req.Header.Set(HeaderSignature, sign(s.secret, at, s.method, req.URL.RequestURI(), body))
+		Sign(req.Header, s.secret, now, s.method, req.URL.RequestURI(), body)
 	}
 	return req, nil
 }
