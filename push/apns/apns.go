@@ -146,7 +146,7 @@ func (s *Sender) push(ctx context.Context, r *push.Request, n *apns2.Notificatio
 	}
 	a := answer{status: x.Status}
 	if err == nil { // otherwise the body was no JSON, as from a proxy
-		a.reason, a.since, o.ID = resp.Reason, resp.Timestamp.Time, resp.ApnsID
+		a.reason, a.since, o.ID = resp.Reason, resp.Timestamp.Time, exchange.ID(resp.ApnsID)
 	}
 	o.Class, o.Scope = a.classify(r.BoundAt)
 	if o.Class != push.OK {

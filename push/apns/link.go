@@ -5,12 +5,16 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"reveille/push/internal/exchange"
 )
 
 // Bounds of a link.
@@ -20,11 +24,24 @@ const (
 	// refusedWait is the time before a stream that was refused is tried again
 	// although the limit allows it.
 	refusedWait = 20 * time.Millisecond
+	// lookAgain is how often who waits for room looks, for a connection does not
+	// say that its limit was raised or that a stream was done with.
+	lookAgain = 2 * time.Millisecond
 	// silence is how long a connection may answer nothing before a request that
 	// ran out of time makes us look for another one.
 	silence = time.Second
 	// drainTimeout is how long what is under way on an old connection may take.
 	drainTimeout = 10 * time.Second
+)
+
+// http.ClientConn, their successor, does not tell a connection that is full from
+// one that got a GOAWAY, nor if SETTINGS were read.
+//
+//nolint:staticcheck // Deprecated for the above.
+type (
+	clientConn  = http2.ClientConn
+	connState   = http2.ClientConnState
+	goAwayError = http2.GoAwayError
 )
 
 // A link is the one connection to APNs, which is dialled when it is needed and
@@ -41,17 +58,21 @@ type link struct {
 	transport *http2.Transport
 	dial      func(ctx context.Context) (net.Conn, error)
 
+	// turn is held by who looks for room, until the headers are sent. Two
+	// requests that reserved a stream each, before the limit fell to one, would
+	// wait for each other (golang.org/issue/70809).
+	turn chan struct{}
+
 	// mu guards what follows.
 	mu      sync.Mutex
 	conn    *conn   // nil until somebody needs one, and when it is of no more use
 	dialing *dialed // under way, or nil
-	waiting int
-	changed chan struct{} // closed when those who wait are to look again
+	waits   bool    // somebody waits for room or a connection
 }
 
 // A conn is a connection and when it last answered; the link's mu guards that.
 type conn struct {
-	*http2.ClientConn
+	*clientConn
 	answered time.Time
 }
 
@@ -65,13 +86,14 @@ func newLink(addr string, config *tls.Config) *link {
 	config.NextProtos = []string{http2.NextProtoTLS}
 	d := &tls.Dialer{NetDialer: &net.Dialer{}, Config: config}
 	return &link{
-		changed: make(chan struct{}),
+		turn: make(chan struct{}, 1),
 		transport: &http2.Transport{
 			// A connection that nobody uses and that is dead is found within 8 s.
 			ReadIdleTimeout: 5 * time.Second,
 			PingTimeout:     3 * time.Second,
 			// And one whose peer takes nothing any more.
-			WriteByteTimeout: 3 * time.Second,
+			WriteByteTimeout:  3 * time.Second,
+			MaxHeaderListSize: exchange.MaxHeader,
 		},
 		dial: func(ctx context.Context) (net.Conn, error) {
 			c, err := d.DialContext(ctx, "tcp", addr)
@@ -89,8 +111,9 @@ func newLink(addr string, config *tls.Config) *link {
 
 // RoundTrip implements http.RoundTripper.
 func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
 	for {
-		c, err := l.reserve(req.Context())
+		c, err := l.reserve(ctx)
 		if err != nil {
 			// A RoundTripper closes the body whatever happens.
 			if req.Body != nil {
@@ -99,12 +122,12 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		began := time.Now()
-		resp, err := c.RoundTrip(req)
-		l.note(req.Context(), c, began, err)
-		if err == nil || req.Context().Err() != nil {
+		resp, sent, err := l.send(c, req)
+		l.note(ctx, c, began, err)
+		if err == nil || ctx.Err() != nil {
 			return resp, err
 		}
-		wait, unseen := unprocessed(c, err)
+		wait, unseen := unprocessed(c, sent, err)
 		if !unseen {
 			return nil, err
 		}
@@ -112,24 +135,56 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		if wait > 0 {
-			pause(req.Context(), wait)
+			pause(ctx, wait)
 		}
 	}
 }
 
-// unprocessed reports whether err says that the server did not look at the
-// request, so that it can be sent again whatever it does, and how long to wait.
-func unprocessed(c *conn, err error) (wait time.Duration, ok bool) {
+// send makes the request that was reserved, and ends the turn when its headers
+// are sent. sent is false if they never were.
+func (l *link) send(c *conn, req *http.Request) (resp *http.Response, sent bool, err error) {
+	var once sync.Once
+	end := func() { once.Do(func() { <-l.turn }) }
+	defer end()
+	if req.Body == nil {
+		end()
+		resp, err = c.RoundTrip(req)
+		return resp, true, err
+	}
+	var begun atomic.Bool
+	out := *req
+	out.Body = &firstRead{ReadCloser: req.Body, do: func() { begun.Store(true); end() }}
+	resp, err = c.RoundTrip(&out)
+	return resp, begun.Load(), err
+}
+
+// firstRead is a body that is read from when the headers are sent.
+type firstRead struct {
+	io.ReadCloser
+	do func()
+}
+
+func (f *firstRead) Read(b []byte) (int, error) {
+	f.do()
+	return f.ReadCloser.Read(b)
+}
+
+// unprocessed reports whether the server did not look at a request that failed,
+// so that it can be sent again whatever it does, and how long to wait. sent says
+// if it got the headers.
+func unprocessed(c *conn, sent bool, err error) (wait time.Duration, ok bool) {
+	if !sent {
+		// The limit fell after we had looked.
+		return 0, !c.State().Closed
+	}
 	// RFC 9113 §8.7: a stream that was refused was not processed.
-	var se http2.StreamError
-	if errors.As(err, &se) {
+	if se, ok := errors.AsType[http2.StreamError](err); ok {
 		return refusedWait, se.Code == http2.ErrCodeRefusedStream
 	}
 	// RFC 9113 §6.8: nor was one beyond the last stream of a GOAWAY. Those up to
-	// it go on, and the connection stays open for them: what fails on it while it
-	// is open was beyond.
-	st := c.State()
-	return 0, st.Closing && !st.Closed
+	// it go on, and if the connection breaks under them the error says so.
+	_, broken := errors.AsType[goAwayError](err)
+	return 0, c.State().Closing && !broken
 }
 
 // rewind makes a request that was sent fit to be sent again.
@@ -149,46 +204,64 @@ func rewind(req *http.Request, cause error) (*http.Request, error) {
 	return req, nil
 }
 
-// reserve returns a connection that has room for a request, which must follow.
+// reserve returns a connection that has room for a request, which must follow,
+// and has the turn. On error it has not.
 func (l *link) reserve(ctx context.Context) (*conn, error) {
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	c, err := l.room(ctx)
+	if err != nil {
+		<-l.turn
+	}
+	return c, err
+}
+
+// room waits for a connection with room. Call with the turn.
+func (l *link) room(ctx context.Context) (*conn, error) {
 	l.mu.Lock()
-	l.waiting++
+	l.waits = true
 	defer func() {
-		l.waiting--
+		l.waits = false
 		l.mu.Unlock()
 	}()
 	for {
-		var st http2.ClientConnState
+		var st connState
 		if l.conn != nil {
 			if st = l.conn.State(); spent(l.conn, st) {
 				l.conn = nil
 			}
 		}
-		var done chan struct{} // nil never ends
+		var done chan struct{} // nil with a connection
 		d := l.dialing
 		switch {
 		case l.conn == nil && d == nil:
 			d = &dialed{done: make(chan struct{})}
 			l.dialing = d
 			// Ends after dialTimeout at the latest. It does not end with the push
-			// that asked first: others may wait for the same connection.
+			// that asked first: the next one takes the connection.
 			go l.connect(context.WithoutCancel(ctx), d)
 			done = d.done
 		case l.conn == nil:
 			done = d.done
 		// Before SETTINGS were read the limit is anybody's guess.
-		case st.MaxConcurrentStreams > 0 && l.conn.ReserveNewRequest():
+		case st.StreamsActive+st.StreamsReserved < int(st.MaxConcurrentStreams) && l.conn.ReserveNewRequest():
 			return l.conn, nil
 		}
-		changed := l.changed
 		l.mu.Unlock()
 		var err error
-		select {
-		case <-changed:
-		case <-done:
-			err = d.err
-		case <-ctx.Done():
+		if done == nil {
+			pause(ctx, lookAgain)
 			err = ctx.Err()
+		} else {
+			select {
+			case <-done:
+				err = d.err
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
 		}
 		l.mu.Lock()
 		if err != nil {
@@ -198,7 +271,7 @@ func (l *link) reserve(ctx context.Context) (*conn, error) {
 }
 
 // spent reports whether c, whose state is st, takes no more requests.
-func spent(c *conn, st http2.ClientConnState) bool {
+func spent(c *conn, st connState) bool {
 	if st.Closed || st.Closing {
 		return true
 	}
@@ -211,9 +284,9 @@ func (l *link) connect(ctx context.Context, d *dialed) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	nc, err := l.dial(ctx)
-	var cc *http2.ClientConn
+	var cc *clientConn
 	if err == nil {
-		cc, err = l.transport.NewClientConn(&reads{Conn: nc, before: l.wake})
+		cc, err = l.transport.NewClientConn(nc)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -221,39 +294,15 @@ func (l *link) connect(ctx context.Context, d *dialed) {
 	close(d.done)
 	switch {
 	case err != nil:
-	case l.waiting == 0:
-		cc.Close() // nobody wants it any more
+	case !l.waits:
+		_ = cc.Close() // nobody wants it any more
 	default:
-		l.conn = &conn{ClientConn: cc, answered: time.Now()}
-	}
-}
-
-// reads calls before each time that it is read from: the frames read until then
-// have been acted upon, so that the limit may be another, or the connection
-// about to close.
-type reads struct {
-	net.Conn
-	before func()
-}
-
-func (r *reads) Read(b []byte) (int, error) {
-	r.before()
-	return r.Conn.Read(b)
-}
-
-// wake lets those who wait look again.
-func (l *link) wake() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.waiting > 0 {
-		close(l.changed)
-		l.changed = make(chan struct{})
+		l.conn = &conn{clientConn: cc, answered: time.Now()}
 	}
 }
 
 // note learns how a request that began at began ended.
 func (l *link) note(ctx context.Context, c *conn, began time.Time, err error) {
-	l.wake()
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -263,7 +312,7 @@ func (l *link) note(ctx context.Context, c *conn, began time.Time, err error) {
 	}
 	// A connection that answers nothing is left before the pings find it dead: the
 	// next attempt has a phone to wake.
-	late := errors.Is(ctx.Err(), context.DeadlineExceeded) && now.Sub(began) >= silence && c.answered.Before(began)
+	late := errors.Is(ctx.Err(), context.DeadlineExceeded) && now.Sub(began) >= silence && !c.answered.After(began)
 	if late && l.conn == c {
 		l.conn = nil
 		go leave(context.WithoutCancel(ctx), c)
@@ -276,7 +325,7 @@ func leave(ctx context.Context, c *conn) {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	if c.Shutdown(ctx) != nil {
-		c.Close()
+		_ = c.Close() // there is nobody to tell
 	}
 }
 

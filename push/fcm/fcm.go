@@ -71,12 +71,13 @@ func New(ctx context.Context, o Options) (*Sender, error) {
 		return nil, err
 	}
 	base := &http.Transport{
-		TLSClientConfig:     &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
-		Proxy:               http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:   true,
-		TLSHandshakeTimeout: 5 * time.Second,
-		IdleConnTimeout:     5 * time.Minute,
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
+		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+		Proxy:                  http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    5 * time.Second,
+		IdleConnTimeout:        5 * time.Minute,
+		MaxResponseHeaderBytes: exchange.MaxHeader,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
 	}
 	toks, err := newTokens(account, base)
 	if err != nil {
@@ -149,7 +150,7 @@ func (s *Sender) send(ctx context.Context, m *messaging.Message) (push.Outcome, 
 	a := readAnswer(x.Status, x.Body)
 	o.Class, o.Scope = a.classify()
 	if o.Class == push.OK {
-		o.ID = id
+		o.ID = exchange.ID(id)
 		return o, x.Authorization
 	}
 	if o.Class == push.Throttled && o.RetryAfter == 0 {

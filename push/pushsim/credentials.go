@@ -45,15 +45,24 @@ type Credentials struct {
 
 // NewCredentials makes new keys.
 func NewCredentials() (*Credentials, error) {
+	c, err := keysOfOurs()
+	if err != nil {
+		return nil, err
+	}
+	if c.fcm, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		return nil, fmt.Errorf("generate key: %w", err)
+	}
+	return c, nil
+}
+
+// keysOfOurs makes all but Google's key, which takes a while.
+func keysOfOurs() (*Credentials, error) {
 	c := &Credentials{Secret: []byte(rand.Text())}
 	var err error
 	for _, k := range []**ecdsa.PrivateKey{&c.caKey, &c.apple, &c.vapid} {
 		if *k, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 			return nil, fmt.Errorf("generate key: %w", err)
 		}
-	}
-	if c.fcm, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
-		return nil, fmt.Errorf("generate key: %w", err)
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Pretend push services CA"},

@@ -25,8 +25,8 @@ const (
 
 // FrameOptions of Frames.
 type FrameOptions struct {
-	// Credentials whose CA signs the server; nil for new ones. Provider tokens
-	// are not checked: Server does that.
+	// Credentials whose CA signs the server; nil for new ones, which are good for
+	// APNs alone. Provider tokens are not checked: Server does that.
 	Credentials *Credentials
 	// First is how many streams a connection may have until it brought a push
 	// that was taken, Then how many afterwards. Default DefaultFirst and
@@ -92,7 +92,7 @@ type Frames struct {
 	o     FrameOptions
 	creds *Credentials
 	tls   *tls.Config
-	ln    net.Listener // nil without Listen
+	ln    net.Listener // nil before Serve
 	ctx   context.Context
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
@@ -105,7 +105,7 @@ type Frames struct {
 	open     map[*frameConn]bool
 }
 
-// NewFrames returns a server that serves what Serve is given.
+// NewFrames returns a server; Listen or Serve starts it.
 func NewFrames(o FrameOptions) (*Frames, error) {
 	if o.First == 0 {
 		o.First = DefaultFirst
@@ -117,7 +117,7 @@ func NewFrames(o FrameOptions) (*Frames, error) {
 		o.Answer = func(FrameRequest) FrameAnswer { return FrameAnswer{} }
 	}
 	if o.Credentials == nil {
-		c, err := NewCredentials()
+		c, err := keysOfOurs()
 		if err != nil {
 			return nil, err
 		}
@@ -141,6 +141,12 @@ func (f *Frames) Listen() error {
 	if err != nil {
 		return fmt.Errorf("listen for pushes: %w", err)
 	}
+	f.Serve(ln)
+	return nil
+}
+
+// Serve takes connections from ln until Close, and returns at once.
+func (f *Frames) Serve(ln net.Listener) {
 	f.ln = ln
 	// Ends when Close closes the listener.
 	f.wg.Go(func() {
@@ -149,10 +155,9 @@ func (f *Frames) Listen() error {
 			if err != nil {
 				return
 			}
-			f.wg.Go(func() { f.Serve(c) })
+			f.wg.Go(func() { f.serve(c) })
 		}
 	})
-	return nil
 }
 
 // URL is the Host of push/apns.
@@ -198,8 +203,8 @@ func (f *Frames) Close() {
 	f.wg.Wait()
 }
 
-// Serve speaks HTTP/2 over TLS on c until it ends.
-func (f *Frames) Serve(nc net.Conn) {
+// serve speaks HTTP/2 over TLS on nc until it ends.
+func (f *Frames) serve(nc net.Conn) {
 	defer nc.Close()
 	secure := tls.Server(nc, f.tls)
 	c := &frameConn{f: f, net: nc, limit: f.o.First, streams: make(map[uint32]*frameStream)}
@@ -225,8 +230,7 @@ func (f *Frames) Serve(nc net.Conn) {
 	c.write(func() error { return c.settings(c.limit) })
 	for {
 		frame, err := c.fr.ReadFrame()
-		var se http2.StreamError
-		if errors.As(err, &se) {
+		if _, ok := errors.AsType[http2.StreamError](err); ok {
 			continue
 		}
 		if err != nil || f.ctx.Err() != nil {

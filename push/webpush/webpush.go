@@ -97,13 +97,14 @@ func New(o Options) (*Sender, error) {
 	}
 	base := &http.Transport{
 		// No proxy: the guard must see the address that is dialled.
-		DialContext:         g.dialer().DialContext,
-		TLSClientConfig:     &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2:   true,
-		TLSHandshakeTimeout: 5 * time.Second,
-		IdleConnTimeout:     5 * time.Minute,
-		MaxIdleConns:        256,
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
+		DialContext:            g.dialer().DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    5 * time.Second,
+		IdleConnTimeout:        5 * time.Minute,
+		MaxResponseHeaderBytes: exchange.MaxHeader,
+		MaxIdleConns:           256,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
 	}
 	return &Sender{
 		guard: g, keys: k, encrypter: e, base: base,

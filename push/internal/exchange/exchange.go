@@ -24,6 +24,9 @@ import (
 // services have a few hundred.
 const MaxBody = 16 << 10
 
+// MaxHeader bounds the headers of an answer in bytes, for the transports below.
+const MaxHeader = 32 << 10
+
 // MaxRetryAfter bounds what a push service can make us wait.
 const MaxRetryAfter = time.Hour
 
@@ -169,6 +172,16 @@ func Reason(s string) string {
 		if (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '_' {
 			return "Unreadable"
 		}
+	}
+	return s
+}
+
+// ID makes s, the push service's name for a push, fit for Outcome.ID: what is
+// longer than any of theirs is left out.
+func ID(s string) string {
+	const maxID = 256
+	if len(s) > maxID {
+		return ""
 	}
 	return s
 }
