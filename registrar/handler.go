@@ -64,8 +64,9 @@ func (r *Registrar) ServeUser(x Exchange, u User) {
 		r.refuse(x, in, &Refusal{Code: 503, Reason: "Too Many Requests Waiting", RetryAfter: p.RetryAfter})
 		return
 	}
+	q := &serving{exchange: x, user: u, policy: p, in: in, resume: resume}
 	if p.Ask == nil || !p.registers(in) {
-		r.update(x, p, in, resume)
+		r.update(q)
 		return
 	}
 	p.Ask(in, u.Name, func(v Verdict) {
@@ -73,28 +74,39 @@ func (r *Registrar) ServeUser(x Exchange, u User) {
 			resume(func() { r.refuse(x, in, v.Refusal) })
 			return
 		}
-		r.update(x, v.limit(p, in), in, resume)
+		q.policy = v.limit(p, in)
+		r.update(q)
 	})
 }
 
-// update works in into the Store and answers x, which is suspended until resume
-// is called.
-func (r *Registrar) update(x Exchange, p *Policy, in *Input, resume func(func())) {
+// A serving is a REGISTER on its way to the Store; its Exchange is suspended until
+// resume is called.
+type serving struct {
+	exchange Exchange
+	user     User
+	policy   *Policy
+	in       *Input
+	resume   func(func())
+}
+
+// update works q into the Store and answers it.
+func (r *Registrar) update(q *serving) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	var res Result
 	apply := func(rec usrloc.Record) (next usrloc.Record, err error) {
-		next, res, err = Apply(p, rec, in)
+		next, res, err = Apply(q.policy, rec, q.in)
 		return next, err
 	}
-	r.store.Update(ctx, in.AOR, apply, func(rec usrloc.Record, changes []usrloc.Change, err error) {
+	r.store.Update(ctx, q.in.AOR, apply, func(rec usrloc.Record, changes []usrloc.Change, err error) {
 		cancel()
-		resume(func() {
+		q.resume(func() {
 			if err != nil {
-				r.refuse(x, in, p.storeRefusal(err))
+				r.refuse(q.exchange, q.in, q.policy.storeRefusal(err))
 				return
 			}
-			r.accept(x, p, &rec, &res, in.Now)
-			r.accepted(in, &res, changes)
+			r.accept(q.exchange, q.policy, &rec, &res, q.in.Now)
+			r.accepted(q.in, &res, changes)
+			r.takeTokens(q, &rec, &res)
 		})
 	})
 }

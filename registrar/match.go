@@ -102,7 +102,7 @@ func (p *Policy) sameDevice(in *Input, pl *plan, b *usrloc.Binding) rank {
 		// if it has what it registered with.
 		stored.push = asked
 	}
-	if samePRID(id.push, stored.push) {
+	if usrloc.SameToken(id.push, stored.push) {
 		return byPRID
 	}
 	// Two instances are two devices, even behind one address. RFC 5626 §6: with
@@ -147,13 +147,6 @@ func (p *Policy) sameContact(in *Input, pl *plan, stored *identity, b *usrloc.Bi
 		}
 	}
 	return id.equalBare(stored)
-}
-
-// samePRID reports whether a and b are one token of one app. Queries have none
-// and are never the same. Tokens are opaque: their case counts, unlike that of
-// other URI parameters.
-func samePRID(a, b usrloc.Push) bool {
-	return a.PRID != "" && a.PRID == b.PRID && sameService(a, b)
 }
 
 func sameService(a, b usrloc.Push) bool {

@@ -17,9 +17,7 @@ func (r *Registrar) accepted(in *Input, res *Result, changes []usrloc.Change) {
 	r.metrics.accepted(res, changes)
 	for i := range changes {
 		c := &changes[i]
-		r.metrics.changed(c)
-		r.tell(c)
-		r.holdFor(c)
+		r.changed(c)
 		if c.New != nil && slices.Contains(res.CallsOnly, c.New.ID) && (c.Old == nil || c.Old.Push != c.New.Push) {
 			// Nothing of ours keeps this binding alive: somebody has to open the
 			// app, or it gives a token for other pushes, or asks for a lifetime
@@ -30,6 +28,13 @@ func (r *Registrar) accepted(in *Input, res *Result, changes []usrloc.Change) {
 				slog.String("provider", c.New.Push.Provider), slog.Duration("expires", c.New.Expires.Sub(in.Now)))
 		}
 	}
+}
+
+// changed tells one change of a binding.
+func (r *Registrar) changed(c *usrloc.Change) {
+	r.metrics.changed(c)
+	r.tell(c)
+	r.holdFor(c)
 }
 
 // holdFor has connections live as long as the bindings that are reached by them

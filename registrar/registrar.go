@@ -25,6 +25,10 @@ type Options struct {
 	Store usrloc.Store
 	// Policy is what may be decided; SetPolicy changes it.
 	Policy Policy
+	// Tokens knows who else has a push token: an authenticated user who registers
+	// with it takes it from them, but for addresses that the user may register, too.
+	// Nil: a token may have several users.
+	Tokens usrloc.TokenIndex
 	// StoreTimeout bounds the wait for the Store; 0 means 5 s.
 	StoreTimeout time.Duration
 	// Hold is called when a binding that no push wakes was registered or refreshed
@@ -43,6 +47,7 @@ type Options struct {
 // A Registrar answers REGISTER requests. It is safe for concurrent use.
 type Registrar struct {
 	store   usrloc.Store
+	tokens  usrloc.TokenIndex // nil: nobody asks
 	policy  atomic.Pointer[rules]
 	timeout time.Duration
 	hold    func(flow.Flow, usrloc.BindingID, time.Time)
@@ -77,7 +82,7 @@ func New(o Options) (*Registrar, error) {
 		return nil, errors.New("registrar: no store")
 	}
 	r := &Registrar{
-		store: o.Store, timeout: o.StoreTimeout, hold: o.Hold, sink: o.Sink, log: o.Logger,
+		store: o.Store, tokens: o.Tokens, timeout: o.StoreTimeout, hold: o.Hold, sink: o.Sink, log: o.Logger,
 		metrics: newMetrics(o.Registerer), random: rand.Reader,
 		refreshed: event.Registration{Action: actionRefreshed}, updated: event.Registration{Action: usrloc.Updated.String()},
 	}
