@@ -303,6 +303,9 @@ func (p *Policy) renew(b *usrloc.Binding, in *Input, granted time.Duration, refr
 	b.CallID, b.CSeq, b.Flow = in.CallID, in.CSeq, in.Flow
 	b.UserAgent = agentOf(in)
 	b.Updated, b.Expires, b.RetainUntil, b.RefreshAt = in.Now, expires, expires, time.Time{}
+	if !b.Push.IsZero() {
+		b.RetainUntil = expires.Add(p.Push.Retain)
+	}
 	if refresh {
 		// RFC 8599 §5.5: early enough for the REGISTER to arrive in time.
 		b.RefreshAt = expires.Add(-p.lead(b.Push, granted))
@@ -321,6 +324,14 @@ func (a *application) limit() error {
 			count++
 			added = added || a.marks[i].added
 		}
+	}
+	// The dormant make room first, whatever the policy.
+	for ; count > most; count-- {
+		i := a.dormant()
+		if i < 0 {
+			break
+		}
+		a.marks[i].removed = true
 	}
 	if count <= most || !added {
 		return nil
@@ -353,6 +364,19 @@ func (a *application) oldest() int {
 			continue
 		}
 		if a.marks[i] == (mark{}) && (at < 0 || a.bindings[i].Updated.Before(a.bindings[at].Updated)) {
+			at = i
+		}
+	}
+	return at
+}
+
+// dormant returns the binding that has ended longest ago and is not part of this
+// request, or -1 if none has ended.
+func (a *application) dormant() int {
+	at := -1
+	for i := range a.bindings {
+		b := &a.bindings[i]
+		if b.Expired(a.in.Now) && a.marks[i] == (mark{}) && (at < 0 || b.Expires.Before(a.bindings[at].Expires)) {
 			at = i
 		}
 	}

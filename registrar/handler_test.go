@@ -418,8 +418,8 @@ func TestAccepted_Heard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	was := usrloc.Binding{Contact: "sip:a@b"}
-	moved := usrloc.Binding{Contact: "sip:a@c"}
+	was := usrloc.Binding{Contact: "sip:a@b", Expires: birthday}
+	moved := usrloc.Binding{Contact: "sip:a@c", Expires: birthday}
 	for _, tt := range []struct {
 		change usrloc.Change
 		want   string

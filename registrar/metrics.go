@@ -88,6 +88,7 @@ func (m *metrics) changed(c *usrloc.Change) { m.changes.WithLabelValues(c.Kind.S
 type refreshMetrics struct {
 	pushes      *prometheus.CounterVec
 	expirations prometheus.Counter
+	dormant     prometheus.Counter
 	late        prometheus.Histogram
 }
 
@@ -101,6 +102,10 @@ func newRefreshMetrics(r prometheus.Registerer) *refreshMetrics {
 			Name: "reveille_registrar_expirations_total",
 			Help: "Bindings that ended because nobody refreshed them.",
 		}),
+		dormant: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "reveille_registrar_dormant_total",
+			Help: "Bindings that nobody refreshed and that were kept, so that their devices can still be woken.",
+		}),
 		late: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "reveille_registrar_timer_lag_seconds",
 			Help:    "How late the timers of bindings were handled.",
@@ -108,7 +113,7 @@ func newRefreshMetrics(r prometheus.Registerer) *refreshMetrics {
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.pushes, m.expirations, m.late)
+		r.MustRegister(m.pushes, m.expirations, m.dormant, m.late)
 	}
 	return m
 }

@@ -92,14 +92,25 @@ func registrationEvent(c *usrloc.Change) event.Registration {
 
 // actionOf is the name of what happened to a binding.
 func actionOf(c *usrloc.Change) string {
-	if c.Kind == usrloc.Updated && sameButTime(c.Old, c.New) {
+	switch {
+	case c.Kind != usrloc.Updated:
+	case c.Cause == usrloc.CauseExpiry:
+		return actionDormant
+	case c.Cause == usrloc.CauseRegister && c.Old.Expired(c.New.Updated):
+		// It had ended, and begins anew with the same binding.
+		return usrloc.Created.String()
+	case sameButTime(c.Old, c.New):
 		return actionRefreshed
 	}
 	return c.Kind.String()
 }
 
-// actionRefreshed is an update that changed nothing but times.
-const actionRefreshed = "refreshed"
+const (
+	// actionRefreshed is an update that changed nothing but times.
+	actionRefreshed = "refreshed"
+	// actionDormant is the end of a registration whose device may still be woken.
+	actionDormant = "dormant"
+)
 
 // sameButTime reports whether a REGISTER changed nothing but times, Call-ID and
 // CSeq.

@@ -130,6 +130,10 @@ type PushPolicy struct {
 	// NoBackground says that Apple's devices are woken for calls alone: iOS may
 	// delay or drop pushes in the background. Nothing refreshes their bindings.
 	NoBackground bool
+	// Retain is for how long after its end the binding of a device that can be woken
+	// is kept as a dormant one: nobody is told of it, but its device may still be
+	// woken. RFC 8599 §5.5 forbids that; 0 keeps none.
+	Retain time.Duration
 	// PNSReg is what sip.pnsreg tells devices that wake themselves: how long
 	// before the end they refresh. More than 120 s and more than Lead, so that
 	// our own push comes only when theirs failed; 0 sends none, and then they
@@ -286,6 +290,7 @@ func (p *Policy) Validate() error {
 		for provider, lead := range q.Leads {
 			check(lead >= q.Lead && lead <= maxLifetime, "push lead %v of %s is below that of all, %v, or too long", lead, provider, q.Lead)
 		}
+		check(q.Retain >= 0 && q.Retain <= maxLifetime, "push retain %v is negative or too long", q.Retain)
 		check(q.MaxExpires >= p.MinExpires, "push max expires %v is below min expires", q.MaxExpires)
 		// RFC 8599 §5.6.1.1: more than 120 s.
 		check(q.PNSReg == 0 || q.PNSReg > max(q.Lead, 120*time.Second), "pnsreg %v is not above the lead %v and 120s", q.PNSReg, q.Lead)

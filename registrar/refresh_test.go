@@ -109,14 +109,15 @@ const (
 )
 
 var refreshPolicies = map[string]func(*Policy){
-	"default":        func(*Policy) {},
-	"no push":        func(p *Policy) { p.Push.Waking = nil },
-	"contact callid": func(p *Policy) { p.Match = MatchURICallID },
-	"parameter":      func(p *Policy) { p.Match, p.MatchParam = MatchParameter, "line" },
-	"reject short":   func(p *Policy) { p.ShortExpires, p.Push.TooShort = Reject, TooShortReject },
-	"default q":      func(p *Policy) { p.DefaultQ = 500 },
-	"jitter":         func(p *Policy) { p.Jitter.Percent = 20 },
-	"short push":     func(p *Policy) { p.Push.MaxExpires = 10 * time.Minute },
+	"dormant devices are kept": func(p *Policy) { p.Push.Retain = time.Hour },
+	"default":                  func(*Policy) {},
+	"no push":                  func(p *Policy) { p.Push.Waking = nil },
+	"contact callid":           func(p *Policy) { p.Match = MatchURICallID },
+	"parameter":                func(p *Policy) { p.Match, p.MatchParam = MatchParameter, "line" },
+	"reject short":             func(p *Policy) { p.ShortExpires, p.Push.TooShort = Reject, TooShortReject },
+	"default q":                func(p *Policy) { p.DefaultQ = 500 },
+	"jitter":                   func(p *Policy) { p.Jitter.Percent = 20 },
+	"short push":               func(p *Policy) { p.Push.MaxExpires = 10 * time.Minute },
 	"early push": func(p *Policy) {
 		p.Push.Leads = map[string]time.Duration{"fcm": time.Hour, "webpush": 5 * time.Minute}
 		p.Push.NoBackground = true

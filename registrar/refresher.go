@@ -39,6 +39,9 @@ type RefresherOptions struct {
 	// Retries bounds the pushes after the first; 0 means until the binding
 	// expires, a negative number none.
 	Retries int
+	// WakeDormant is how often the device of a binding that has ended and is kept
+	// (PushPolicy.Retain) is woken; 0 wakes none of them, against RFC 8599 §5.5.
+	WakeDormant time.Duration
 	// Sink takes the events; nil drops them.
 	Sink event.Sink
 	// Logger takes what is no event; nil drops it.
@@ -67,6 +70,8 @@ type Refresher struct {
 	o       RefresherOptions
 	metrics *refreshMetrics
 	retry   atomic.Pointer[retry]
+	// wakeDormant is RefresherOptions.WakeDormant.
+	wakeDormant atomic.Int64
 
 	mu   sync.Mutex // guards live; never held while anything is called
 	live map[*attempt]struct{}
@@ -102,6 +107,7 @@ func NewRefresher(o RefresherOptions) (*Refresher, error) {
 	}
 	r := &Refresher{o: o, metrics: newRefreshMetrics(o.Registerer), live: make(map[*attempt]struct{})}
 	r.SetRetries(o.RetryMin, o.RetryMax, o.Retries)
+	r.SetWakeDormant(o.WakeDormant)
 	return r, nil
 }
 
@@ -172,12 +178,7 @@ func (r *Refresher) expire(ctx context.Context, due usrloc.Due) {
 			r.warn("expire bindings", due.AOR, err)
 			return
 		}
-		for i := range changes {
-			if changes[i].Kind == usrloc.Expired {
-				r.metrics.expirations.Inc()
-			}
-			r.o.Sink.Emit(registrationEvent(&changes[i]))
-		}
+		r.tell(changes)
 		if b := rec.Find(due.ID); b != nil {
 			// Refreshed since, then this does nothing; or by the Store's clock
 			// its time has not come.
@@ -186,6 +187,19 @@ func (r *Refresher) expire(ctx context.Context, due usrloc.Due) {
 		}
 		r.o.Store.Done(due, time.Time{})
 	})
+}
+
+// tell counts and tells what a commit did.
+func (r *Refresher) tell(changes []usrloc.Change) {
+	for i := range changes {
+		c := &changes[i]
+		if c.Kind == usrloc.Expired {
+			r.metrics.expirations.Inc()
+		}
+		if c.Kind != usrloc.Updated || fellAsleep(c) {
+			r.o.Sink.Emit(registrationEvent(c))
+		}
+	}
 }
 
 // refresh wakes the device of a binding that is about to expire.
@@ -211,9 +225,13 @@ func (r *Refresher) refresh(ctx context.Context, due usrloc.Due) {
 	a.onEnd(unwatch)
 	b := rec.Find(due.ID)
 	switch {
-	case b == nil, b.Expired(now), b.RefreshAt.IsZero(), b.Push.IsZero():
+	case b == nil, b.RefreshAt.IsZero(), b.Push.IsZero():
 		r.o.Store.Done(due, time.Time{})
 		a.end()
+		return
+	case b.Expired(now):
+		a.end()
+		r.sleepOn(ctx, due, now)
 		return
 	case b.RefreshAt.After(now):
 		r.o.Store.Done(due, b.RefreshAt)
@@ -225,7 +243,11 @@ func (r *Refresher) refresh(ctx context.Context, due usrloc.Due) {
 	})
 	// The next push is settled before this one is under way: it may last, and
 	// what is claimed too long is claimed by others.
-	r.o.Store.Done(due, r.retryAt(b, !due.At.After(b.RefreshAt), now))
+	next := r.retryAt(b, !due.At.After(b.RefreshAt), now)
+	if next.IsZero() && r.keeps(b) {
+		next = b.Expires
+	}
+	r.o.Store.Done(due, next)
 	r.push(due.AOR, b, a, now)
 }
 
@@ -237,7 +259,7 @@ func (r *Refresher) push(aor usrloc.AOR, b *usrloc.Binding, a *attempt, now time
 		return
 	}
 	deadline := now.Add(pushFor)
-	if b.Expires.Before(deadline) {
+	if !b.Expired(now) && b.Expires.Before(deadline) {
 		deadline = b.Expires
 	}
 	_, cancel, err := r.o.Waker.Wake(aor, b, wake.Cause{Kind: push.Refresh, Deadline: deadline}, func(o push.Outcome) {

@@ -106,6 +106,7 @@ func (a *App) registeredFrom(ctx context.Context, yield func(netip.Addr)) error 
 		return errNoList
 	}
 	var at usrloc.Cursor
+	now := time.Now()
 	for {
 		records, next, err := store.List(ctx, at, listChunk)
 		if err != nil {
@@ -113,7 +114,8 @@ func (a *App) registeredFrom(ctx context.Context, yield func(netip.Addr)) error 
 		}
 		for _, r := range records {
 			for i := range r.Bindings {
-				if addr := r.Bindings[i].Flow.Remote.Addr(); addr.IsValid() {
+				b := &r.Bindings[i]
+				if addr := b.Flow.Remote.Addr(); addr.IsValid() && !b.Expired(now) {
 					yield(addr)
 				}
 			}

@@ -50,7 +50,8 @@ func (Discard) Emit(Event) {}
 
 // Registration is a change of a binding, or a REGISTER that was refused.
 type Registration struct {
-	// Action is "created", "updated", "refreshed", "removed", "expired" or "refused".
+	// Action is "created", "updated", "refreshed", "removed", "expired", "dormant" (it
+	// ended, and its device may still be woken) or "refused".
 	Action string
 	// Cause is usrloc's name of the cause: "register", "expiry", "operator", "dead_token", …
 	Cause string

@@ -17,6 +17,7 @@ func Types() []TypeInfo {
 		{"binding.updated", "something of a registration changed, such as the address or the token", reg("updated")},
 		{TypeRefreshed, "a phone registered again and nothing changed but times", reg("refreshed")},
 		{"binding.expired", "a registration ended because nothing came", reg("expired")},
+		{"binding.dormant", "a registration ended because nothing came, and the phone may still be woken", reg("dormant")},
 		{"binding.removed", "a phone or an operator ended a registration, or another phone took its place", reg("removed")},
 		{"binding.refused", "a REGISTER was refused", reg("refused")},
 		{"binding.refresh_due", "a phone must be woken to keep its registration", RefreshDue{}},

@@ -109,7 +109,7 @@ func (p *Proxy) awake(to leg) (target, bool) {
 		return target{}, false
 	}
 	v := p.view("ACK", time.Now())
-	bindings := contactsOf(&rec, to.binding, v.now)
+	bindings := contactsOf(&rec, to.binding, v)
 	if len(bindings) == 0 {
 		return target{}, false
 	}

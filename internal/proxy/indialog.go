@@ -92,7 +92,7 @@ func (f *fork) toBinding(to leg) (found bool, err error) {
 	}
 	f.one, f.device = true, id
 	v := f.view(time.Now())
-	bindings := contactsOf(&rec, id, v.now)
+	bindings := contactsOf(&rec, id, v)
 	if len(bindings) == 0 {
 		f.release()
 		return false, nil
@@ -112,13 +112,13 @@ func (f *fork) toBinding(to leg) (found bool, err error) {
 // contactsOf returns the binding with that ID and the others of its device: the
 // phone's other flows serve as well (RFC 5626 §7). There are none if the binding
 // is gone.
-func contactsOf(rec *usrloc.Record, id usrloc.BindingID, now time.Time) []usrloc.Binding {
+func contactsOf(rec *usrloc.Record, id usrloc.BindingID, v view) []usrloc.Binding {
 	b := rec.Find(id)
-	if b == nil || b.Expired(now) {
+	if b == nil || !v.counts(b) {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(rec.Bindings), func(other usrloc.Binding) bool {
-		return other.ID != id && (!usrloc.SameInstance(b.Instance, other.Instance) || other.Expired(now))
+		return other.ID != id && (!usrloc.SameInstance(b.Instance, other.Instance) || !v.counts(&other))
 	})
 }
 

@@ -139,6 +139,9 @@ type Options struct {
 	// Wakes are methods that wake a phone besides INVITE, MESSAGE and requests
 	// in a dialog; never ACK or CANCEL.
 	Wakes []string
+	// Dormant: devices whose registration has ended are woken as long as the Store
+	// keeps their bindings.
+	Dormant bool
 	// Waits default to 25 s, 45 s for webpush, 15 s, 15 s and 8 s.
 	Waits Waits
 	// Skip is for how long after its REGISTER a device is taken to be awake, by

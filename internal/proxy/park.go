@@ -171,7 +171,8 @@ func (b *branch) recheckIn(d time.Duration) {
 		return
 	}
 	b.wait.recheck = f.s.Queue().After(d, func() {
-		if f.p.opts().Flows.Alive(b.target.flow, time.Now()) {
+		// What has ended begins anew with a REGISTER alone.
+		if now := time.Now(); f.p.opts().Flows.Alive(b.target.flow, now) && !b.target.binding.Expired(now) {
 			b.wake(b.target.flow)
 			f.conclude()
 			return

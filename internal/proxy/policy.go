@@ -106,3 +106,12 @@ func (o *Options) wakes(method string) bool {
 func (v view) fresh(b *usrloc.Binding) bool {
 	return v.now.Sub(b.Updated) < v.skip(b.Push.Provider) && v.open(b.Flow)
 }
+
+// counts reports whether b is a way to its device: the registration goes on, or
+// the device is woken although it has ended.
+func (v view) counts(b *usrloc.Binding) bool {
+	if !b.Expired(v.now) {
+		return true
+	}
+	return v.keeps && v.wakes && !b.Push.IsZero() && v.can(b)
+}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"reveille/push"
@@ -271,6 +272,7 @@ func TestWait_HowDevicesWakeIsLearned(t *testing.T) {
 		p := w.sleeper("198.51.100.1:5060")
 		told := func(woke, slept int) {
 			t.Helper()
+			synctest.Wait()
 			w.with(func() {
 				if len(w.woke) != woke || len(w.slept) != slept {
 					t.Errorf("woke %d times and slept %d times, want %d and %d", len(w.woke), len(w.slept), woke, slept)

@@ -153,7 +153,8 @@ func (p *Proxy) view(method string, now time.Time) view {
 		open:   p.opts().Flows.Open,
 		can:    p.opts().Waker.Can,
 		policy: p.opts().Policy,
-		skip:   p.opts().Skip, secrets: p.opts().PushParams,
+		skip:   p.opts().Skip,
+		keeps:  p.opts().Dormant, secrets: p.opts().PushParams,
 		wakes: p.opts().wakes(method),
 	}
 }

@@ -38,7 +38,7 @@ func (b *branch) another() bool {
 	for len(b.target.spare) > 0 && !f.over && b.state != ended {
 		t := v.device(b.target.aor, b.target.spare)
 		b.target.spare = t.spare
-		if t.binding.Expired(v.now) || t.reach == unreachable || t.reach == park && sameToken(t.binding.Push, b.wait.token) {
+		if t.reach == unreachable || t.reach == park && sameToken(t.binding.Push, b.wait.token) {
 			continue
 		}
 		b.unpark("")

@@ -55,7 +55,9 @@ type view struct {
 	can    func(*usrloc.Binding) bool
 	policy func(provider, userAgent string) Mode
 	skip   func(provider string) time.Duration
-	wakes  bool
+	// keeps: devices whose registration has ended are woken, too.
+	keeps bool
+	wakes bool
 	// secrets are Options.PushParams.
 	secrets []string
 	// first is the binding that is preferred among those of its device that are
@@ -69,7 +71,7 @@ func targets(rec usrloc.Record, v view) []target {
 	var set []target
 	for i := range rec.Bindings {
 		b := &rec.Bindings[i]
-		if b.Expired(v.now) {
+		if !v.counts(b) {
 			continue
 		}
 		// RFC 5626 §7: never two contacts of one instance at the same time.
@@ -131,6 +133,12 @@ func sameInstance(set []target, instance string) int {
 // the one of a dialog, then what registered last (RFC 5627 §6.1).
 func (v view) device(aor usrloc.AOR, bindings []usrloc.Binding) target {
 	slices.SortStableFunc(bindings, func(a, b usrloc.Binding) int {
+		if x, y := !a.Expired(v.now), !b.Expired(v.now); x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
 		if x, y := v.alive(a.Flow), v.alive(b.Flow); x != y {
 			if x {
 				return -1
@@ -163,6 +171,13 @@ func (v view) target(aor usrloc.AOR, b *usrloc.Binding) target {
 }
 
 func (v view) reach(b *usrloc.Binding) reach {
+	if b.Expired(v.now) {
+		// Whoever has its flow by now need not be the device.
+		if v.counts(b) {
+			return park
+		}
+		return unreachable
+	}
 	if b.Push.Provider == "" {
 		// A phone that does not sleep: always tried, if there is a way to it.
 		if v.open(b.Flow) {

@@ -189,6 +189,10 @@ func (w *Waker) forget(aor usrloc.AOR, token usrloc.Push, o push.Outcome) {
 			if !refreshable(left) {
 				bindings[i].RefreshAt = time.Time{}
 			}
+			if left.IsZero() {
+				// Nothing can wake it when it has ended.
+				bindings[i].RetainUntil = b.Expires
+			}
 		}
 		if bindings != nil {
 			rec.Bindings, rec.Cause = bindings, usrloc.CauseDeadToken
@@ -205,11 +209,10 @@ func (w *Waker) forget(aor usrloc.AOR, token usrloc.Push, o push.Outcome) {
 	})
 }
 
-// tell emits the event of a binding that lost its token. What else the commit did
-// is other people's to tell.
+// tell emits the event of a binding that lost its token, or, if it was a dormant
+// one, is gone with it. What else the commit did is other people's to tell.
 func (w *Waker) tell(c *usrloc.Change) {
-	if c.Kind != usrloc.Updated || c.Cause != usrloc.CauseDeadToken {
-		return
+	if c.Cause == usrloc.CauseDeadToken {
+		w.sink.Emit(Registration(c, c.Kind.String()))
 	}
-	w.sink.Emit(Registration(c, "updated"))
 }
