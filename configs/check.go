@@ -24,6 +24,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkPush(cfg)
 	l.checkProxy(&cfg.Proxy)
 	l.checkAORs(cfg)
+	l.checkProxyDomains(cfg)
 	l.checkHooks(&cfg.Hooks)
 	l.checkHTTP(&cfg.HTTP)
 	l.checkControl(cfg)

@@ -162,6 +162,12 @@ func (l *loader) checkUsers(cfg *Config) {
 			seen[key] = i
 		}
 		l.checkCredential(a, u, at)
+		for j, p := range u.Networks {
+			network := fmt.Sprintf("%s.networks[%d]", at, j)
+			if l.checkPrefix(network, p) && p.Bits() == 0 {
+				l.warnAt(network, "is every address: anybody may register and call as this user", "")
+			}
+		}
 		for j, aor := range u.AORs {
 			l.checkAOR(cfg.Domains, fmt.Sprintf("%s.aors[%d]", at, j), aor)
 		}
@@ -193,8 +199,10 @@ func (l *loader) checkCredential(a *Auth, u *User, at string) {
 		}
 	}
 	switch {
-	case len(given) == 0:
+	case len(given) == 0 && len(u.Networks) == 0:
 		l.errorAt(at, "has no credential", "set password, password_file, ha1_md5, ha1_sha256 or ha1_sha512_256")
+		return
+	case len(given) == 0:
 		return
 	case len(given) > 1 && strings.HasPrefix(given[0], "password"):
 		l.errorAt(at, strings.Join(given, " and ")+" exclude each other", "keep one, or hashes alone")

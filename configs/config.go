@@ -281,6 +281,8 @@ type User struct {
 	HA1SHA512256 Secret     `yaml:"ha1_sha512_256"`
 	// AORs are further addresses of record that the user may register.
 	AORs []string `yaml:"aors"`
+	// Networks are where the user needs no password.
+	Networks []netip.Prefix `yaml:"networks"`
 }
 
 // DomainRealm is the realm of a domain.
@@ -355,6 +357,8 @@ type Proxy struct {
 	// UAFilter is a regular expression (RE2) that the User-Agents of phones must
 	// match; empty: any.
 	UAFilter string `yaml:"ua_filter"`
+	// Domains are other choices for some of the domains.
+	Domains []ProxyDomain `yaml:"domains"`
 	// RequireRegisteredCaller refuses requests from addresses at which their
 	// sender is not registered.
 	RequireRegisteredCaller bool `yaml:"require_registered_caller"`

@@ -81,7 +81,7 @@ func Default() *Config {
 				Refresh:    time.Hour,
 			},
 			NonceTTL:   5 * time.Minute,
-			IdentifyBy: []Means{ByIP, ByCertificate, ByUsername},
+			IdentifyBy: []Means{ByIP, ByCertificate, ByUsername, ByFrom, ByTo},
 			Limit:      AuthLimit{PerSource: 30, Burst: 20},
 		},
 		Guard: Guard{

@@ -153,10 +153,12 @@ const (
 	ByIP          Means = "ip"
 	ByCertificate Means = "certificate"
 	ByUsername    Means = "auth_username"
+	ByFrom        Means = "from"
+	ByTo          Means = "to"
 )
 
 func (Means) values() []string {
-	return []string{string(ByIP), string(ByCertificate), string(ByUsername)}
+	return []string{string(ByIP), string(ByCertificate), string(ByUsername), string(ByFrom), string(ByTo)}
 }
 
 // TokenAlgorithm is a signature algorithm of tokens by its JOSE name (RFC 7518

@@ -73,6 +73,7 @@ func challengeOptions(a configs.Auth, o *auth.Options) (err error) {
 	for _, name := range a.IdentifyBy {
 		means := map[configs.Means]auth.Means{
 			configs.ByIP: auth.ByAddress, configs.ByCertificate: auth.ByCertificate, configs.ByUsername: auth.ByCredentials,
+			configs.ByFrom: auth.ByFrom, configs.ByTo: auth.ByTo,
 		}[name]
 		o.IdentifyBy = append(o.IdentifyBy, means)
 	}
@@ -96,7 +97,7 @@ func readUsers(cfg *configs.Config, o *auth.Options) (*auth.Users, error) {
 	var accounts []auth.Account
 	for i, u := range cfg.Auth.Users {
 		account := auth.Account{
-			Name: u.Name, Realm: u.Realm, Password: u.Password.Reveal(), AORs: u.AORs, Origin: fmt.Sprintf("auth.users[%d]", i),
+			Name: u.Name, Realm: u.Realm, Password: u.Password.Reveal(), AORs: u.AORs, Networks: u.Networks, Origin: fmt.Sprintf("auth.users[%d]", i),
 			HA1MD5: u.HA1MD5.Reveal(), HA1SHA256: u.HA1SHA256.Reveal(), HA1SHA512256: u.HA1SHA512256.Reveal(),
 		}
 		if u.PasswordFile != "" {

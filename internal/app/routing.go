@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"reveille/configs"
@@ -23,12 +24,11 @@ func routing(o *proxy.Options, cfg *configs.Config) (err error) {
 	o.Ring, o.MethodFilter, o.RegisteredCallers = cfg.Proxy.Ring, cfg.Proxy.MethodFilter, cfg.Proxy.RequireRegisteredCaller
 	o.Identity.From, _ = proxy.ParseFromPolicy(string(cfg.Identity.From))
 	o.Identity.TrustOutbound = cfg.Identity.TrustOutbound
-	if cfg.Proxy.UAFilter != "" {
-		re, err := regexp.Compile(cfg.Proxy.UAFilter)
-		if err != nil {
-			return fmt.Errorf("proxy.ua_filter: %w", err)
-		}
-		o.UserAgents = re
+	if o.UserAgents, err = userAgents(cfg.Proxy.UAFilter); err != nil {
+		return fmt.Errorf("proxy.ua_filter: %w", err)
+	}
+	if err := choices(o, cfg); err != nil {
+		return err
 	}
 	o.AORs = make(map[usrloc.AOR]proxy.AOR, len(cfg.AORs))
 	for i, a := range cfg.AORs {
@@ -54,6 +54,35 @@ func routing(o *proxy.Options, cfg *configs.Config) (err error) {
 		o.AORs[aor] = entry
 	}
 	return nil
+}
+
+// choices fills in what is other for the users of some domains.
+func choices(o *proxy.Options, cfg *configs.Config) (err error) {
+	o.Choices = map[string]proxy.Choice{}
+	for i, d := range cfg.Proxy.Domains {
+		c := proxy.Choice{Fork: o.Fork, Sort: o.Sort, MethodFilter: o.MethodFilter || d.MethodFilter, UserAgents: o.UserAgents}
+		if d.Fork != "" {
+			c.Fork, _ = proxy.ParseForkMode(string(d.Fork))
+		}
+		if d.Sort != "" {
+			c.Sort, _ = proxy.ParseSort(string(d.Sort))
+		}
+		if d.UAFilter != "" {
+			if c.UserAgents, err = userAgents(d.UAFilter); err != nil {
+				return fmt.Errorf("proxy.domains[%d].ua_filter: %w", i, err)
+			}
+		}
+		o.Choices[o.Hosts.Names()[slices.Index(cfg.Domains, d.Domain)]] = c
+	}
+	return nil
+}
+
+// userAgents reads a filter; nil stands for none.
+func userAgents(filter string) (*regexp.Regexp, error) {
+	if filter == "" {
+		return nil, nil //nolint:nilnil // No filter: that is no error.
+	}
+	return regexp.Compile(filter)
 }
 
 // aorOf reads an address of record, which may be written without a scheme.

@@ -21,6 +21,8 @@ proxy:
   method_filter: true
   ua_filter: "(?i)^good"
   require_registered_caller: true
+  domains:
+    - {domain: Example.com, fork: first_only, sort: q, ua_filter: "^Desk"}
 aors:
   - aor: sip:%44esk@Example.com
     contacts: ["sip:200@192.0.2.20:5070;transport=tcp", "sip:[2001:db8::7]"]
@@ -51,6 +53,10 @@ identity:
 			}
 			if o.Fork != proxy.Sequential || o.Sort != proxy.ByRecent || o.Ring != 7*time.Second || !o.MethodFilter || !o.RegisteredCallers {
 				t.Errorf("order %v, %v, %v, filter %v, callers %v, want what the file says", o.Fork, o.Sort, o.Ring, o.MethodFilter, o.RegisteredCallers)
+			}
+			c := o.Choices["example.com"]
+			if c.Fork != proxy.FirstOnly || c.Sort != proxy.ByQ || !c.MethodFilter || !c.UserAgents.MatchString("Desk") || c.UserAgents.MatchString("good") {
+				t.Errorf("choice of example.com %+v", c)
 			}
 			if !o.UserAgents.MatchString("GOOD/1") || o.UserAgents.MatchString("bad, not good") {
 				t.Errorf("User-Agent filter %s", o.UserAgents)

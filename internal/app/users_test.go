@@ -250,3 +250,27 @@ func TestLocation_SQL(t *testing.T) {
 	}
 	r.eventually("no row", func() bool { return !read() })
 }
+
+// TestUsers_AtHome: a device without a password registers and calls from its
+// network, and its neighbours do not.
+func TestUsers_AtHome(t *testing.T) {
+	const users = `auth: {mode: {registrar: required, proxy: required}, users: [{name: door, networks: [127.0.0.1/32]}, {name: bob, password: secret}]}`
+	r := newRig(t, users)
+	w := r.dial("udp")
+	register := func(name string) string {
+		return w.registers("To: <sip:"+name+"@example.com>", "Contact: <sip:"+name+"@127.0.0.1>")
+	}
+	for name, want := range map[string]string{"door": "200", "bob": "401", "alice": "401"} {
+		if got := register(name); got != want {
+			t.Errorf("REGISTER of %s: %s, want %s", name, got, want)
+		}
+	}
+	w.send(w.request("MESSAGE", "sip:bob@example.com", "From: <sip:door@example.com>;tag=f"))
+	w.expect(480)
+	if err := r.Reload(r.config(strings.Replace(users, "127.0.0.1", "192.0.2.1", 1))); err != nil {
+		t.Fatal(err)
+	}
+	if got := register("door"); got != "401" {
+		t.Errorf("REGISTER from elsewhere: %s", got)
+	}
+}

@@ -120,7 +120,7 @@ type Options struct {
 	PeerNames func(flow.Flow) []string
 	// IdentifyBy is the order in which it is looked how a sender is known; the
 	// first means that applies decides, and ByCredentials is among them. Nil: by
-	// address, certificate, credentials.
+	// address, certificate, credentials, From, To.
 	IdentifyBy []Means
 	// Failures limits the failed attempts of one source.
 	Failures LimitOptions

@@ -15,6 +15,8 @@ const (
 	ReasonUser Reason = iota
 	// ReasonTrusted: from a trusted peer.
 	ReasonTrusted
+	// ReasonNetwork: from a network where the user needs no password.
+	ReasonNetwork
 	// ReasonNoCredentials: none for our realm came.
 	ReasonNoCredentials
 	// ReasonMalformed: what came cannot be read.
@@ -51,6 +53,7 @@ const (
 var reasonNames = [numReasons]string{
 	ReasonUser:          "user",
 	ReasonTrusted:       "trusted",
+	ReasonNetwork:       "network",
 	ReasonNoCredentials: "no_credentials",
 	ReasonMalformed:     "malformed",
 	ReasonForeignURI:    "foreign_uri",

@@ -60,6 +60,8 @@ func (r *request) precheck() (decided bool) {
 	case means == 0:
 		r.challenge(ReasonNoCredentials, false)
 		return true
+	case means == ByFrom || means == ByTo:
+		return true
 	case means != ByCredentials:
 		r.d = trusted()
 		return true

@@ -22,15 +22,19 @@ const (
 	// ByCredentials: with credentials for our realm, right or wrong. Before the
 	// others, who brings credentials is that user and not a trusted peer.
 	ByCredentials
+	// ByFrom: From names a user who needs no password at the sender's address.
+	ByFrom
+	// ByTo: so does To of a REGISTER.
+	ByTo
 )
 
 // validateTrust checks the options that say who is trusted.
 func (o *Options) validateTrust() error {
 	if len(o.IdentifyBy) == 0 {
-		o.IdentifyBy = []Means{ByAddress, ByCertificate, ByCredentials}
+		o.IdentifyBy = []Means{ByAddress, ByCertificate, ByCredentials, ByFrom, ByTo}
 	}
 	for i, m := range o.IdentifyBy {
-		if m < ByAddress || m > ByCredentials || slices.Contains(o.IdentifyBy[:i], m) {
+		if m < ByAddress || m > ByTo || slices.Contains(o.IdentifyBy[:i], m) {
 			return fmt.Errorf("auth: means of identification %d is unknown or comes twice", m)
 		}
 	}
@@ -41,7 +45,8 @@ func (o *Options) validateTrust() error {
 }
 
 // identify looks how the sender is known: by the first means that applies, 0 if
-// none does. The credentials, if that are they, are read and not checked yet.
+// none does. The credentials, if that are they, are read and not checked yet; for a
+// user who needs none the Decision is made.
 func (r *request) identify() (Means, error) {
 	for _, means := range r.a.o.IdentifyBy {
 		switch means {
@@ -56,6 +61,14 @@ func (r *request) identify() (Means, error) {
 		case ByCredentials:
 			if found, err := r.findCredentials(); found || err != nil {
 				return means, err
+			}
+		case ByFrom, ByTo:
+			if r.m == nil {
+				continue // See Recognise.
+			}
+			if u, ok := r.named(means); ok {
+				r.d = Decision{Outcome: Allowed, User: u, Reason: ReasonNetwork}
+				return means, nil
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -23,6 +24,7 @@ const maxProblems = 50
 //	    aors: [sip:alice@example.com, sip:sales@example.com]   # optional
 //	    max_contacts: 3                                        # optional
 //	    display_name: Alice                                    # optional
+//	    networks: [192.0.2.7/32]     # optional: where alice needs no password
 //	  - name: bob
 //	    realm: example.org                                     # optional
 //	    ha1_sha256: 3f2a...    # and/or ha1_sha512_256, ha1_md5: H(name:realm:password)
@@ -102,7 +104,7 @@ func (p *fileParser) file(n *yaml.Node) {
 func (p *fileParser) user(n *yaml.Node) {
 	a := Account{Origin: p.origin(n)}
 	before := len(p.problems)
-	p.mapping(n, []string{"name", "realm", "password", "ha1_md5", "ha1_sha256", "ha1_sha512_256", "aors", "max_contacts", "display_name"}, func(key string, v *yaml.Node) {
+	p.mapping(n, []string{"name", "realm", "password", "ha1_md5", "ha1_sha256", "ha1_sha512_256", "aors", "max_contacts", "display_name", "networks"}, func(key string, v *yaml.Node) {
 		switch key {
 		case "name":
 			a.Name = p.text(key, v)
@@ -122,6 +124,8 @@ func (p *fileParser) user(n *yaml.Node) {
 			a.MaxContacts = p.number(key, v)
 		case "display_name":
 			a.DisplayName = p.text(key, v)
+		case "networks":
+			a.Networks = p.prefixes(key, v)
 		}
 	})
 	if len(p.problems) == before {
@@ -167,6 +171,19 @@ func (p *fileParser) number(key string, n *yaml.Node) int {
 		return 0
 	}
 	return i
+}
+
+func (p *fileParser) prefixes(key string, n *yaml.Node) []netip.Prefix {
+	var all []netip.Prefix
+	for _, s := range p.texts(key, n) {
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			p.complain(n, "%s: %q is no network such as 192.0.2.7/32", key, s)
+			continue
+		}
+		all = append(all, prefix)
+	}
+	return all
 }
 
 func (p *fileParser) texts(key string, n *yaml.Node) []string {

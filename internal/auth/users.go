@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"reveille/internal/sipmsg"
@@ -11,7 +12,7 @@ import (
 )
 
 // An Account is a user as configured. Either Password or at least one of the
-// hashes is set.
+// hashes is set, or Networks alone.
 type Account struct {
 	// Name is the user name of the digest and the user part of the user's own
 	// AOR, unescaped.
@@ -29,6 +30,8 @@ type Account struct {
 	// DisplayName is how the user is called in front of others.
 	MaxContacts int
 	DisplayName string
+	// Networks are where the user needs no password.
+	Networks []netip.Prefix
 	// Origin is where the account was configured, "file:line:column" or "".
 	Origin string
 }
@@ -41,6 +44,7 @@ type Users struct {
 	algorithms map[string][]Algorithm
 	kept       []Algorithm
 	listed     map[usrloc.AOR]struct{} // the further addresses of all users
+	homes      map[userKey]peers       // the networks of those who have some
 }
 
 type userKey struct{ realm, name string }
@@ -101,6 +105,7 @@ func NewUsers(realm string, accounts []Account, keep ...Algorithm) (*Users, erro
 		algorithms: make(map[string][]Algorithm),
 		kept:       algorithms(),
 		listed:     make(map[usrloc.AOR]struct{}),
+		homes:      make(map[userKey]peers),
 	}
 	if len(keep) > 0 {
 		u.kept = common(u.kept, keep)
@@ -122,8 +127,11 @@ func NewUsers(realm string, accounts []Account, keep ...Algorithm) (*Users, erro
 			problems = append(problems, err)
 			continue
 		}
-		if a.Password == "" {
+		if a.hashed() {
 			u.narrow(a.Realm, &c)
+		}
+		if len(a.Networks) > 0 {
+			u.homes[key] = newPeers(a.Networks)
 		}
 		r := newRecord(a.Name, &c, u.kept)
 		key.name = r.text[:len(a.Name)]
@@ -160,6 +168,9 @@ func (a *Account) problem(format string, args ...any) error {
 	return err
 }
 
+// hashed reports whether the account has a hash in place of a password.
+func (a *Account) hashed() bool { return a.HA1MD5 != "" || a.HA1SHA256 != "" || a.HA1SHA512256 != "" }
+
 // credentials returns what the account tells. A password is hashed by the
 // algorithms of by alone.
 func (a *Account) credentials(by []Algorithm) (c Credentials, err error) {
@@ -170,13 +181,12 @@ func (a *Account) credentials(by []Algorithm) (c Credentials, err error) {
 	if slices.ContainsFunc([]byte(a.Name), func(b byte) bool { return b == ':' || b < ' ' || b == 0x7f }) {
 		return c, a.problem("user %q: the name holds a colon or a control character", a.Name)
 	}
-	hashed := a.HA1MD5 != "" || a.HA1SHA256 != "" || a.HA1SHA512256 != ""
 	switch {
-	case a.Password != "" && hashed:
+	case a.Password != "" && a.hashed():
 		return c, a.problem("user %q: password and hash exclude each other", a.Name)
 	case a.Password != "":
 		c = HashPassword(a.Realm, a.Name, a.Password, by...)
-	case !hashed:
+	case !a.hashed() && len(a.Networks) == 0:
 		return c, a.problem("user %q: neither password nor hash", a.Name)
 	}
 	for _, given := range []struct {

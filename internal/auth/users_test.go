@@ -236,8 +236,8 @@ func TestParseFile_Problems(t *testing.T) {
 		{"a list", "- a\n", "f:1:1: want keys: users"},
 		{"unknown key", "users: []\nuser: []\n", `f:2:1: unknown key "user"; known: users`},
 		{"no list", "users: alice\n", "f:1:8: users: want a list"},
-		{"no mapping", "users:\n  - alice\n", "f:2:5: want keys: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors, max_contacts, display_name"},
-		{"unknown user key", "users:\n  - name: a\n    pasword: b\n", `f:3:5: unknown key "pasword"; known: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors, max_contacts, display_name`},
+		{"no mapping", "users:\n  - alice\n", "f:2:5: want keys: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors, max_contacts, display_name, networks"},
+		{"unknown user key", "users:\n  - name: a\n    pasword: b\n", `f:3:5: unknown key "pasword"; known: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors, max_contacts, display_name, networks`},
 		{"key twice", "users:\n  - name: a\n    name: b\n", `f:3:5: key "name" comes twice, first in line 2`},
 		{"no text", "users:\n  - name: [a]\n", "f:2:11: name: want a text"},
 		{"empty password", "users:\n  - name: a\n    password: ''\n", "f:3:15: password: want a text"},
@@ -245,7 +245,7 @@ func TestParseFile_Problems(t *testing.T) {
 		{"no number", "users:\n  - name: a\n    max_contacts: x\n", "f:3:19: max_contacts: want a whole number"},
 		{"negative", "users:\n  - name: a\n    max_contacts: -1\n", "f:3:19: max_contacts: want a whole number"},
 		{"no texts", "users:\n  - name: a\n    aors: sip:a@b\n", "f:3:11: aors: want a list of texts"},
-		{"alias", "users:\n  - &x {name: a, password: b}\n  - *x\n", "f:3:5: want keys: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors, max_contacts, display_name"},
+		{"alias", "users:\n  - &x {name: a, password: b}\n  - *x\n", "f:3:5: want keys: name, realm, password, ha1_md5, ha1_sha256, ha1_sha512_256, aors, max_contacts, display_name, networks"},
 		{"two", "users:\n  - {name: [], password: {}}\n", "f:2:12: name: want a text\nf:2:26: password: want a text"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

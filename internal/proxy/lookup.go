@@ -54,12 +54,12 @@ func (f *fork) gather(aor usrloc.AOR, uri sipmsg.URI, l *lookup) error {
 		if err != nil {
 			return err
 		}
-		l.add(targets(f.p.opts().pick(rec, f.method, l), v))
+		l.add(targets(f.p.opts().of(one).pick(rec, f.method, l), v))
 		l.add(f.p.opts().fixed(one, uri))
 		l.known = l.known || f.p.known(one)
 	}
 	// RFC 3261 §16.5: locations that appear meanwhile should be added.
-	f.joins = f.invite() && f.p.opts().Fork != FirstOnly
+	f.joins = f.invite() && f.p.opts().of(aor).Fork != FirstOnly
 	return nil
 }
 
@@ -84,8 +84,9 @@ func (f *fork) toTargets(l lookup) {
 	}
 	f.p.metrics.lookups.WithLabelValues(string(what)).Inc()
 	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
-	f.rest = f.p.opts().order(f.p.opts().near(l.set))
-	f.rest = f.rest[:min(len(f.rest), f.p.opts().MaxForks)]
+	o := f.p.opts().of(f.aor)
+	f.rest = o.order(o.near(l.set))
+	f.rest = f.rest[:min(len(f.rest), o.MaxForks)]
 	f.next()
 }
 

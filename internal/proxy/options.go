@@ -126,6 +126,11 @@ type Options struct {
 	MethodFilter bool
 	// UserAgents leaves out devices with another User-Agent; nil: none.
 	UserAgents *regexp.Regexp
+	// Choices replace Fork, Sort and both filters for the users of some domains, by
+	// the name of the domain in AORs.
+	Choices map[string]Choice
+	// chosen is the Options of these domains.
+	chosen map[string]*Options
 	// Identity is the policy for what requests say of their sender.
 	Identity Identity
 	// Trusted reports whether the peer of a flow belongs to the trust domain (RFC
@@ -139,9 +144,6 @@ type Options struct {
 	// Wakes are methods that wake a phone besides INVITE, MESSAGE and requests
 	// in a dialog; never ACK or CANCEL.
 	Wakes []string
-	// Dormant: devices whose registration has ended are woken as long as the Store
-	// keeps their bindings.
-	Dormant bool
 	// Waits default to 25 s, 45 s for webpush, 15 s, 15 s and 8 s.
 	Waits Waits
 	// Skip is for how long after its REGISTER a device is taken to be awake, by
@@ -232,6 +234,7 @@ func (o *Options) validate() error {
 	defaultTo(&o.MaxParkedPerAOR, 64)
 	defaultTo(&o.MaxForks, 32)
 	defaultTo(&o.MaxForwards, 70)
+	o.choose()
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"crypto/rand"
+	"fmt"
+	"regexp"
 	"testing"
 	"time"
 
@@ -253,4 +256,30 @@ func TestOrder_Names(t *testing.T) {
 	if _, ok := ParseSort(""); ok {
 		t.Error("ParseSort took an unknown name")
 	}
+}
+
+// TestFork_ByDomain_RFC3261_16_6: one domain may want other devices in another
+// order than the rest.
+func TestFork_ByDomain_RFC3261_16_6(t *testing.T) {
+	choices := map[string]Choice{"example.net": {Fork: Sequential, UserAgents: regexp.MustCompile("^Good")}}
+	inWorld(t, Options{Domains: []string{"example.com", "example.net"}, Choices: choices}, func(w *world) {
+		for i, domain := range []string{"example.com", "example.net"} {
+			for j, agent := range []string{"Good/1", "Good/2", "Bad/1"} {
+				addr := fmt.Sprintf("198.51.100.%d:5060", 10*i+j+1)
+				p := w.newPhone("alice", udp(addr), "")
+				p.aor, p.uri, p.agent, p.q = usrloc.AOR("sip:alice@"+domain), "sip:alice@"+addr, agent, usrloc.Q(1000-100*j)
+				p.id, _ = usrloc.NewBindingID(p.aor, rand.Reader)
+				w.register(p)
+			}
+		}
+		w.recv(caller, request("MESSAGE", "sip:alice@example.com", "m1"))
+		for _, s := range w.expect("MESSAGE 198.51.100.1:5060", "MESSAGE 198.51.100.2:5060", "MESSAGE 198.51.100.3:5060") {
+			w.reply(s, 404)
+		}
+		w.expect("404 203.0.113.9:5060")
+		w.recv(caller, request("MESSAGE", "sip:alice@example.net", "m2"))
+		w.reply(w.expect("MESSAGE 198.51.100.11:5060")[0], 404)
+		w.reply(w.expect("MESSAGE 198.51.100.12:5060")[0], 404)
+		w.expect("404 203.0.113.9:5060")
+	})
 }
