@@ -12,7 +12,8 @@
 // reach. Web pages of other origins cannot post to it. The control socket serves
 // the same, and what would be too much for anyone who reaches a port: POST
 // /backup, which writes files with the rights of the server, and GET and DELETE
-// /bans. Only the user that runs the server can open it.
+// /bans. Only the user that runs the server can open it. GET /v1/events and POST
+// /v1/woken are on the socket too, and on the address for those who have a token.
 package admin
 
 import (
@@ -48,7 +49,10 @@ type Options struct {
 	// says why nothing was written. Nil: POST /backup is not found.
 	Backup func(ctx context.Context, dir string) error
 	// Bans are who is not listened to. Nil: /bans is not found.
-	Bans   *Bans
+	Bans *Bans
+	// Events are the stream of events and reports of pushes. Nil: /v1/events and
+	// /v1/woken are not found.
+	Events *Events
 	Logger *slog.Logger
 }
 
@@ -65,6 +69,9 @@ type Server struct {
 	log     *slog.Logger
 	serving []serving
 	done    sync.WaitGroup
+	// ending is closed when the Server stops: what goes on without end must end.
+	ending chan struct{}
+	stop   sync.Once
 }
 
 // serving is a listener with what is served on it.
@@ -81,7 +88,7 @@ func New(o Options) (_ *Server, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{log: o.Logger}
+	s := &Server{log: o.Logger, ending: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop(context.Background()))
@@ -93,7 +100,11 @@ func New(o Options) (_ *Server, err error) {
 			return nil, fmt.Errorf("listen for http: %w", err)
 		}
 		s.addr = l.Addr()
-		s.serve(l, routes(o))
+		mux := routes(o)
+		if o.Events != nil && o.Events.Bearer != "" {
+			o.Events.serveGuarded(mux, s.ending)
+		}
+		s.serve(l, mux)
 	}
 	if o.Socket != "" {
 		l, err := listenSocket(o.Socket)
@@ -106,6 +117,9 @@ func New(o Options) (_ *Server, err error) {
 		}
 		if o.Bans != nil {
 			o.Bans.serve(mux)
+		}
+		if o.Events != nil {
+			o.Events.serve(mux, s.ending)
 		}
 		s.serve(l, mux)
 	}
@@ -190,6 +204,7 @@ func (s *Server) Start() {
 
 // Stop lets requests under way finish until ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
+	s.stop.Do(func() { close(s.ending) })
 	var errs []error
 	for _, x := range s.serving {
 		if err := x.http.Shutdown(ctx); err != nil {
