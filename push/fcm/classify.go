@@ -12,6 +12,9 @@ import (
 // defaultRetryAfter is what FCM's guide says for a 429 that names no time.
 const defaultRetryAfter = time.Minute
 
+// thirdParty is about the credential that FCM itself pushes with to others.
+const thirdParty = "THIRD_PARTY_AUTH_ERROR"
+
 // answer is what FCM said.
 type answer struct {
 	status int
@@ -71,7 +74,7 @@ func (a answer) classify() (push.Class, push.Scope) {
 		return push.Gone, 0
 	case a.code == "SENDER_ID_MISMATCH":
 		return push.Suspect, 0
-	case a.code == "THIRD_PARTY_AUTH_ERROR", a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
+	case a.code == thirdParty, a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
 		return push.Credential, 0
 	case a.status == http.StatusTooManyRequests, a.code == "QUOTA_EXCEEDED":
 		return push.Throttled, push.ScopeLane

@@ -46,7 +46,7 @@ type Options struct {
 // Sender pushes to the apps of one project. It is safe for concurrent use.
 type Sender struct {
 	client *messaging.Client
-	base   *http.Transport
+	auth   *authorizer
 	tokens *tokens
 	dryRun bool
 	data   dataMaker
@@ -83,7 +83,8 @@ func New(ctx context.Context, o Options) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	hc := exchange.NewClient(&exchange.Transport{Base: &authorizer{base: base, tokens: toks}, NoRetry: true})
+	auth := &authorizer{base: base, tokens: toks}
+	hc := exchange.NewClient(&exchange.Transport{Base: auth, NoRetry: true})
 	cfg := newOf(messaging.NewClient)
 	cfg.ProjectID = o.ProjectID
 	cfg.Version = "4"
@@ -95,7 +96,7 @@ func New(ctx context.Context, o Options) (*Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fcm: make client: %w", err)
 	}
-	return &Sender{client: client, base: base, tokens: toks, dryRun: o.DryRun, data: data}, nil
+	return &Sender{client: client, auth: auth, tokens: toks, dryRun: o.DryRun, data: data}, nil
 }
 
 // newOf makes the configuration that messaging.NewClient takes. Its type is
@@ -105,7 +106,7 @@ func newOf[T any](func(context.Context, *T) (*messaging.Client, error)) *T { ret
 
 // Close implements push.Sender.
 func (s *Sender) Close() error {
-	s.base.CloseIdleConnections()
+	s.auth.CloseIdleConnections()
 	return nil
 }
 
@@ -118,7 +119,7 @@ func (s *Sender) Send(ctx context.Context, r *push.Request) push.Outcome {
 	// Calls, and what else somebody waits for, are of high priority.
 	m := s.message(r, tok, time.Now())
 	o, authorization := s.send(ctx, m)
-	if o.Status == http.StatusUnauthorized && s.tokens.drop(authorization, time.Now()) {
+	if o.Status == http.StatusUnauthorized && o.Reason != thirdParty && s.tokens.drop(authorization, time.Now()) {
 		// The access token was revoked before its time; a new one may do.
 		o, _ = s.send(ctx, m)
 		o.Attempts = 2

@@ -146,7 +146,12 @@ func newTokenError(err error) error {
 	if !errors.As(err, &re) || re.Response == nil {
 		return fmt.Errorf("fetch access token: %w", exchange.Redact(err))
 	}
-	e := &tokenError{class: push.Credential, status: re.Response.StatusCode, reason: exchange.Reason(re.ErrorCode)}
+	// RFC 6749 §5.2. The library reads it for other ways to get a token only.
+	var said struct {
+		Error string `json:"error"`
+	}
+	_ = json.Unmarshal(re.Body, &said) // a page says nothing
+	e := &tokenError{class: push.Credential, status: re.Response.StatusCode, reason: exchange.Reason(said.Error)}
 	// The server's own trouble says nothing about the credential.
 	if e.status >= 500 || e.status == http.StatusTooManyRequests {
 		e.class = push.Unavailable
@@ -173,4 +178,11 @@ func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("Authorization", "Bearer "+token)
 	return a.base.RoundTrip(req)
+}
+
+// CloseIdleConnections closes those of base.
+func (a *authorizer) CloseIdleConnections() {
+	if c, ok := a.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 }

@@ -82,9 +82,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		x.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody))
 		resp.Body.Close() // what is beyond the bound is not read
+		if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+			// The push was taken; that the rest did not come is no reason to send it
+			// again.
+			err = nil
+		}
 	}
 	if err != nil {
-		// An answer that breaks off is none: it may have been a success.
+		// A refusal that breaks off does not say enough to give up a token.
 		x.Status, x.Header, x.Body, x.Err = 0, nil, nil, Redact(err)
 		if !t.NoRetry {
 			return nil, err

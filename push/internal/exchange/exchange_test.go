@@ -23,8 +23,14 @@ func TestTransport_Records(t *testing.T) {
 			_, _ = io.WriteString(w, strings.Repeat("x", 4*MaxBody))
 		case "/cut":
 			w.Header().Set("Content-Length", "100")
-			w.WriteHeader(200)
+			w.WriteHeader(404)
 			_, _ = io.WriteString(w, "half")
+			panic(http.ErrAbortHandler)
+		case "/taken":
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(201)
+			_, _ = io.WriteString(w, "half")
+			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		case "/503":
 			w.Header().Set("Retry-After", "7")
@@ -44,6 +50,7 @@ func TestTransport_Records(t *testing.T) {
 		{name: "huge", url: srv.URL + "/huge", status: 500, seen: 500, body: MaxBody},
 		{name: "cut off", url: srv.URL + "/cut"},
 		{name: "cut off, hidden", url: srv.URL + "/cut", noRetry: true, seen: hiddenError},
+		{name: "taken, and cut off", url: srv.URL + "/taken", status: 201, seen: 201, body: 4},
 		{name: "503", url: srv.URL + "/503", status: 503, seen: 503, body: 4},
 		{name: "503, hidden", url: srv.URL + "/503", noRetry: true, status: 503, seen: hiddenUnavailable, body: 4},
 		{name: "unreachable", url: "http://127.0.0.1:1/"},
