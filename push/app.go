@@ -16,11 +16,15 @@ const (
 	DefaultAttemptTimeout = 3 * time.Second
 )
 
+// AnyProvider is the Provider of an App that serves phones of every push service
+// that no App before it serves.
+const AnyProvider = "*"
+
 // An App is a credential and the phones that it may wake.
 type App struct {
 	// Name for logs and metrics, unique.
 	Name string
-	// Provider is the pn-provider value that it serves.
+	// Provider is the pn-provider value that it serves, or AnyProvider.
 	Provider string
 	// ParamPattern is for the pn-param values that it serves, in which * stands
 	// for any characters; "" takes any, too. The apps are asked in order, and the
@@ -85,7 +89,7 @@ func (a App) sameLane(b App) bool {
 
 // takes reports whether a serves p.
 func (a App) takes(p Params) bool {
-	return a.Provider == p.Provider && slices.ContainsFunc(p.services(), func(param string) bool {
+	return (a.Provider == p.Provider || a.Provider == AnyProvider) && slices.ContainsFunc(p.services(), func(param string) bool {
 		return match(a.ParamPattern, param)
 	})
 }

@@ -89,13 +89,16 @@ func (d *Dispatcher) Supports(p Params) bool {
 }
 
 // Providers lists the pn-provider values of all apps, sorted, each once: what a
-// query for all push services is answered with (RFC 8599 §5.6.1.2).
+// query for all push services is answered with (RFC 8599 §5.6.1.2). Those that only
+// an app for AnyProvider serves have no names that could be listed.
 func (d *Dispatcher) Providers() []string {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	var names []string
 	for _, r := range d.routes {
-		names = append(names, r.app.Provider)
+		if r.app.Provider != AnyProvider {
+			names = append(names, r.app.Provider)
+		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

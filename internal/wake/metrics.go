@@ -9,7 +9,7 @@ type metrics struct {
 }
 
 // newMetrics registers the metrics; with a nil Registerer they count for nobody.
-func newMetrics(r prometheus.Registerer, h *table[habit]) *metrics {
+func newMetrics(r prometheus.Registerer, h *table[habit], t *takenPushes) *metrics {
 	m := &metrics{
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_wake_tokens_dropped_total",
@@ -28,7 +28,10 @@ func newMetrics(r prometheus.Registerer, h *table[habit]) *metrics {
 		devices := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "reveille_wake_devices", Help: "Devices of which it is known how they wake, at most 131072.",
 		}, func() float64 { return float64(h.len()) })
-		r.MustRegister(m.dropped, m.suspects, m.shortened, devices)
+		taken := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "reveille_wake_reportable", Help: "Latest pushes that were taken, of which a push system may still report, at most 16384.",
+		}, func() float64 { return float64(t.len()) })
+		r.MustRegister(m.dropped, m.suspects, m.shortened, devices, taken)
 	}
 	return m
 }

@@ -52,6 +52,7 @@ type Waker struct {
 	habits     *table[habit]
 	refreshes  *table[hourly]
 	suspects   suspects
+	taken      takenPushes
 	settings   atomic.Pointer[Settings]
 }
 
@@ -86,7 +87,7 @@ func New(o Options) *Waker {
 	}
 	w := &Waker{dispatcher: o.Dispatcher, store: o.Store, sink: o.Sink, log: o.Logger, dead: newDeadSet(maxDead)}
 	w.habits, w.refreshes = newTable[habit](maxDevices), newTable[hourly](maxDevices)
-	w.metrics = newMetrics(o.Registerer, w.habits)
+	w.metrics = newMetrics(o.Registerer, w.habits, &w.taken)
 	w.Set(Settings{})
 	return w
 }
@@ -103,7 +104,9 @@ func (w *Waker) Can(b *usrloc.Binding) bool {
 
 // Wake asks the device of binding b, registered under aor, to wake. done runs
 // exactly once, never before Wake returns, unless Wake returned an error: then
-// nothing was sent. cancel drops what is not yet sent. The push identifier is
+// nothing was sent. A push that was taken may turn out to have failed before its
+// deadline (see Report): then done runs once more, for requests that wait. cancel
+// drops what is not yet sent. The push identifier is
 // that of the push service's payload and of the events.
 func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.Outcome)) (pushID string, cancel func(), err error) {
 	d, err := w.device(b)
@@ -133,6 +136,9 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 	cancel, err = w.dispatcher.Submit(r, func(o push.Outcome) {
 		report(o)
 		w.judge(aor, r, o)
+		if o.Class == push.OK {
+			w.taken.add(&takenPush{aor: aor, request: r, at: began, done: done}, time.Now())
+		}
 		done(o)
 	})
 	if err != nil {

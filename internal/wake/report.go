@@ -1,0 +1,238 @@
+package wake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"reveille/internal/event"
+	"reveille/push"
+	"reveille/usrloc"
+)
+
+// A Report is what a push system of the operator's own says of a push after it took
+// it. PushID names the push, or AOR the user, all of whose phones are meant unless
+// Binding names one.
+type Report struct {
+	PushID  string
+	AOR     usrloc.AOR
+	Binding usrloc.BindingID
+	Result  Result
+	// Reason is the reporter's word, for events.
+	Reason string
+}
+
+// Result is what became of a push.
+type Result uint8
+
+// The results.
+const (
+	// Delivered changes nothing: whether the phone wakes is another matter.
+	Delivered Result = iota + 1
+	// Gone: the token is dead.
+	Gone
+	// Failed: this push came to nothing.
+	Failed
+)
+
+func (r Result) String() string {
+	switch r {
+	case Delivered:
+		return "delivered"
+	case Gone:
+		return "gone"
+	case Failed:
+		return "failed"
+	}
+	return "unknown"
+}
+
+// ErrUnknown: no push under way and no phone is what a Report names.
+var ErrUnknown = errors.New("wake: report about nothing that is known")
+
+// Report takes the word of a push system. A dead token is forgotten as if a push
+// service had said so, unless the phone registered it again after the push. Requests
+// that wait for a push that failed are told at once.
+func (w *Waker) Report(ctx context.Context, r Report) error {
+	now := time.Now()
+	var about []*takenPush
+	if r.PushID != "" {
+		p := w.taken.find(r.PushID, now)
+		if p == nil {
+			return ErrUnknown
+		}
+		about = []*takenPush{p}
+	} else {
+		var err error
+		if about, err = w.registered(ctx, r, now); err != nil {
+			return err
+		}
+	}
+	for _, p := range about {
+		w.sink.Emit(event.PushReported{
+			PushID: r.PushID, AOR: string(p.aor), Binding: usrloc.BindingID(p.request.Binding).String(), Result: r.Result.String(), Reason: r.Reason,
+		})
+		w.report(p, r, now)
+	}
+	return nil
+}
+
+// registered returns the phones of a user as if each had just been pushed to.
+func (w *Waker) registered(ctx context.Context, r Report, now time.Time) ([]*takenPush, error) {
+	rec, err := w.store.Get(ctx, r.AOR)
+	if err != nil {
+		return nil, fmt.Errorf("report about %s: %w", r.AOR, err)
+	}
+	var about []*takenPush
+	for i := range rec.Bindings {
+		b := &rec.Bindings[i]
+		if !r.Binding.IsZero() && b.ID != r.Binding {
+			continue
+		}
+		params, tokens, err := push.Parse(b.Push.Provider, b.Push.Param, b.Push.PRID)
+		if err != nil {
+			continue // Nothing wakes it.
+		}
+		about = append(about, &takenPush{aor: r.AOR, at: now, request: &push.Request{Binding: b.ID, AOR: string(r.AOR), Params: params, Tokens: tokens}})
+	}
+	if len(about) == 0 {
+		return nil, ErrUnknown
+	}
+	return about, nil
+}
+
+func (w *Waker) report(p *takenPush, r Report, now time.Time) {
+	o := push.Outcome{Class: push.Rejected, Reason: "Reported", Err: fmt.Errorf("the push system reports: %s", r.Result)}
+	switch r.Result {
+	case Delivered:
+		return
+	case Gone:
+		o.Class, o.GoneSince = push.Gone, p.at
+		for _, t := range p.tokens() {
+			token := tokenOf(p.request.Params, t.PRID)
+			// From when on, not since now: the phone may have registered it again.
+			w.dead.add(token, p.at)
+			w.metrics.dropped.WithLabelValues(o.Class.String()).Inc()
+			w.forget(p.aor, token, o)
+		}
+	case Failed:
+	}
+	// Requests that came together are one push: all that wait for it are told.
+	for _, x := range w.taken.alike(p, now) {
+		if x.request.Kind != push.Refresh {
+			x.done(o)
+		}
+	}
+}
+
+// maxTaken bounds the pushes of which a report is awaited: some kilobytes each with
+// what waits. Past it the oldest is forgotten, and a report about it is about
+// nothing known.
+const maxTaken = 1 << 14
+
+// A takenPush is one that was taken, until its deadline.
+type takenPush struct {
+	aor     usrloc.AOR
+	request *push.Request
+	at      time.Time // when it was asked for
+	done    func(push.Outcome)
+}
+
+// tokens are those that the push was for: of a device with two, the one that its
+// kind uses. Without a kind it is about all.
+func (p *takenPush) tokens() []push.Token {
+	if p.request.Kind == 0 {
+		return p.request.Tokens
+	}
+	if t, ok := p.request.Token(); ok {
+		return []push.Token{t}
+	}
+	return nil
+}
+
+// alike reports whether p and x woke the same device.
+func (p *takenPush) alike(x *takenPush) bool {
+	if p.aor != x.aor || p.request.Params != x.request.Params {
+		return false
+	}
+	for _, a := range p.tokens() {
+		for _, b := range x.tokens() {
+			if a.PRID == b.PRID {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (p *takenPush) over(now time.Time) bool { return p.request.Deadline.Before(now) }
+
+// takenPushes are the latest pushes that were taken, the oldest first. The zero value
+// is empty.
+type takenPushes struct {
+	mu    sync.Mutex // guards the fields below
+	byID  map[string]*takenPush
+	byAOR map[usrloc.AOR][]*takenPush
+	queue []*takenPush
+}
+
+// add adds p, and forgets what is over or too much.
+func (t *takenPushes) add(p *takenPush, now time.Time) {
+	if p.over(now) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byID == nil {
+		t.byID, t.byAOR = make(map[string]*takenPush), make(map[usrloc.AOR][]*takenPush)
+	}
+	n := 0
+	for ; n < len(t.queue) && (t.queue[n].over(now) || len(t.queue)-n >= maxTaken); n++ {
+		t.forget(t.queue[n])
+		t.queue[n] = nil
+	}
+	t.queue = append(t.queue[n:], p)
+	t.byID[p.request.PushID] = p
+	t.byAOR[p.aor] = append(t.byAOR[p.aor], p)
+}
+
+// forget takes p out of the maps. Call with mu held.
+func (t *takenPushes) forget(p *takenPush) {
+	delete(t.byID, p.request.PushID)
+	// Of one user there are few, and p is the oldest.
+	if left := t.byAOR[p.aor][1:]; len(left) > 0 {
+		t.byAOR[p.aor] = left
+	} else {
+		delete(t.byAOR, p.aor)
+	}
+}
+
+// find returns the push with that identifier, nil if it is over or unknown.
+func (t *takenPushes) find(id string, now time.Time) *takenPush {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.byID[id]; p != nil && !p.over(now) {
+		return p
+	}
+	return nil
+}
+
+// alike returns the pushes that woke the same device as p, p too if it is one.
+func (t *takenPushes) alike(p *takenPush, now time.Time) (list []*takenPush) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, x := range t.byAOR[p.aor] {
+		if !x.over(now) && p.alike(x) {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+func (t *takenPushes) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.queue)
+}
