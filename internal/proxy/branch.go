@@ -42,6 +42,8 @@ type branch struct {
 	// overdue: it has rung for its time, and is to stop as soon as that serves others.
 	overdue bool
 	ring    *transaction.Timer
+	// farewell is what follows a call that ended before the device woke; nil: nothing.
+	farewell *farewell
 }
 
 func (b *branch) ended() bool { return b.state == ended }
@@ -89,15 +91,7 @@ func (b *branch) connect() {
 func (b *branch) forward(to flow.Flow) {
 	f := b.fork
 	m := f.s.Message()
-	b.target.flow = to
-	out := outgoing{
-		uri: b.target.uri, passage: f.passage, realm: f.realm, claim: f.claim, trusted: b.told(), pushID: b.wait.pushID, in: f.s.Flow(), out: to,
-	}
-	// In a dialog the route set goes before what the phone registered (RFC 3327 §5.2
-	// speaks of requests to the AOR), unless the dialog knows it by its GRUU alone.
-	if !f.inDialog || f.gruu {
-		out.path = pathFor(&b.target.binding, f.passage)
-	}
+	out := b.outgoing(to)
 	if !f.inDialog {
 		if recordRouted(f.method) && f.staysInPath(&b.target.binding) {
 			t := token{
@@ -119,6 +113,21 @@ func (b *branch) forward(to flow.Flow) {
 		step, b.wait.released = "released", false
 	}
 	f.p.emit(m, event.Call{Step: step, AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: time.Since(f.began)})
+}
+
+// outgoing is how the request leaves on a flow, but for a Record-Route.
+func (b *branch) outgoing(to flow.Flow) outgoing {
+	f := b.fork
+	b.target.flow = to
+	out := outgoing{
+		uri: b.target.uri, passage: f.passage, realm: f.realm, claim: f.claim, trusted: b.told(), pushID: b.wait.pushID, in: f.s.Flow(), out: to,
+	}
+	// In a dialog the route set goes before what the phone registered (RFC 3327 §5.2
+	// speaks of requests to the AOR), unless the dialog knows it by its GRUU alone.
+	if !f.inDialog || f.gruu {
+		out.path = pathFor(&b.target.binding, f.passage)
+	}
+	return out
 }
 
 // recordRouted reports whether requests of a method begin a dialog whose later
@@ -234,6 +243,9 @@ func (b *branch) stop(headers ...sipmsg.HeaderField) {
 		// answer to this one any more.
 		b.client.Abandon()
 		b.finish(final{code: 487})
+	}
+	if b.fork.over {
+		b.fork.part(b)
 	}
 }
 

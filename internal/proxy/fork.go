@@ -58,6 +58,8 @@ type fork struct {
 	over bool
 	// cancelled: the caller gave up.
 	cancelled bool
+	// why is the Reason of the CANCELs, if they have one.
+	why []sipmsg.HeaderField
 }
 
 func (p *Proxy) newFork(s *transaction.Server, g passage, realm string) *fork {
@@ -270,6 +272,7 @@ func (f *fork) conclude() {
 // stopOthers gives up every pending branch but b. headers, such as Reason (RFC
 // 3326), go into the CANCELs.
 func (f *fork) stopOthers(b *branch, headers ...sipmsg.HeaderField) {
+	f.why = headers
 	for _, other := range f.branches {
 		if other != b {
 			other.stop(headers...)
@@ -301,12 +304,16 @@ func (f *fork) reply(r sipmsg.Reply) {
 	f.s.Reply(r)
 }
 
-// release gives back what the fork holds outside itself.
+// release gives back what the fork holds outside itself. The request has been
+// answered.
 func (f *fork) release() {
 	for _, cancel := range f.unwatch {
 		cancel()
 	}
 	f.unwatch = nil
+	for _, b := range f.branches {
+		f.part(b)
+	}
 }
 
 // Cancel implements transaction.User: the caller gave up. The CANCEL itself has

@@ -39,6 +39,8 @@ type outgoing struct {
 	// claim is what is known of the sender; trusted: the receiver may know it.
 	claim   claim
 	trusted bool
+	// contact replaces Contact; "" keeps it.
+	contact string
 	// pushID names the push that woke the receiver; "" if none did.
 	pushID string
 	in     flow.Flow // where the request came from
@@ -86,7 +88,12 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 	if o.realm != "" {
 		dropCredentials(m, e, o.realm, p.opts().Tokens)
 	}
-	concealPush(m, e, p.opts().PushParams)
+	if o.contact != "" {
+		e.Remove(sipmsg.HdrContact)
+		e.Push("Contact", o.contact)
+	} else {
+		concealPush(m, e, p.opts().PushParams)
+	}
 	p.identify(m, e, o.claim, o.trusted)
 	if name := p.opts().PushIDHeader; name != "" && o.pushID != "" {
 		// The app knows by it which push this is about. What others wrote there is
@@ -98,15 +105,25 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		// RFC 3261 §16.6 step 9.
 		e.EnsureContentLength()
 	}
-	host, port := p.opts().Flows.Advertised(o.out)
-	e.PushVia("SIP/2.0/" + o.out.Transport.String() + " " + hostPort(host, port) + ";branch=" + branch + ";rport")
+	e.PushVia(p.via(o.out, branch))
 	return e.Bytes()
 }
 
-// recordRoute is the URI under which the peer of f finds us again.
+// via is our Via value on a flow.
+func (p *Proxy) via(out flow.Flow, branch string) string {
+	host, port := p.opts().Flows.Advertised(out)
+	return "SIP/2.0/" + out.Transport.String() + " " + hostPort(host, port) + ";branch=" + branch + ";rport"
+}
+
+// recordRoute is the value under which the peer of f finds us again.
 func (p *Proxy) recordRoute(token string, f flow.Flow) string {
+	return "<sip:" + token + "@" + strings.TrimPrefix(p.contact(f), "sip:") + ";lr>"
+}
+
+// contact is our own URI for the peer of f.
+func (p *Proxy) contact(f flow.Flow) string {
 	host, port := p.opts().Flows.Advertised(f)
-	s := "<sip:" + token + "@" + hostPort(host, port)
+	s := "sip:" + hostPort(host, port)
 	switch f.Transport {
 	case flow.UDP:
 	case flow.WSS:
@@ -115,7 +132,7 @@ func (p *Proxy) recordRoute(token string, f flow.Flow) string {
 	default:
 		s += ";transport=" + strings.ToLower(f.Transport.String())
 	}
-	return s + ";lr>"
+	return s
 }
 
 func hostPort(host string, port uint16) string {

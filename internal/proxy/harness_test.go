@@ -139,14 +139,17 @@ func (w *world) checkEmpty() {
 			w.t.Errorf("bucket shard %d still counts %d users", i, n)
 		}
 	}
+	if n := w.proxy.farewells.Load(); n != 0 {
+		w.t.Errorf("%d farewells still counted", n)
+	}
 	w.with(func() {
 		if w.watches != 0 {
 			w.t.Errorf("%d watches left behind", w.watches)
 		}
 	})
 	w.proxy.lanes.Range(func(_, v any) bool {
-		if l := v.(*lane); len(l.forks) != 0 || len(l.lines) != 0 {
-			w.t.Errorf("%d forks and %d lines left behind", len(l.forks), len(l.lines))
+		if l := v.(*lane); len(l.forks) != 0 || len(l.lines) != 0 || len(l.farewells) != 0 {
+			w.t.Errorf("%d forks, %d lines and %d farewells left behind", len(l.forks), len(l.lines), len(l.farewells))
 		}
 		return true
 	})

@@ -15,6 +15,9 @@ type metrics struct {
 	wakeTime  *prometheus.HistogramVec
 	toPush    prometheus.Histogram
 	discarded *prometheus.CounterVec
+	// Farewells to phones that were pushed for nothing.
+	farewells     *prometheus.CounterVec
+	farewellsOpen prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -43,9 +46,16 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		discarded: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_proxy_discarded_total", Help: "Messages that were dropped, by reason.",
 		}, []string{"reason"}),
+		farewells: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_proxy_farewells_total",
+			Help: "Phones that were pushed for a call which ended before they woke, and were to be told so, by what came of that.",
+		}, []string{"result"}),
+		farewellsOpen: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "reveille_proxy_farewells", Help: "Phones that are still to be told that their call has ended.",
+		}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded)
+		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.farewells, m.farewellsOpen)
 	}
 	return m
 }

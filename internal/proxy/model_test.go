@@ -11,6 +11,7 @@ import (
 
 	"reveille/flow"
 	"reveille/push"
+	"reveille/usrloc"
 )
 
 // A model plays phones and callers at random against a world and keeps what must
@@ -24,6 +25,9 @@ type model struct {
 	calls  map[string]*modelCall
 	conns  uint64
 	pushes int // how many were looked at
+	// farewell is what phones hear that were pushed in vain; told counts those that did.
+	farewell FarewellMode
+	told     int
 }
 
 type modelPhone struct {
@@ -43,6 +47,10 @@ type modelBranch struct {
 	final       int  // what the phone sent
 	cancelled   bool
 	superseded  bool // another branch went to the phone's new flow
+	// farewell: the call was over when it was sent; the caller must not know of it.
+	farewell bool
+	acked    bool // and ended, if it was answered by a 2xx
+	ended    bool
 }
 
 type modelCall struct {
@@ -54,20 +62,25 @@ type modelCall struct {
 func TestModel_AnyOrderOfEvents(t *testing.T) {
 	const seeds = 200
 	policies := []Mode{Race, Asleep, Always}
+	told := 0
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			mode, fork := policies[seed%3], ForkMode(seed/3%3)
-			o := Options{Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second}
+			o := Options{Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second, Farewell: FarewellMode(seed / 9 % 3)}
 			inWorld(t, o, func(w *world) {
-				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 8599)), calls: map[string]*modelCall{}}
+				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 8599)), calls: map[string]*modelCall{}, farewell: o.Farewell}
 				defer func() {
 					if t.Failed() {
 						t.Logf("policy %d, fork %d, trace:\n%s", mode, fork, strings.Join(m.trace, "\n"))
 					}
 				}()
 				m.play()
+				told += m.told
 			})
 		})
+	}
+	if told == 0 {
+		t.Error("no phone heard of a call that was over")
 	}
 }
 
@@ -218,7 +231,7 @@ func (m *model) answers(p *modelPhone) {
 		b.final = status
 	}
 	m.say("%s answers %s %d on %s", p.name(), b.call.id, status, b.request.flow)
-	m.recv(b.request.flow, strings.ReplaceAll(response(b.request.m, status), "tag=callee", "tag="+b.request.flow.Remote.String()[13:]))
+	m.recv(b.request.flow, strings.ReplaceAll(response(b.request.m, status), "tag=callee", "tag="+tagOn(b.request)))
 	m.see()
 	// Once the phone has spoken on its new flow, it must not go on ringing on the
 	// old one; 482 says that there it has the request, and others speak of the flow.
@@ -231,6 +244,9 @@ func (m *model) answers(p *modelPhone) {
 		}
 	}
 }
+
+// tagOn is the To tag of what a phone answers to a request: it knows no other.
+func tagOn(s sent) string { return s.flow.Remote.String()[13:] + s.m.TopVia().Branch()[7:12] }
 
 // see takes in what the proxy sent.
 func (m *model) see() {
@@ -245,7 +261,14 @@ func (m *model) see() {
 	}
 	all := m.asked()
 	for ; m.pushes < len(all); m.pushes++ {
-		if c := m.calls[all[m.pushes].cause.CallID]; c.over() {
+		pu := all[m.pushes]
+		switch c := m.calls[pu.cause.CallID]; {
+		case pu.cause.Kind == push.Cancel:
+			m.told++
+			if m.farewell != FarewellPush || !m.ended(c) || !m.wasPushed(c, pu.binding.Push) {
+				m.violated("%s: a phone is told by a push that it has ended", c.id)
+			}
+		case c.over():
 			m.violated("%s: a phone is woken for nothing", c.id)
 		}
 	}
@@ -257,6 +280,16 @@ func (m *model) see() {
 			}
 		}
 	}
+}
+
+// ended reports whether a call is over for its caller, too.
+func (m *model) ended(c *modelCall) bool { return c.over() || len(c.finals) > 0 }
+
+// wasPushed reports whether a device was pushed for a call.
+func (m *model) wasPushed(c *modelCall, token usrloc.Push) bool {
+	return slices.ContainsFunc(m.asked(), func(pu *pushed) bool {
+		return pu.cause.Kind == push.Call && pu.cause.CallID == c.id && pu.binding.Push == token
+	})
 }
 
 // asked returns all pushes so far.
@@ -304,7 +337,7 @@ func (m *model) phoneSees(s sent) {
 		}
 	}
 	if s.m.Method() != c.method {
-		m.violated("%s without a request before it", s.m.Method())
+		m.inFarewell(p, c, s)
 		return
 	}
 	m.say("%s gets %s on %s", p.name(), c.id, s.flow)
@@ -320,10 +353,32 @@ func (m *model) phoneSees(s sent) {
 		}
 		b.superseded = true
 	}
+	b := &modelBranch{request: s, call: c, phone: p}
 	if c.over() {
-		m.violated("%s: %s is asked when all is over", c.id, p.name())
+		b.farewell = true
+		m.told++
+		again := slices.ContainsFunc(p.asked, func(old *modelBranch) bool { return old.call == c && old.farewell })
+		if m.farewell != FarewellBranch || again || !m.wasPushed(c, p.push) {
+			m.violated("%s: %s is asked when all is over", c.id, p.name())
+		}
 	}
-	p.asked = append(p.asked, &modelBranch{request: s, call: c, phone: p})
+	p.asked = append(p.asked, b)
+}
+
+// inFarewell takes what only a call that the caller does not know of brings.
+func (m *model) inFarewell(p *modelPhone, c *modelCall, s sent) {
+	i := slices.IndexFunc(p.asked, func(b *modelBranch) bool {
+		return b.call == c && b.farewell && b.request.flow == s.flow && b.final == 200
+	})
+	switch {
+	case i < 0:
+		m.violated("%s without a request before it", s.m.Method())
+	case s.m.Method() == "ACK":
+		p.asked[i].acked = true
+	case s.m.Method() == "BYE":
+		p.asked[i].ended = true
+		m.post(s.flow, response(s.m, 200))
+	}
 }
 
 // judge checks a request's answers when all is over.
@@ -332,6 +387,19 @@ func (m *model) judge(c *modelCall) {
 	for _, f := range c.finals {
 		if f[0] != '2' {
 			failures++
+		}
+	}
+	for _, p := range m.phones {
+		for _, b := range p.asked {
+			if b.call != c || !b.farewell || b.final != 200 {
+				continue
+			}
+			if slices.Contains(c.finals, "200 "+tagOn(b.request)) {
+				m.violated("%s: the caller hears of an answer that came when all was over", c.id)
+			}
+			if m.Open(b.request.flow) && !(b.acked && b.ended) {
+				m.violated("%s: an answer that came when all was over is acknowledged %t, ended %t", c.id, b.acked, b.ended)
+			}
 		}
 	}
 	switch {

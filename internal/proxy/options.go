@@ -144,19 +144,26 @@ type Options struct {
 	// Wakes are methods that wake a phone besides INVITE, MESSAGE and requests
 	// in a dialog; never ACK or CANCEL.
 	Wakes []string
+	// Dormant: devices whose registration has ended are woken as long as the Store
+	// keeps their bindings.
+	Dormant bool
 	// Waits default to 25 s, 45 s for webpush, 15 s, 15 s and 8 s.
 	Waits Waits
 	// Skip is for how long after its REGISTER a device is taken to be awake, by
 	// pn-provider: it is called where it registered, and not pushed to, whatever its
 	// Policy. Nil: for no time.
 	Skip func(provider string) time.Duration
+	// Farewell says what a phone hears that was pushed for a call which ended before it
+	// woke. MaxFarewells bounds those that are under way; default 1,000.
+	Farewell     FarewellMode
+	MaxFarewells int
+	// CallerData says what pushes tell of the caller.
+	CallerData CallerData
 	// PushIDHeader is the header field that names, to the device that got it, the
 	// push that woke it; empty: none does.
 	PushIDHeader string
 	// PushParams are parameters of Contacts that say what RFC 8599 has pn-prid and
 	// its like for: they are concealed from others, too.
-	// CallerData says what pushes tell of the caller.
-	CallerData CallerData
 	PushParams []string
 	// RaceDelay is how long Race waits for a provisional answer to an INVITE;
 	// default 300 ms. Other requests have only final answers, which take longer:
@@ -233,6 +240,7 @@ func (o *Options) validate() error {
 	defaultTo(&o.MaxParked, 50_000)
 	defaultTo(&o.MaxParkedPerAOR, 64)
 	defaultTo(&o.MaxForks, 32)
+	defaultTo(&o.MaxFarewells, 1000)
 	defaultTo(&o.MaxForwards, 70)
 	o.choose()
 	return nil

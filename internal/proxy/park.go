@@ -31,8 +31,10 @@ type wait struct {
 	// released: the request waited, and goes to its phone.
 	released bool
 	pushed   time.Time // zero: no push was asked for
-	// taken: the push service took the push, so that what follows speaks of the device.
-	taken bool
+	// known: it is known what became of the last of pushes. taken: the push service
+	// took it, so that what follows speaks of the device.
+	pushes       int
+	known, taken bool
 	// token is what was pushed to last. No other binding's copy of it is pushed to.
 	token usrloc.Push
 	line  *line
@@ -87,12 +89,15 @@ func (b *branch) push() {
 	q := f.s.Queue()
 	b.wait.asked++
 	asked := b.wait.asked
-	b.wait.token, b.wait.taken = b.target.binding.Push, false
+	b.wait.pushes++
+	pushes := b.wait.pushes
+	b.wait.token, b.wait.taken, b.wait.known = b.target.binding.Push, false, false
 	id, cancel, err := f.p.opts().Waker.Wake(b.user(), &b.target.binding, wake.Cause{
 		Kind: f.pushKind(), Method: f.method, CallID: f.s.Message().CallID(), Deadline: b.wait.until,
 		Caller: f.callerData(),
 	}, func(o push.Outcome) {
 		q.Post(func() {
+			b.settled(pushes, o)
 			if asked == b.wait.asked {
 				b.outcome(o)
 			}
@@ -119,7 +124,6 @@ func (f *fork) pushKind() push.Kind {
 // outcome is what the push service made of the push.
 func (b *branch) outcome(o push.Outcome) {
 	b.wait.unpush = nil
-	b.wait.taken = o.Class == push.OK
 	switch {
 	case b.state != parked:
 	case o.Class == push.Forbidden:

@@ -22,6 +22,8 @@ type Proxy struct {
 	bucket  *bucket
 	// lanes holds one *lane for each queue; only that queue uses it.
 	lanes sync.Map
+	// farewells counts those of all lanes.
+	farewells atomic.Int64
 	// stopping: no request waits for a phone any more.
 	stopping atomic.Bool
 }
@@ -30,6 +32,8 @@ type Proxy struct {
 type lane struct {
 	forks map[*transaction.Server]*fork
 	lines map[lineKey]*line
+	// farewells wait for phones, or are being said.
+	farewells map[*farewell]struct{}
 }
 
 // New returns a Proxy, or an error that names the missing option.
@@ -61,7 +65,7 @@ func (p *Proxy) lane(q *transaction.Queue) *lane {
 	if l, ok := p.lanes.Load(q); ok {
 		return l.(*lane)
 	}
-	l, _ := p.lanes.LoadOrStore(q, &lane{forks: map[*transaction.Server]*fork{}, lines: map[lineKey]*line{}})
+	l, _ := p.lanes.LoadOrStore(q, &lane{forks: map[*transaction.Server]*fork{}, lines: map[lineKey]*line{}, farewells: map[*farewell]struct{}{}})
 	return l.(*lane)
 }
 

@@ -18,6 +18,11 @@ func (p *Proxy) Stop() {
 
 // giveUp ends the waits of one queue.
 func (l *lane) giveUp() {
+	for w := range l.farewells {
+		if w.call == nil {
+			w.finish("stopped")
+		}
+	}
 	for _, f := range l.forks {
 		parkedOne := false
 		for _, b := range f.branches {

@@ -20,6 +20,7 @@ type Caller struct {
 const (
 	keyCallerName   = "caller_name"
 	keyCallerNumber = "caller_number"
+	keyReason       = "reason"
 )
 
 // Bounds of what others wrote into a request and a Contact, in characters.
@@ -56,6 +57,7 @@ func data(c Cause, b *usrloc.Binding) map[string]string {
 	}
 	add(keyCallerName, c.Caller.Name, maxName)
 	add(keyCallerNumber, c.Caller.Number, maxName)
+	add(keyReason, c.End, maxHint)
 	names := hints(c.Kind)
 	if len(names) == 0 {
 		return d

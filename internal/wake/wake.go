@@ -39,6 +39,9 @@ type Cause struct {
 	Deadline time.Time
 	// Caller is who sent the request, as far as a payload may say so; it may be zero.
 	Caller Caller
+	// End is how the call ended, for push.Cancel: "answered_elsewhere", "cancelled",
+	// "declined" or "missed".
+	End string
 }
 
 // Waker is safe for concurrent use.
