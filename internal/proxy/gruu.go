@@ -59,10 +59,10 @@ func (p *Proxy) gruuOf(u sipmsg.URI) (g gruu) {
 }
 
 // device returns the bindings of the GRUU's device.
-func (g *gruu) device(rec *usrloc.Record, now time.Time) []usrloc.Binding {
+func (g *gruu) device(rec *usrloc.Record, v view) []usrloc.Binding {
 	return slices.DeleteFunc(slices.Clone(rec.Bindings), func(b usrloc.Binding) bool {
 		// RFC 3261 §19.1.4: parameters of a URI are compared without regard to case.
-		return b.Expired(now) || b.Instance == "" || !strings.EqualFold(b.Instance, g.instance)
+		return !v.counts(&b) || b.Instance == "" || !strings.EqualFold(b.Instance, g.instance)
 	})
 }
 
@@ -77,7 +77,7 @@ func (p *Proxy) phoneOf(u sipmsg.URI) usrloc.BindingID {
 	if err != nil {
 		return usrloc.BindingID{}
 	}
-	if list := g.device(&rec, time.Now()); len(list) > 0 {
+	if list := g.device(&rec, p.view("INVITE", time.Now())); len(list) > 0 {
 		return list[0].ID
 	}
 	return usrloc.BindingID{}
@@ -101,7 +101,7 @@ func (f *fork) toGRUU(g gruu) {
 			return
 		}
 		v := f.view(time.Now())
-		rec.Bindings = g.device(&rec, v.now)
+		rec.Bindings = g.device(&rec, v)
 		l.known = l.known || len(rec.Bindings) > 0
 		if rec = f.p.opts().of(g.aor).pick(rec, f.method, &l); len(rec.Bindings) > 0 {
 			f.device = rec.Bindings[0].ID
