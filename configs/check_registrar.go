@@ -36,6 +36,14 @@ func (l *loader) checkRegistrar(cfg *Config) {
 	if r.Reply.ReceivedParam != "" && !parameterName.MatchString(r.Reply.ReceivedParam) {
 		l.errorAt("registrar.reply.received_param", fmt.Sprintf("%q is no name of a parameter", r.Reply.ReceivedParam), "write received")
 	}
+	if len(r.CaptureHeaders) > 8 {
+		l.errorAt("registrar.capture_headers", "names more than 8", "")
+	}
+	for i, name := range r.CaptureHeaders {
+		if !parameterName.MatchString(name) {
+			l.errorAt(fmt.Sprintf("registrar.capture_headers[%d]", i), fmt.Sprintf("%q is no name of a header field", name), "write X-Device")
+		}
+	}
 	l.checkQualify(cfg)
 	l.checkRules(cfg)
 	for i, u := range cfg.Auth.Users {

@@ -178,6 +178,8 @@ type Registrar struct {
 	Outbound     Outbound      `yaml:"outbound"`
 	Reply        RegisterReply `yaml:"reply"`
 	AOR          AORSyntax     `yaml:"aor"`
+	// CaptureHeaders are header fields of a REGISTER that are kept with the contact.
+	CaptureHeaders []string `yaml:"capture_headers"`
 	// Rules change some of this for a domain or for phones by their User-Agent.
 	Rules []RegistrarRule `yaml:"rules"`
 	// Qualify asks phones whether they are there.

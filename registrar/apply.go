@@ -285,12 +285,15 @@ func agentOf(in *Input) string { return in.UserAgent[:min(len(in.UserAgent), use
 
 // fill writes the contact into b. Identity and birthday stay.
 func (a *application) fill(b *usrloc.Binding, pl *plan, gruuSet uint64) {
-	c := pl.contact
+	c, attributes := pl.contact, b.Attributes
+	if a.in.Attributes != nil {
+		attributes = *a.in.Attributes
+	}
 	*b = usrloc.Binding{
 		ID: b.ID, Created: b.Created,
 		Contact: c.URI, Params: c.Params, Q: pl.q,
 		Path: a.policy.storedPath(a.in), Received: a.policy.storedReceived(a.in), Methods: a.in.Methods,
-		Instance: c.Instance, RegID: pl.id.regID, GRUUSet: gruuSet,
+		Instance: c.Instance, RegID: pl.id.regID, GRUUSet: gruuSet, Attributes: attributes,
 		Push: pl.push.store,
 	}
 	a.policy.renew(b, a.in, pl.granted, pl.push.refresh)

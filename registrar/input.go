@@ -24,6 +24,9 @@ type Input struct {
 	MaxContacts int
 	// UserAgent is its User-Agent, "" if absent.
 	UserAgent string
+	// Attributes are kept with the contacts (Binding.Attributes); nil leaves those
+	// that they have.
+	Attributes *string
 	// Methods are those of its Allow.
 	Methods usrloc.Methods
 	// Supported are the extensions that the phone supports.

@@ -117,5 +117,5 @@ const (
 func sameButTime(a, b *usrloc.Binding) bool {
 	return a.Contact == b.Contact && a.Params == b.Params && a.Q == b.Q && a.Flow == b.Flow &&
 		slices.Equal(a.Path, b.Path) && a.Received == b.Received && a.UserAgent == b.UserAgent && a.Methods == b.Methods &&
-		a.Instance == b.Instance && a.RegID == b.RegID && a.Push == b.Push
+		a.Instance == b.Instance && a.RegID == b.RegID && a.Attributes == b.Attributes && a.Push == b.Push
 }

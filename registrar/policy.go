@@ -104,6 +104,11 @@ type Policy struct {
 	// neither adds a contact nor makes its lifetime longer than it was.
 	Ask func(in *Input, user string, answer func(Verdict))
 
+	// Capture names header fields of a REGISTER that are kept with its contacts, each
+	// as an attribute by its name in lower case (Binding.Attributes). At most
+	// maxCapture.
+	Capture []string
+
 	// Push is the policy for RFC 8599.
 	Push PushPolicy
 }
@@ -278,6 +283,7 @@ func (p *Policy) Validate() error {
 	for _, uri := range p.ServiceRoute {
 		check(isServiceRoute(uri), "service route %q is no SIP URI with lr", uri)
 	}
+	check(len(p.Capture) <= maxCapture, "%d header fields to capture are more than %d", len(p.Capture), maxCapture)
 	check(p.ReceivedParam == "" || isToken(p.ReceivedParam), "received parameter %q is no name", p.ReceivedParam)
 	check(p.Outbound.FlowTimer >= 0 && p.Outbound.FlowTimer <= maxLifetime, "flow timer %v is negative or too long", p.Outbound.FlowTimer)
 	// RFC 5626 §6.

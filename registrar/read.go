@@ -36,6 +36,7 @@ func (r *Registrar) read(p *rules, m *sipmsg.Message, f flow.Flow, now time.Time
 			in.Supported |= ParseExtensions(line.Value)
 		}
 	}
+	p.of(in).capture(m, in)
 	if err := readPath(p.of(in), m, in); err != nil {
 		return in, err
 	}

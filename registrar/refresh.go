@@ -72,8 +72,8 @@ func (w *Refresh) Try(store Toucher, dst []byte, wait usrloc.Waiter) ([]byte, us
 	r, in := w.registrar, &w.Input
 	w.rules, w.held, w.left = r.policy.Load(), time.Time{}, flow.Flow{}
 	w.policy = w.rules.of(in)
-	// An AOR by another name is looked up the long way.
-	if w.policy.checkLimits(in) != nil || !w.rules.domains.Stands(in.AOR) {
+	// An AOR by another name is looked up the long way, and what is captured read.
+	if w.policy.checkLimits(in) != nil || !w.rules.domains.Stands(in.AOR) || len(w.policy.Capture) > 0 {
 		return dst, usrloc.TouchDeclined
 	}
 	touched := store.Touch(in.AOR, in.Now, w.touch, wait)

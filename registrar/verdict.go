@@ -15,6 +15,9 @@ type Verdict struct {
 	// MaxExpires bounds the lifetimes that are granted, though never below the
 	// Policy's minimum; 0 leaves them.
 	MaxExpires time.Duration
+	// Attributes are kept with the contacts, in place of what is known; nil leaves
+	// that.
+	Attributes *string
 }
 
 // registers reports whether in adds or prolongs a contact. Nobody is asked whether
@@ -25,10 +28,14 @@ func (p *Policy) registers(in *Input) bool {
 	})
 }
 
-// limit returns p under the limits of v, and sets those of in.
+// limit returns p under the limits of v, and sets those of in, and what v says of
+// its contacts.
 func (v Verdict) limit(p *Policy, in *Input) *Policy {
 	if v.MaxContacts > 0 {
 		in.MaxContacts = v.MaxContacts
+	}
+	if v.Attributes != nil {
+		in.Attributes = v.Attributes
 	}
 	if v.MaxExpires <= 0 {
 		return p

@@ -19,7 +19,7 @@ var ErrBinary = errors.New("usrloc: malformed binary form")
 //
 //	contact | params | call-id | user-agent | listener | zone | instance |
 //	provider | param | prid | number of paths uvarint, each path | received, if flagReceived |
-//	GRUU set uvarint, if flagGRUUSet
+//	GRUU set uvarint, if flagGRUUSet | attributes, if flagAttributes
 //
 // A field is a tag, a uvarint whose two low bits say how to go on with the rest n:
 //
@@ -107,6 +107,9 @@ func appendBody(dst []byte, b *Binding, words *dictionary) []byte {
 	if b.GRUUSet != 0 {
 		dst = binary.AppendUvarint(dst, b.GRUUSet)
 	}
+	if b.Attributes != "" {
+		dst = appendLiteral(dst, b.Attributes)
+	}
 	return dst
 }
 
@@ -137,6 +140,9 @@ func parseBody(b *Binding, h *head, body string, words *dictionary) error {
 	}
 	if h.flags&flagGRUUSet != 0 {
 		b.GRUUSet = r.uvarint()
+	}
+	if h.flags&flagAttributes != 0 {
+		b.Attributes = r.field("")
 	}
 	if r.bad || r.rest != "" {
 		return ErrBinary

@@ -96,5 +96,5 @@ func (b *Binding) equal(o *Binding) bool {
 		b.Created.Equal(o.Created) && b.Updated.Equal(o.Updated) && b.Expires.Equal(o.Expires) &&
 		b.RetainUntil.Equal(o.RetainUntil) && b.RefreshAt.Equal(o.RefreshAt) &&
 		b.Flow == o.Flow && slices.Equal(b.Path, o.Path) && b.UserAgent == o.UserAgent && b.Methods == o.Methods && b.Received == o.Received &&
-		b.Instance == o.Instance && b.RegID == o.RegID && b.GRUUSet == o.GRUUSet && b.Push == o.Push
+		b.Instance == o.Instance && b.RegID == o.RegID && b.GRUUSet == o.GRUUSet && b.Attributes == o.Attributes && b.Push == o.Push
 }

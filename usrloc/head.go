@@ -43,8 +43,10 @@ const (
 	// flagPush: the binding can be woken. Set in a bindingSlot, not in the binary form.
 	flagPush = 1 << 1
 	// flagReceived: the body holds Received. flagGRUUSet: it holds GRUUSet.
-	flagReceived = 1 << 2
-	flagGRUUSet  = 1 << 3
+	// flagAttributes: it holds Attributes.
+	flagReceived   = 1 << 2
+	flagGRUUSet    = 1 << 3
+	flagAttributes = 1 << 4
 )
 
 // The binary form of a head, all numbers big endian:
@@ -92,6 +94,9 @@ func headOf(b *Binding) head {
 	}
 	if b.GRUUSet != 0 {
 		h.flags |= flagGRUUSet
+	}
+	if b.Attributes != "" {
+		h.flags |= flagAttributes
 	}
 	switch addr := b.Flow.Remote.Addr(); {
 	case addr.Is4():

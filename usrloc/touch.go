@@ -175,7 +175,7 @@ func (sh *shard) touch(aor AOR, now time.Time, fn func([]Binding) int) (b *Bindi
 		return nil, false
 	}
 	b.ID, b.Contact, b.Params, b.Q, b.Created, b.Path, b.Received = seen.ID, seen.Contact, seen.Params, seen.Q, seen.Created, nil, seen.Received
-	b.Methods, b.Instance, b.RegID, b.Push = seen.Methods, seen.Instance, seen.RegID, seen.Push
+	b.Methods, b.Instance, b.RegID, b.Attributes, b.Push = seen.Methods, seen.Instance, seen.RegID, seen.Attributes, seen.Push
 	agent = b.UserAgent != seen.UserAgent
 	if b.CallID == seen.CallID && b.GRUUSet == seen.GRUUSet && !agent && b.Flow.Listener == seen.Flow.Listener &&
 		b.Flow.Remote.Addr().Zone() == seen.Flow.Remote.Addr().Zone() {

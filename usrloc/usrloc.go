@@ -166,6 +166,9 @@ type Binding struct {
 	// REGISTER of one of them changes the others, and nobody is told of that. 0 for
 	// a binding without an Instance, and for one that is as old as the field.
 	GRUUSet uint64
+	// Attributes is what others say of the device, for others to read: a JSON object
+	// of strings in its shortest form, names in order; empty if there is nothing.
+	Attributes string
 	// Push is the binding's push data.
 	Push Push
 }

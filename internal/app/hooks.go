@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -93,6 +94,9 @@ func registration(in *registrar.Input, user string) hook.Registration {
 	q := hook.Registration{
 		AOR: string(in.AOR), User: user, Source: in.Flow.Remote.String(), Transport: in.Flow.Transport.String(), UserAgent: in.UserAgent,
 	}
+	if in.Attributes != nil {
+		q.Attributes = json.RawMessage(*in.Attributes)
+	}
 	for i := range in.Contacts {
 		c := &in.Contacts[i]
 		contact := hook.Contact{URI: withoutSecrets(c.URI), Instance: c.Instance, PushProvider: c.Push.Provider}
@@ -128,7 +132,12 @@ func verdict(p hook.Permission) registrar.Verdict {
 	if !*p.Allow {
 		return registrar.Verdict{Refusal: &registrar.Refusal{Code: p.Status, Reason: p.Reason}}
 	}
-	return registrar.Verdict{MaxContacts: p.MaxContacts, MaxExpires: time.Duration(p.MaxExpires) * time.Second}
+	v := registrar.Verdict{MaxContacts: p.MaxContacts, MaxExpires: time.Duration(p.MaxExpires) * time.Second}
+	if p.Attributes != nil {
+		text := registrar.AttributesOf(*p.Attributes)
+		v.Attributes = &text
+	}
+	return v
 }
 
 // A directedGate admits callers as Gate does, and has a program say where their

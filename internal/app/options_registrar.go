@@ -27,7 +27,7 @@ func registrarPolicy(cfg *configs.Config, waking registrar.Waking, keys *purr.Ke
 	p.StaleStatus, p.RetryAfter = int(r.StaleStatus), r.RetryAfter
 	p.MaxUser, p.MaxDomain, p.MaxAOR, p.MaxContact = cfg.Limits.UsernameLen, cfg.Limits.DomainLen, cfg.Limits.AORLen, cfg.Limits.ContactLen
 	p.RequestContactsOnly = r.Reply.Contacts == configs.ReplyRequest
-	p.ReceivedParam = r.Reply.ReceivedParam
+	p.ReceivedParam, p.Capture = r.Reply.ReceivedParam, r.CaptureHeaders
 	setLifetimes(&p, r.Expires)
 	setOverflow(&p, r, reachable)
 	setExtensions(&p, r, keys)

@@ -66,6 +66,8 @@ type Registration struct {
 	UserAgent, Methods string
 	Instance           string
 	RegID              uint32
+	// Attributes are those of usrloc.Binding. Shared, not to be changed.
+	Attributes map[string]string
 	// Provider and Param are pn-provider and pn-param, empty without push. Wakeable
 	// says that there is a token.
 	Provider, Param string

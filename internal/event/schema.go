@@ -83,18 +83,20 @@ func dataOf(f flow.Flow) *FlowData {
 // BindingData is in binding.registered, updated, refreshed, expired, removed and
 // refused.
 type BindingData struct {
-	AOR       string    `json:"aor" doc:"the user"`
-	Domain    string    `json:"domain" doc:"behind the @ of the user"`
-	Cause     string    `json:"cause" doc:"register, expiry, operator, dead_token, flow or other_node"`
-	Binding   string    `json:"binding,omitempty" doc:"the phone's identity here, which it keeps as long as it comes back"`
-	Contact   string    `json:"contact,omitempty" doc:"Contact URI, without what wakes the phone"`
-	Received  string    `json:"received,omitempty" doc:"where a proxy in between saw the phone, a SIP URI"`
-	Path      []string  `json:"path,omitempty" doc:"the way back through proxies (RFC 3327), topmost first"`
-	Q         *float64  `json:"q,omitempty" doc:"preference, 0 to 1, if the phone named one"`
-	UserAgent string    `json:"user_agent,omitempty" doc:"User-Agent"`
-	Methods   string    `json:"methods,omitempty" doc:"Allow"`
-	Instance  string    `json:"instance,omitempty" doc:"+sip.instance"`
-	RegID     uint32    `json:"reg_id,omitempty" doc:"reg-id (RFC 5626)"`
+	AOR        string            `json:"aor" doc:"the user"`
+	Domain     string            `json:"domain" doc:"behind the @ of the user"`
+	Cause      string            `json:"cause" doc:"register, expiry, operator, dead_token, flow or other_node"`
+	Binding    string            `json:"binding,omitempty" doc:"the phone's identity here, which it keeps as long as it comes back"`
+	Contact    string            `json:"contact,omitempty" doc:"Contact URI, without what wakes the phone"`
+	Received   string            `json:"received,omitempty" doc:"where a proxy in between saw the phone, a SIP URI"`
+	Path       []string          `json:"path,omitempty" doc:"the way back through proxies (RFC 3327), topmost first"`
+	Q          *float64          `json:"q,omitempty" doc:"preference, 0 to 1, if the phone named one"`
+	UserAgent  string            `json:"user_agent,omitempty" doc:"User-Agent"`
+	Methods    string            `json:"methods,omitempty" doc:"Allow"`
+	Instance   string            `json:"instance,omitempty" doc:"+sip.instance"`
+	RegID      uint32            `json:"reg_id,omitempty" doc:"reg-id (RFC 5626)"`
+	Attributes map[string]string `json:"attributes,omitempty" doc:"what the register hook or header fields say of the phone (registrar.capture_headers), by name"`
+
 	Provider  string    `json:"provider,omitempty" doc:"pn-provider (RFC 8599)"`
 	Param     string    `json:"param,omitempty" doc:"pn-param"`
 	Wakeable  bool      `json:"wakeable" doc:"whether there is a push token"`
@@ -123,7 +125,7 @@ func (e Registration) data(bool) any {
 	_, domain, _ := strings.Cut(e.AOR, "@")
 	d := BindingData{
 		AOR: e.AOR, Domain: domain, Cause: e.Cause, Binding: e.Binding, Contact: e.Contact, Received: e.Received, Path: e.Path,
-		UserAgent: e.UserAgent, Methods: e.Methods, Instance: e.Instance, RegID: e.RegID, Provider: e.Provider, Param: e.Param,
+		UserAgent: e.UserAgent, Methods: e.Methods, Instance: e.Instance, RegID: e.RegID, Attributes: e.Attributes, Provider: e.Provider, Param: e.Param,
 		Wakeable: e.Wakeable, CallID: e.CallID, CSeq: e.CSeq, Flow: dataOf(e.Flow), Created: utc(e.Created), Expires: utc(e.Expires),
 		LatencyMS: milliseconds(e.Latency), Status: e.Status, Reason: e.Reason,
 	}

@@ -48,6 +48,8 @@ func filled(e Event, secret string) Event {
 			f.SetBool(true)
 		case reflect.Slice:
 			f.Set(reflect.ValueOf([]string{"<sip:192.0.2.9;lr>"}))
+		case reflect.Map:
+			f.Set(reflect.ValueOf(map[string]string{"plan": "gold"}))
 		case reflect.Interface:
 			f.Set(reflect.ValueOf(errors.New("reset by peer")))
 		}

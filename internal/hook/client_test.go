@@ -60,21 +60,22 @@ func TestRegister_Question(t *testing.T) {
 		if r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Authorization") != "Bearer token" {
 			t.Errorf("%s, %v", r.Method, r.Header)
 		}
-		io.WriteString(w, `{"allow": true, "max_contacts": 2, "max_expires": 600, "else": [1]}`)
+		io.WriteString(w, `{"allow": true, "max_contacts": 2, "max_expires": 600, "attributes": {"plan": "gold"}, "else": [1]}`)
 	}))
 	defer server.Close()
 	c := newClient(t, Options{URL: server.URL, Bearer: "token"})
 	hour := uint32(3600)
 	got, err := permission(c, Registration{
 		AOR: "sip:alice@example.com", User: "alice", Source: "192.0.2.1:5060", Transport: "UDP", UserAgent: "phone/1",
-		Contacts: []Contact{{URI: "sip:alice@192.0.2.1", Expires: &hour, Instance: "urn:uuid:1", PushProvider: "apns"}, {URI: "sip:b@192.0.2.1"}},
+		Contacts:   []Contact{{URI: "sip:alice@192.0.2.1", Expires: &hour, Instance: "urn:uuid:1", PushProvider: "apns"}, {URI: "sip:b@192.0.2.1"}},
+		Attributes: json.RawMessage(`{"x-model":"7"}`),
 	})
 	yes := true
-	if diff := cmp.Diff(Permission{Allow: &yes, MaxContacts: 2, MaxExpires: 600}, got); err != nil || diff != "" {
+	if diff := cmp.Diff(Permission{Allow: &yes, MaxContacts: 2, MaxExpires: 600, Attributes: &Attributes{"plan": "gold"}}, got); err != nil || diff != "" {
 		t.Errorf("AskRegister = %v\n%s", err, diff)
 	}
 	const want = `{"event":"register","aor":"sip:alice@example.com","user":"alice","source":"192.0.2.1:5060","transport":"UDP","user_agent":"phone/1",` +
-		`"contacts":[{"uri":"sip:alice@192.0.2.1","expires":3600,"instance":"urn:uuid:1","push_provider":"apns"},{"uri":"sip:b@192.0.2.1"}]}`
+		`"contacts":[{"uri":"sip:alice@192.0.2.1","expires":3600,"instance":"urn:uuid:1","push_provider":"apns"},{"uri":"sip:b@192.0.2.1"}],"attributes":{"x-model":"7"}}`
 	if string(body) != want {
 		t.Errorf("posted %s\nwant %s", body, want)
 	}
@@ -100,6 +101,8 @@ func TestRegister_Answers(t *testing.T) {
 		{"two lines", `{"allow": false, "reason": "hush\r\nX: y"}`, 200, "control characters", 0, "invalid"},
 		{"a long reason", `{"allow": false, "reason": "` + strings.Repeat("hush", 100) + `"}`, 200, "longer than 128", 0, "invalid"},
 		{"negative", `{"allow": true, "max_contacts": -1}`, 200, "between 0 and 100", 0, "invalid"},
+		{"long attributes", `{"allow": true, "attributes": {"a": "` + strings.Repeat("hush", 257) + `"}}`, 200, "1024 bytes", 0, "invalid"},
+		{"attributes of another type", `{"allow": true, "attributes": {"hush": 1}}`, 200, "not the JSON object", 0, "invalid"},
 		{"negative time", `{"allow": true, "max_expires": -1}`, 200, "not the JSON object", 0, "invalid"},
 		{"cut", `{"allow": true, "hush"`, 200, "not the JSON object", 0, "invalid"},
 		{"empty", ``, 200, "not the JSON object", 0, "invalid"},

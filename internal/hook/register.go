@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -18,6 +19,8 @@ type Registration struct {
 	Transport string    `json:"transport"`
 	UserAgent string    `json:"user_agent,omitempty"`
 	Contacts  []Contact `json:"contacts"`
+	// Attributes are what header fields say of the phone: a JSON object of strings.
+	Attributes json.RawMessage `json:"attributes,omitempty"`
 }
 
 // A Contact is one that is to be registered or, with 0 Expires, removed.
@@ -44,6 +47,30 @@ type Permission struct {
 	// lifetime in seconds; 0 leaves what is configured.
 	MaxContacts int    `json:"max_contacts"`
 	MaxExpires  uint32 `json:"max_expires"`
+	// Attributes are kept with the contacts, in place of those that were; nil leaves
+	// these.
+	Attributes *Attributes `json:"attributes"`
+}
+
+// Attributes are what is said of a phone, for others to read.
+type Attributes map[string]string
+
+// Bounds of Attributes, the second in bytes of all names and values.
+const (
+	maxAttributes    = 16
+	maxAttributeText = 1024
+)
+
+// check reports why they are not kept.
+func (a Attributes) check() error {
+	size := 0
+	for name, value := range a {
+		size += len(name) + len(value)
+	}
+	if len(a) > maxAttributes || size > maxAttributeText {
+		return fmt.Errorf("more than %d attributes or %d bytes of them", maxAttributes, maxAttributeText)
+	}
+	return nil
 }
 
 // AskRegister asks q and calls done exactly once, inline or on a goroutine of the
@@ -63,6 +90,8 @@ func (p *Permission) check() error {
 		return errors.New("without allow")
 	case p.MaxContacts < 0 || p.MaxContacts > maxContacts:
 		return fmt.Errorf("max_contacts is not between 0 and %d", maxContacts)
+	case *p.Allow && p.Attributes != nil:
+		return p.Attributes.check()
 	case *p.Allow:
 		return nil
 	}

@@ -1,6 +1,7 @@
 package wake
 
 import (
+	"encoding/json"
 	"strings"
 
 	"reveille/internal/event"
@@ -19,9 +20,17 @@ func Registration(c *usrloc.Change, action string) event.Registration {
 		Action: action, Cause: c.Cause.String(), AOR: string(c.AOR), Binding: b.ID.String(),
 		Contact: WithoutPush(b.Contact, b.Push.PRID), Received: b.Received, Path: b.Path, Q: int(b.Q),
 		UserAgent: b.UserAgent, Methods: strings.Join(b.Methods.Names(), ", "),
-		Instance: b.Instance, RegID: b.RegID, Provider: b.Push.Provider, Param: b.Push.Param, Wakeable: !b.Push.IsZero(),
+		Instance: b.Instance, RegID: b.RegID, Attributes: attributes(b), Provider: b.Push.Provider, Param: b.Push.Param, Wakeable: !b.Push.IsZero(),
 		CallID: b.CallID, CSeq: b.CSeq, Flow: b.Flow, Created: b.Created, Expires: b.Expires,
 	}
+}
+
+// attributes are those of b, nil if there are none.
+func attributes(b *usrloc.Binding) (all map[string]string) {
+	if b.Attributes == "" || json.Unmarshal([]byte(b.Attributes), &all) != nil {
+		return nil
+	}
+	return all
 }
 
 // WithoutPush returns a Contact URI without its push parameters (RFC 8599 §13), by

@@ -89,7 +89,7 @@ func isRefresh(old, b *usrloc.Binding) bool {
 	return old.ID == b.ID && old.Contact == b.Contact && old.Params == b.Params && old.Q == b.Q &&
 		old.Created.Equal(b.Created) && slices.Equal(old.Path, b.Path) && old.Received == b.Received &&
 		old.UserAgent == b.UserAgent && old.Methods == b.Methods &&
-		old.Instance == b.Instance && old.RegID == b.RegID && old.Push == b.Push
+		old.Instance == b.Instance && old.RegID == b.RegID && old.Attributes == b.Attributes && old.Push == b.Push
 }
 
 // The value of a refresh; times are Unix milliseconds, differences signed:

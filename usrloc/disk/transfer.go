@@ -44,6 +44,7 @@ type line struct {
 	Instance    string     `json:"instance,omitempty"`
 	RegID       uint32     `json:"reg_id,omitempty"`
 	GRUUSet     uint64     `json:"gruu_set,omitempty"`
+	Attributes  string     `json:"attributes,omitempty"`
 	Push        *pushLine  `json:"push,omitempty"`
 }
 
@@ -160,7 +161,7 @@ func lineOf(aor usrloc.AOR, b *usrloc.Binding) line {
 			Node: b.Flow.Node, Incarnation: b.Flow.Incarnation, Listener: b.Flow.Listener,
 			Transport: uint8(b.Flow.Transport), Remote: b.Flow.Remote, Conn: b.Flow.Conn,
 		},
-		Path: b.Path, Received: b.Received, UserAgent: b.UserAgent, Methods: b.Methods.Names(), Instance: b.Instance, RegID: b.RegID, GRUUSet: b.GRUUSet,
+		Path: b.Path, Received: b.Received, UserAgent: b.UserAgent, Methods: b.Methods.Names(), Instance: b.Instance, RegID: b.RegID, GRUUSet: b.GRUUSet, Attributes: b.Attributes,
 	}
 	if b.Push != (usrloc.Push{}) {
 		l.Push = &pushLine{b.Push.Provider, b.Push.Param, b.Push.PRID, b.Push.SelfWaking}
@@ -176,7 +177,7 @@ func (l *line) binding() (usrloc.Binding, error) {
 	if l.AOR == "" || l.Contact == "" {
 		return usrloc.Binding{}, errors.New("no aor or no contact")
 	}
-	for _, s := range append([]string{string(l.AOR), l.Contact, l.Params, l.CallID, l.Received, l.UserAgent, l.Instance}, l.Path...) {
+	for _, s := range append([]string{string(l.AOR), l.Contact, l.Params, l.CallID, l.Received, l.UserAgent, l.Instance, l.Attributes}, l.Path...) {
 		// They go into header fields, which a line end would break.
 		if strings.ContainsFunc(s, unicode.IsControl) {
 			return usrloc.Binding{}, fmt.Errorf("control character in %q", s)
@@ -189,7 +190,7 @@ func (l *line) binding() (usrloc.Binding, error) {
 			Node: l.Flow.Node, Incarnation: l.Flow.Incarnation, Listener: l.Flow.Listener,
 			Transport: flow.Transport(l.Flow.Transport), Remote: l.Flow.Remote, Conn: l.Flow.Conn,
 		},
-		Path: l.Path, Received: l.Received, UserAgent: l.UserAgent, Methods: usrloc.MethodsNamed(l.Methods), Instance: l.Instance, RegID: l.RegID, GRUUSet: l.GRUUSet,
+		Path: l.Path, Received: l.Received, UserAgent: l.UserAgent, Methods: usrloc.MethodsNamed(l.Methods), Instance: l.Instance, RegID: l.RegID, GRUUSet: l.GRUUSet, Attributes: l.Attributes,
 	}
 	if l.Push != nil {
 		b.Push = usrloc.Push{Provider: l.Push.Provider, Param: l.Push.Param, PRID: l.Push.PRID, SelfWaking: l.Push.SelfWaking}

@@ -188,7 +188,7 @@ func testTouchKeeps(t *testing.T, s toucher) {
 		b.ID[5]++
 		b.Contact, b.Params, b.Instance, b.RegID, b.Q = "sip:eve@example.com", ";x", "i", 9, 3
 		b.Push, b.Created, b.Path, b.Methods = usrloc.Push{}, now.Add(-time.Hour), []string{"<sip:p>"}, usrloc.MethodRefer
-		b.Received = "sip:192.0.2.1"
+		b.Received, b.Attributes = "sip:192.0.2.1", `{"a":"1"}`
 		b.CSeq++
 		return true
 	}), waiter(func(err error) { ended <- err })) {

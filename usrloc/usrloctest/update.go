@@ -220,6 +220,7 @@ func testEachFieldCounts(t *testing.T, s usrloc.Store) {
 		{"Methods", func(b *usrloc.Binding) { b.Methods ^= usrloc.MethodUpdate }},
 		{"Instance", func(b *usrloc.Binding) { b.Instance += "0" }},
 		{"RegID", func(b *usrloc.Binding) { b.RegID = 0 }},
+		{"Attributes", func(b *usrloc.Binding) { b.Attributes = `{"b":"2"}` }},
 		{"Push.Provider", func(b *usrloc.Binding) { b.Push.Provider = "FCM" }},
 		{"Push.Param", func(b *usrloc.Binding) { b.Push.Param = "" }},
 		{"Push.PRID", func(b *usrloc.Binding) { b.Push.PRID = "new" }},
