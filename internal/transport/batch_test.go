@@ -23,7 +23,7 @@ func bothWays(t *testing.T, test func(t *testing.T, change func(*Transport))) {
 	t.Run("batched", func(t *testing.T) { test(t, func(*Transport) {}) })
 	t.Run("one by one", func(t *testing.T) {
 		test(t, func(tr *Transport) {
-			for _, l := range tr.listeners {
+			for _, l := range tr.listeners() {
 				for _, s := range l.sockets {
 					s.bulk, s.poster.bulk = single{s.conn}, single{s.conn}
 				}
@@ -44,7 +44,7 @@ func unstarted(t *testing.T, o Options, change func(*Transport)) (*Transport, *l
 	}
 	change(tr)
 	t.Cleanup(func() { stop(t, tr) })
-	return tr, tr.listeners[0]
+	return tr, tr.listeners()[0]
 }
 
 func stop(t *testing.T, tr *Transport) {

@@ -45,7 +45,7 @@ func BenchmarkUDP_Answer(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer tr.Stop(b.Context())
-			s := tr.listeners[0].sockets[0]
+			s := tr.listeners()[0].sockets[0]
 			if one {
 				s.bulk = single{s.conn}
 			}
@@ -61,7 +61,7 @@ func BenchmarkUDP_Answer(b *testing.B) {
 			}
 			requests, answers := make([]datagram, batchLen), make([]datagram, batchLen)
 			for i := range requests {
-				requests[i] = datagram{data: []byte(strings.Repeat("r", 900)), peer: tr.listeners[0].Addr}
+				requests[i] = datagram{data: []byte(strings.Repeat("r", 900)), peer: tr.listeners()[0].Addr}
 				answers[i].data = make([]byte, 2000)
 			}
 			runtime.LockOSThread()

@@ -30,7 +30,7 @@ func interfacePrefixes() ([]netip.Prefix, error) {
 // all addresses and advertises none it is the interface address nearest to the
 // peer. The host is empty if no listener speaks f's transport.
 func (t *Transport) Advertised(f flow.Flow) (host string, port uint16) {
-	l := t.byName[f.Listener]
+	l := t.named(f.Listener)
 	if l == nil || l.Transport != f.Transport {
 		if l = t.choose(f.Transport, f.Remote.Addr()); l == nil {
 			return "", 0
@@ -50,7 +50,7 @@ func (t *Transport) Advertised(f flow.Flow) (host string, port uint16) {
 // case. Nothing is resolved.
 func (t *Transport) IsOwn(host string, port uint16, tp flow.Transport) bool {
 	addr, name := parseHost(host)
-	for _, l := range t.listeners {
+	for _, l := range t.listeners() {
 		if tp != 0 && l.Transport != tp {
 			continue
 		}
@@ -90,13 +90,13 @@ func DefaultPort(tp flow.Transport) uint16 {
 func (t *Transport) choose(tp flow.Transport, remote netip.Addr) *listener {
 	remote = remote.Unmap()
 	for _, r := range t.opts.Rules {
-		if l := t.byName[r.Listener]; l.Transport == tp && l.reaches(remote) && r.Prefix.Contains(remote.WithZone("")) {
+		if l := t.named(r.Listener); l.Transport == tp && l.reaches(remote) && r.Prefix.Contains(remote.WithZone("")) {
 			return l
 		}
 	}
 	var best *listener
 	bestBits := -1
-	for _, l := range t.listeners {
+	for _, l := range t.listeners() {
 		if l.Transport != tp || !l.reaches(remote) {
 			continue
 		}

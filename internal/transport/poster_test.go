@@ -69,7 +69,7 @@ func TestPost_StopSendsWhatWaits(t *testing.T) {
 
 func TestPost_IsBounded(t *testing.T) {
 	inBubble(t, Options{PostQueue: 1000, Listeners: []ListenerOptions{{Name: "udp", Transport: flow.UDP, Addr: ":5060", Sockets: 1}}}, func(t *testing.T, b *bench) {
-		l, phone := b.listeners[0], b.phone("192.0.2.50")
+		l, phone := b.listeners()[0], b.phone("192.0.2.50")
 		f := l.flow(remoteOf("192.0.2.50"))
 		// The poster sleeps, and is kept asleep until all is posted.
 		p := l.sockets[0].poster
@@ -110,7 +110,7 @@ func TestPost_IsBounded(t *testing.T) {
 
 func TestPost_Errors(t *testing.T) {
 	inBubble(t, Options{}, func(t *testing.T, b *bench) {
-		good := b.listeners[0].flow(remoteOf("192.0.2.50"))
+		good := b.listeners()[0].flow(remoteOf("192.0.2.50"))
 		for _, tc := range []struct {
 			name   string
 			change func(f *flow.Flow)
@@ -138,7 +138,7 @@ func TestPost_Errors(t *testing.T) {
 // TestPost_BurstLeavesNoMemory: the buffers of a burst are not kept.
 func TestPost_BurstLeavesNoMemory(t *testing.T) {
 	inBubble(t, Options{}, func(t *testing.T, b *bench) {
-		l := b.listeners[0]
+		l := b.listeners()[0]
 		f := l.flow(remoteOf("192.0.2.50"))
 		p := l.socketFor(f.Remote).poster
 		for range 100 {

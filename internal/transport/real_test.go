@@ -225,7 +225,7 @@ func BenchmarkUDP_ReceiveAndSend(b *testing.B) {
 // receive alone, without the system call.
 func BenchmarkUDP_Receive(b *testing.B) {
 	tr := onLoopback(b, ignore{})
-	r := newDatagramReader(tr.byName["udp4"].sockets[0])
+	r := newDatagramReader(tr.named("udp4").sockets[0])
 	batch := []datagram{{data: []byte(message(2, strings.Repeat("x", 600))), peer: netip.MustParseAddrPort("192.0.2.1:5060")}}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -266,7 +266,7 @@ func TestUDP_ReceiveAndSendAllocateNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer peer.Close()
-	l := tr.byName["udp4"]
+	l := tr.named("udp4")
 	f, request := l.flow(addrPort(peer.LocalAddr())), []byte(message(1, ""))
 	r, batch := newDatagramReader(l.sockets[0]), []datagram{{data: request, peer: f.Remote}}
 	if n := testing.AllocsPerRun(100, func() {

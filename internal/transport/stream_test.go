@@ -340,7 +340,7 @@ func TestStream_ConnectionBounds(t *testing.T) {
 func TestStream_AcceptErrorsDoNotEndTheListener(t *testing.T) {
 	inBubble(t, Options{}, func(t *testing.T, b *bench) {
 		for i := range 20 {
-			b.byName["tcp"].accept.(*memnet.Listener).Fail(syscall.EMFILE)
+			b.named("tcp").accept.(*memnet.Listener).Fail(syscall.EMFILE)
 			c := b.dial(b.net.Host(fmt.Sprintf("192.0.2.%d", 50+i)))
 			mustWrite(t, c, message(i, ""))
 			time.Sleep(2 * time.Second)

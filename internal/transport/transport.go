@@ -29,17 +29,17 @@ const maxDatagram = 65507
 // A Transport is a set of listeners and the connections on them. All methods
 // are safe for concurrent use.
 type Transport struct {
-	opts      Options
-	log       *slog.Logger
-	metrics   *metrics
-	listeners []*listener // in configured order
-	byName    map[string]*listener
-	conns     *conns
-	dials     dials
-	seen      *seenTable
-	answers   sync.Pool // of *[]byte: where the Answerer writes for connections
-	buffered  budget
-	locals    atomic.Pointer[[]netip.Prefix]
+	// opts do not change but for Listeners, which mu guards.
+	opts     Options
+	log      *slog.Logger
+	metrics  *metrics
+	set      atomic.Pointer[listenerSet]
+	conns    *conns
+	dials    dials
+	seen     *seenTable
+	answers  sync.Pool // of *[]byte: where the Answerer writes for connections
+	buffered budget
+	locals   atomic.Pointer[[]netip.Prefix]
 
 	// ctx ends when Stop begins; accept loops, dials and pauses heed it.
 	ctx    context.Context
@@ -76,7 +76,6 @@ func New(o Options) (*Transport, error) {
 		opts:     o,
 		log:      o.Logger,
 		metrics:  newMetrics(o.Registerer),
-		byName:   make(map[string]*listener),
 		conns:    newConns(o.MaxConns, o.MaxConnsPerSource),
 		seen:     newSeenTable(o.SeenFlows, time.Now()),
 		buffered: budget{max: o.MaxBuffered},
@@ -89,6 +88,7 @@ func New(o Options) (*Transport, error) {
 	}
 	t.locals.Store(&prefixes)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.set.Store(new(listenerSet))
 	for i, lo := range o.Listeners {
 		l, err := t.bind(lo, i)
 		if err != nil {
@@ -96,8 +96,7 @@ func New(o Options) (*Transport, error) {
 			t.endListeners((*listener).close)
 			return nil, fmt.Errorf("listener %q: %w", lo.Name, err)
 		}
-		t.listeners = append(t.listeners, l)
-		t.byName[l.Name] = l
+		t.set.Store(t.set.Load().with([]*listener{l}))
 	}
 	return t, nil
 }
@@ -111,9 +110,8 @@ func (t *Transport) Start() {
 		return
 	}
 	t.started = true
-	for _, l := range t.listeners {
-		t.log.Info("listening", slog.String("listener", l.Name), slog.String("transport", l.Transport.String()), slog.String("addr", l.Addr.String()))
-		l.start()
+	for _, l := range t.listeners() {
+		t.begin(l)
 	}
 	t.wg.Go(t.watchInterfaces)
 }
@@ -207,7 +205,7 @@ func (t *Transport) watchInterfaces() {
 // returns. The errors
 // ErrFlowDead, ErrQueueFull, ErrTooLong and ErrBusy are wrapped.
 func (t *Transport) Send(f flow.Flow, b []byte) error {
-	l := t.byName[f.Listener]
+	l := t.named(f.Listener)
 	if l == nil || l.Transport != f.Transport || f.Node != t.opts.Node {
 		return ErrFlowDead
 	}
@@ -223,7 +221,7 @@ func (t *Transport) Send(f flow.Flow, b []byte) error {
 // overtake it. The errors are those of Send; ErrBusy also says that PostQueue is
 // full. That a datagram then cannot be sent is counted, and told to nobody.
 func (t *Transport) Post(f flow.Flow, b []byte) error {
-	l := t.byName[f.Listener]
+	l := t.named(f.Listener)
 	if f.Stream() || !t.Open(f) {
 		return t.Send(f, b)
 	}
@@ -255,7 +253,7 @@ func (t *Transport) Open(f flow.Flow) bool {
 		c := t.conn(f)
 		return c != nil && c.open()
 	}
-	l := t.byName[f.Listener]
+	l := t.named(f.Listener)
 	return l != nil && l.Transport == f.Transport && f.Node == t.opts.Node
 }
 
@@ -268,7 +266,7 @@ func (t *Transport) Alive(f flow.Flow, now time.Time) bool {
 		c := t.conn(f)
 		return c != nil && c.open() && now.Sub(c.lastSeen()) < t.opts.FlowFresh
 	}
-	return t.Open(f) && t.seen.within(t.byName[f.Listener].index, f.Remote, now, t.opts.DatagramFresh)
+	return t.Open(f) && t.seen.within(t.named(f.Listener).index, f.Remote, now, t.opts.DatagramFresh)
 }
 
 // conn returns f's connection, or nil if it has ended.
@@ -282,7 +280,7 @@ func (t *Transport) conn(f flow.Flow) *conn {
 
 // Addr returns the bound address of a listener, or nil.
 func (t *Transport) Addr(listener string) net.Addr {
-	l := t.byName[listener]
+	l := t.named(listener)
 	switch {
 	case l == nil:
 		return nil
@@ -294,16 +292,19 @@ func (t *Transport) Addr(listener string) net.Addr {
 
 // Listeners describes the listeners in configured order.
 func (t *Transport) Listeners() []ListenerInfo {
-	out := make([]ListenerInfo, 0, len(t.listeners))
-	for _, l := range t.listeners {
+	list := t.listeners()
+	out := make([]ListenerInfo, 0, len(list))
+	for _, l := range list {
 		out = append(out, l.ListenerInfo)
 	}
 	return out
 }
 
 // endListeners calls end, finish or close, for each listener.
-func (t *Transport) endListeners(end func(*listener) error) {
-	for _, l := range t.listeners {
+func (t *Transport) endListeners(end func(*listener) error) { t.endAll(t.listeners(), end) }
+
+func (t *Transport) endAll(list []*listener, end func(*listener) error) {
+	for _, l := range list {
 		if err := end(l); err != nil && !errors.Is(err, net.ErrClosed) {
 			t.log.Warn("close listener", slog.String("listener", l.Name), slog.Any("err", err))
 		}

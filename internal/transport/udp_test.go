@@ -156,7 +156,7 @@ func TestUDP_LongDatagramIsDropped(t *testing.T) {
 func TestUDP_ReadErrorsDoNotEndTheListener(t *testing.T) {
 	inBubble(t, Options{Listeners: []ListenerOptions{{Name: "udp", Transport: flow.UDP, Addr: ":5060", Sockets: 1}}}, func(t *testing.T, b *bench) {
 		phone := b.phone("192.0.2.50")
-		socket := b.listeners[0].sockets[0].conn.(*memnet.PacketConn)
+		socket := b.listeners()[0].sockets[0].conn.(*memnet.PacketConn)
 		for i := range 20 {
 			socket.Fail(syscall.ENOBUFS)
 			start := time.Now()
@@ -205,7 +205,7 @@ func TestUDP_AnyPacketConnServes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := b.listeners[0]
+		l := b.listeners()[0]
 		s, err := newUDPSocket(l, struct{ net.PacketConn }{inner}, 1)
 		if err != nil {
 			t.Fatal(err)
@@ -269,7 +269,7 @@ func TestUDP_PhoneBehindNAT(t *testing.T) {
 
 func TestUDP_SourcePortZeroIsDropped(t *testing.T) {
 	inBubble(t, Options{}, func(t *testing.T, b *bench) {
-		newDatagramReader(b.listeners[0].sockets[0]).receive([]datagram{{data: []byte("OPTIONS"), peer: netip.MustParseAddrPort("192.0.2.50:0")}})
+		newDatagramReader(b.listeners()[0].sockets[0]).receive([]datagram{{data: []byte("OPTIONS"), peer: netip.MustParseAddrPort("192.0.2.50:0")}})
 		if got := b.take(); got != nil {
 			t.Errorf("handed on: %q", got)
 		}

@@ -119,7 +119,7 @@ func connected(b *testing.B, tr *Transport) net.Conn {
 	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		b.Fatal(err)
 	}
-	if tr.listeners[0].Transport == flow.WS {
+	if tr.listeners()[0].Transport == flow.WS {
 		if _, err := io.WriteString(c, wsHandshake); err != nil {
 			b.Fatal(err)
 		}
