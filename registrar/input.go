@@ -69,6 +69,9 @@ type Contact struct {
 	RegID    uint32
 	// PushAsked says that the URI has pn-provider, with or without a value.
 	PushAsked bool
+	// PushMapped says that Push was read by a Mapping: the phone does not know RFC
+	// 8599.
+	PushMapped bool
 	// Push holds pn-provider, pn-param and pn-prid, percent-decoded once, and
 	// whether Params carry +sip.pnsreg. Absent ones are "".
 	Push usrloc.Push

@@ -48,9 +48,9 @@ func TestApply_LeadOfProvider_RFC8599_5_5(t *testing.T) {
 	}
 }
 
-func TestPolicy_LeadBelowThatOfAll(t *testing.T) {
+func TestPolicy_LeadThatIsNone(t *testing.T) {
 	p := pushPolicy()
-	p.Push.Leads = map[string]time.Duration{"fcm": time.Minute}
+	p.Push.Leads = map[string]time.Duration{"fcm": 0}
 	if err := p.Validate(); err == nil || !strings.Contains(err.Error(), "of fcm") {
 		t.Errorf("error %v, want one that names fcm", err)
 	}

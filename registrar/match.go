@@ -54,8 +54,9 @@ func identityOfURI(raw string) identity {
 	return identity{uri: uri, valid: err == nil, raw: raw}
 }
 
-// equalBare compares two URIs by RFC 3261 §19.1.4, less the pn-* parameters.
-func (id *identity) equalBare(other *identity) bool {
+// equalBare compares two URIs by RFC 3261 §19.1.4, less what they say of push, which
+// also names besides the pn-parameters.
+func (id *identity) equalBare(other *identity, also []string) bool {
 	// Most differ before their parameters; that is told at no expense.
 	u, v := id.uri, other.uri
 	if u.Params, v.Params = "", ""; !u.Equal(v) {
@@ -63,7 +64,7 @@ func (id *identity) equalBare(other *identity) bool {
 	}
 	bare := func(u sipmsg.URI) sipmsg.URI {
 		// What is left of a valid URI is one, too.
-		u, _ = sipmsg.ParseURI(u.WithoutParams(pnProvider, pnParam, pnPRID))
+		u, _ = sipmsg.ParseURI(u.WithoutPush(also))
 		return u
 	}
 	return bare(id.uri).Equal(bare(other.uri))
@@ -126,19 +127,19 @@ func (p *Policy) sameContact(in *Input, pl *plan, stored *identity, b *usrloc.Bi
 	case id.push.PRID != "" && stored.push.PRID != "":
 		// RFC 8599 §4.1.1: a phone without an instance whose token was replaced
 		// has another URI, but all else in it is as before.
-		return sameService(id.push, stored.push) && id.equalBare(stored)
+		return sameService(id.push, stored.push) && id.equalBare(stored, p.mapper.names())
 	case id.push.PRID != "":
 		// RFC 8599 §4.1.5: a phone that asked with a query registers now.
-		return id.equalBare(stored)
+		return id.equalBare(stored, p.mapper.names())
 	case stored.push.PRID != "":
 		// RFC 8599 §4.1.2: a phone takes its binding away, or its token back, by
 		// a REGISTER without pn-prid. A query for all services is no such thing:
 		// its empty pn-provider differs (RFC 3261 §19.1.4).
-		return id.uri.Equal(stored.uri) || pl.remove() && id.equalBare(stored)
+		return id.uri.Equal(stored.uri) || pl.remove() && id.equalBare(stored, p.mapper.names())
 	}
 	switch p.Match {
 	case MatchURICallID:
-		return in.CallID == b.CallID && id.equalBare(stored)
+		return in.CallID == b.CallID && id.equalBare(stored, p.mapper.names())
 	case MatchParameter:
 		v, ok := id.uri.Param(p.MatchParam)
 		w, has := stored.uri.Param(p.MatchParam)
@@ -146,7 +147,7 @@ func (p *Policy) sameContact(in *Input, pl *plan, stored *identity, b *usrloc.Bi
 			return v == w
 		}
 	}
-	return id.equalBare(stored)
+	return id.equalBare(stored, p.mapper.names())
 }
 
 func sameService(a, b usrloc.Push) bool {

@@ -111,6 +111,9 @@ type Policy struct {
 
 	// Push is the policy for RFC 8599.
 	Push PushPolicy
+
+	// mapper is made of Push.Mappings by SetPolicy; nil if there are none.
+	mapper *mapper
 }
 
 // PushPolicy is the part of a Policy that is about RFC 8599.
@@ -147,6 +150,10 @@ type PushPolicy struct {
 	// Unsupported says what becomes of a contact that names a push service we
 	// cannot use, or leaves out what that service needs.
 	Unsupported Unsupported
+	// Mappings are for apps that are older than RFC 8599; the first that fits a contact
+	// without pn-provider counts. Such phones are registered without push if their
+	// service is of no use.
+	Mappings []Mapping
 }
 
 // ShortExpires says what becomes of a lifetime below MinExpires.
@@ -294,8 +301,10 @@ func (p *Policy) Validate() error {
 		check(q.MinExpires > q.Lead && q.MinExpires <= time.Hour, "push min expires %v is not within the lead %v and 1h", q.MinExpires, q.Lead)
 		check(q.MaxExpires >= q.MinExpires && q.MaxExpires <= maxLifetime, "push max expires %v is below the minimum or too long", q.MaxExpires)
 		for provider, lead := range q.Leads {
-			check(lead >= q.Lead && lead <= maxLifetime, "push lead %v of %s is below that of all, %v, or too long", lead, provider, q.Lead)
+			check(lead > 0 && lead <= maxLifetime, "push lead %v of %s is not positive or too long", lead, provider)
 		}
+		_, err := newMapper(q.Mappings)
+		check(err == nil, "%v", err)
 		check(q.Retain >= 0 && q.Retain <= maxLifetime, "push retain %v is negative or too long", q.Retain)
 		check(q.MaxExpires >= p.MinExpires, "push max expires %v is below min expires", q.MaxExpires)
 		// RFC 8599 §5.6.1.1: more than 120 s.

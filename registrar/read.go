@@ -48,6 +48,7 @@ func (r *Registrar) read(p *rules, m *sipmsg.Message, f flow.Flow, now time.Time
 	for i := range contacts {
 		var err error
 		in.Contacts[i] = readContact(&contacts[i])
+		p.mapper.read(&in.Contacts[i], &contacts[i], agentOf(in), m.HeaderNamed)
 		if in.Contacts[i].ID, err = usrloc.NewBindingID(in.AOR, r.random); err != nil {
 			return in, err
 		}

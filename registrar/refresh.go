@@ -135,6 +135,9 @@ func (w *Refresh) renew(all []usrloc.Binding, i int, timing sipmsg.Params) bool 
 		// It is another device; with an instance or a token it is the same.
 		return false
 	}
+	if p.mapper.mayDiffer(b, agentOf(in)) {
+		return false
+	}
 	pl := pushPlan{store: b.Push, refresh: !b.RefreshAt.IsZero()}
 	wakes := pl.wakes()
 	if wakes && lostOne(b) || !wakes && asksForPush(b.Contact) {
@@ -225,7 +228,8 @@ func (w *Refresh) keep(all []usrloc.Binding) {
 	w.kept, w.bindings = w.kept[:0], w.bindings[:0]
 	for i := range all {
 		b := &all[i]
-		w.kept = append(append(append(w.kept, b.Contact...), b.Params...), b.Instance...)
+		w.kept = append(append(w.kept, b.Contact...), b.Params...)
+		w.kept = append(append(w.kept, b.Instance...), b.Push.PRID...)
 	}
 	kept := unsafe.String(unsafe.SliceData(w.kept), len(w.kept))
 	next := func(n int) (s string) {
@@ -236,7 +240,7 @@ func (w *Refresh) keep(all []usrloc.Binding) {
 		b := &all[i]
 		w.bindings = append(w.bindings, usrloc.Binding{
 			ID: b.ID, Contact: next(len(b.Contact)), Params: next(len(b.Params)), Instance: next(len(b.Instance)),
-			GRUUSet: b.GRUUSet, Q: b.Q, Expires: b.Expires, Flow: flow.Flow{Transport: b.Flow.Transport, Remote: b.Flow.Remote},
+			Push: usrloc.Push{PRID: next(len(b.Push.PRID))}, GRUUSet: b.GRUUSet, Q: b.Q, Expires: b.Expires, Flow: flow.Flow{Transport: b.Flow.Transport, Remote: b.Flow.Remote},
 		})
 	}
 }

@@ -65,6 +65,7 @@ func (x *refreshing) apply(in Input, contact string) string {
 	x.t.Helper()
 	na := x.contact(contact)
 	c := readContact(&na)
+	x.r.policy.Load().mapper.read(&c, &na, agentOf(&in), func(string) (string, bool) { return "", false })
 	var err error
 	if c.ID, err = usrloc.NewBindingID(alice, x.r.random); err != nil {
 		x.t.Fatal(err)

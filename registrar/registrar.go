@@ -115,6 +115,9 @@ func (r *Registrar) SetPolicy(p Policy) error {
 	if err != nil {
 		return err
 	}
+	if p.mapper, err = newMapper(p.Push.Mappings); err != nil {
+		return err
+	}
 	next := &rules{Policy: p, domains: domains}
 	next.users, next.others = rulings(&next.Policy)
 	next.since.Store(math.MaxInt64)

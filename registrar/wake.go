@@ -43,6 +43,10 @@ func (p *Policy) planPush(in *Input, c *Contact, asked Expires) (pushPlan, error
 	params, tokens, err := push.Parse(c.Push.Provider, c.Push.Param, c.Push.PRID)
 	if err != nil || !tagValue(params.Provider) || p.Push.Waking == nil || !p.Push.Waking.Supports(params) {
 		// RFC 8599 §5.6.1.1: unknown service, or something missing for it.
+		if c.PushMapped {
+			// It does not know 555.
+			return pushPlan{}, nil
+		}
 		return p.unsupported(err)
 	}
 	pl := pushPlan{store: c.Push}
