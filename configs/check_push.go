@@ -8,6 +8,9 @@ import (
 
 func (l *loader) checkPush(cfg *Config) {
 	p := &cfg.Push
+	if p.TokenOwner == TokenLast && cfg.Auth.Mode.Registrar == Off {
+		l.warnAt("push.token_owner", "last changes nothing: who registers is never asked who he is", "set auth.mode.registrar: required")
+	}
 	if p.Expires.Max <= p.TriggerInterval {
 		l.errorAt("push.trigger_interval", fmt.Sprintf("%s is not shorter than push.expires.max, %s",
 			formatDuration(p.TriggerInterval), formatDuration(p.Expires.Max)), "every phone would be woken all the time")

@@ -100,6 +100,7 @@ func Default() *Config {
 		Push: Push{
 			Enabled:         true,
 			Unsupported:     RejectPush,
+			TokenOwner:      TokenAny,
 			Expires:         PushExpires{Max: 30 * day, Min: 4 * time.Minute, Short: TooShortReject},
 			TriggerInterval: 120 * time.Second,
 			PNSRegInterval:  130 * time.Second,

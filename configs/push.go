@@ -10,7 +10,9 @@ type Push struct {
 	Enabled bool `yaml:"enabled" restart:"yes"`
 	// Unsupported says what becomes of a REGISTER for a push service without app.
 	Unsupported Unsupported `yaml:"unsupported"`
-	Expires     PushExpires `yaml:"expires"`
+	// TokenOwner says who has a token with which several users registered.
+	TokenOwner TokenOwner  `yaml:"token_owner" restart:"yes"`
+	Expires    PushExpires `yaml:"expires"`
 	// TriggerInterval is how long before its expiry a phone is woken to refresh
 	// (RFC 8599 §5.5: at least 120 s).
 	TriggerInterval time.Duration `yaml:"trigger_interval" range:"120s..24h"`

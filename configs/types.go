@@ -188,6 +188,17 @@ const (
 
 func (Unsupported) values() []string { return []string{string(RejectPush), string(AcceptWithoutPush)} }
 
+// TokenOwner says to whom a push token belongs with which several users register.
+type TokenOwner string
+
+// TokenAny lets all of them have it, TokenLast who logged in last.
+const (
+	TokenAny  TokenOwner = "any"
+	TokenLast TokenOwner = "last"
+)
+
+func (TokenOwner) values() []string { return []string{string(TokenAny), string(TokenLast)} }
+
 // WakePolicy says when a request for a phone leads to a push.
 type WakePolicy string
 

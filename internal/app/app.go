@@ -199,7 +199,7 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		a.transport.Hold(f, transport.Holder(by), until)
 	}
 	a.registrar, err = registrar.New(registrar.Options{
-		Store: a.store, Policy: policy, Hold: hold, Sink: a.sink, Logger: a.component("registrar"), Registerer: a.registry,
+		Store: a.store, Tokens: a.tokenIndex(), Policy: policy, Hold: hold, Sink: a.sink, Logger: a.component("registrar"), Registerer: a.registry,
 	})
 	if err != nil {
 		return err

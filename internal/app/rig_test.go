@@ -84,7 +84,7 @@ const (
 
 // defaults are the lines of a configuration, by their key.
 func (r *rig) defaults() []string {
-	return []string{listenYAML, usersYAML, domainsYAML, httpYAML, `push: {wait: {invite: {default: 20s}}, apps: [` + r.fcm("android", "fcm.json") + `]}`}
+	return []string{listenYAML, usersYAML, domainsYAML, httpYAML, `push: {wait: {invite: {default: 20s}}, apps: @apps}`}
 }
 
 // fcm is an app whose credential is in file.
@@ -93,10 +93,12 @@ func (r *rig) fcm(name, file string) string {
 		name, pushsim.ProjectID, file, r.sim.FCMEndpoint())
 }
 
-// config is defaults, with lines in place of those with the same key.
+// config is defaults, with lines in place of those with the same key. In a line
+// "@apps" stands for the apps of defaults.
 func (r *rig) config(lines ...string) *configs.Config {
 	r.t.Helper()
-	cfg, _, err := configs.Parse(filepath.Join(r.dir, "reveille.yaml"), []byte(merged(r.defaults(), lines)), configs.Env{})
+	text := strings.ReplaceAll(merged(r.defaults(), lines), "@apps", "["+r.fcm("android", "fcm.json")+"]")
+	cfg, _, err := configs.Parse(filepath.Join(r.dir, "reveille.yaml"), []byte(text), configs.Env{})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -27,7 +27,10 @@ func (a *App) buildStore(onFailure func(error)) error {
 	if err != nil {
 		return err
 	}
-	limits := usrloc.MemoryOptions{MaxBindings: cfg.Limits.Bindings, MaxWatches: cfg.Limits.Watches, Registerer: a.registry}
+	limits := usrloc.MemoryOptions{
+		MaxBindings: cfg.Limits.Bindings, MaxWatches: cfg.Limits.Watches, Registerer: a.registry,
+		Tokens: cfg.Push.TokenOwner == configs.TokenLast,
+	}
 	if location != nil {
 		limits.Changed = location.Changed
 	}
@@ -61,6 +64,15 @@ func (a *App) buildStore(onFailure func(error)) error {
 	})
 	a.copyLocations(location, s)
 	return nil
+}
+
+// tokenIndex says who has a push token; nil if anybody may.
+func (a *App) tokenIndex() usrloc.TokenIndex {
+	if a.config.Push.TokenOwner != configs.TokenLast {
+		return nil
+	}
+	index, _ := a.store.(usrloc.TokenIndex)
+	return index
 }
 
 // sealing returns the configuration of the sealing keys: with a durable store

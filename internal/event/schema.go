@@ -85,7 +85,7 @@ func dataOf(f flow.Flow) *FlowData {
 type BindingData struct {
 	AOR        string            `json:"aor" doc:"the user"`
 	Domain     string            `json:"domain" doc:"behind the @ of the user"`
-	Cause      string            `json:"cause" doc:"register, expiry, operator, dead_token, flow or other_node"`
+	Cause      string            `json:"cause" doc:"register, expiry, operator, dead_token, flow, other_node or token_moved"`
 	Binding    string            `json:"binding,omitempty" doc:"the phone's identity here, which it keeps as long as it comes back"`
 	Contact    string            `json:"contact,omitempty" doc:"Contact URI, without what wakes the phone"`
 	Received   string            `json:"received,omitempty" doc:"where a proxy in between saw the phone, a SIP URI"`
