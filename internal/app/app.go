@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -69,6 +70,7 @@ type App struct {
 	layer     *transaction.Layer
 	transport *transport.Transport
 	certs     certificates
+	ends      atomic.Pointer[[]credentialEnd]
 	admin     *admin.Server
 	backups   turn
 
@@ -77,11 +79,13 @@ type App struct {
 	background context.Context
 	running    sync.WaitGroup
 
-	mu       sync.Mutex // guards the fields below
-	config   *configs.Config
-	senders  *senders
-	cleanups []cleanup // run last in, first out
-	stopped  bool
+	mu      sync.Mutex // guards the fields below
+	config  *configs.Config
+	senders *senders
+	// certMarks are hashes of the files of listeners as they are in force.
+	certMarks map[string][sha256.Size]byte
+	cleanups  []cleanup // run last in, first out
+	stopped   bool
 
 	// released is closed when the first Stop has run all cleanups.
 	released chan struct{}
@@ -144,9 +148,12 @@ func (a *App) buildPush() (err error) {
 	if a.keys, err = loadKeys(sealing(a.config), time.Now()); err != nil {
 		return err
 	}
-	if a.senders, err = newSenders(a.background, cfg, nil); err != nil {
+	senders, err := newSenders(a.background, cfg, nil)
+	if err != nil {
 		return err
 	}
+	a.useSenders(senders)
+	a.registry.MustRegister(newCredentialExpiry(a.credentialEnds))
 	a.pushes, err = push.NewDispatcher(push.Options{Apps: a.senders.apps(), Logger: a.component("push"), Registerer: a.registry})
 	if err != nil {
 		return errors.Join(err, a.senders.close())
@@ -172,6 +179,7 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 	}
 	in := &inlet{guard: a.guard, log: a.component("inlet"), metrics: newMetrics(a.registry), sink: a.sink}
 	o := transportOptions(cfg)
+	a.certMarks = markListeners(cfg) // before they are read, so that no change is missed
 	if a.certs, err = newCertificates(cfg); err != nil {
 		return err
 	}
@@ -190,11 +198,10 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.onStop("hooks", a.hooks.close)
-	policy, err := registrarPolicy(cfg, a.pushes, a.keys, a.reachable)
+	policy, err := a.registrarPolicy(cfg)
 	if err != nil {
 		return err
 	}
-	policy.Ask = a.hooks.register(cfg)
 	hold := func(f flow.Flow, by usrloc.BindingID, until time.Time) {
 		a.transport.Hold(f, transport.Holder(by), until)
 	}
@@ -269,6 +276,8 @@ func (a *App) Start() error {
 	keyFile := string(sealing(a.config).KeyFile)
 	a.running.Go(func() { a.rotateKeys(a.background, keyFile) })
 	a.running.Go(func() { a.certs.watchExpiry(a.background, a.component("tls")) })
+	a.running.Go(func() { a.watchCredentials(a.background) })
+	a.running.Go(func() { a.watchFiles(a.background) })
 	if a.admin != nil {
 		a.admin.Start()
 	}

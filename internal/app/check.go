@@ -27,7 +27,7 @@ func Warnings(cfg *configs.Config) []string {
 			l.Advertise = "sip.example.com"
 		}
 	}
-	return transport.Warnings(o)
+	return append(transport.Warnings(o), doubts(cfg.Push, time.Now())...)
 }
 
 // Check reports everything for which New would refuse cfg, but for what the

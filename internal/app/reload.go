@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"reveille/configs"
+	"reveille/registrar"
 )
 
 // errStopped is returned by Reload after Stop.
@@ -27,11 +28,10 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err != nil {
 		return err
 	}
-	policy, err := registrarPolicy(cfg, a.pushes, a.keys, a.reachable)
+	policy, err := a.registrarPolicy(cfg)
 	if err != nil {
 		return err
 	}
-	policy.Ask = a.hooks.register(cfg)
 	if err := policy.Validate(); err != nil {
 		return err
 	}
@@ -39,6 +39,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err != nil {
 		return err
 	}
+	marks := markListeners(cfg)
 	certs, err := loadCertificates(cfg)
 	if err != nil {
 		return err
@@ -51,7 +52,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err := a.pushes.Replace(senders.apps()); err != nil {
 		return errors.Join(err, senders.closeUnless(a.senders))
 	}
-	a.senders = senders
+	a.useSenders(senders)
 	if err := a.registrar.SetPolicy(policy); err != nil {
 		return err
 	}
@@ -62,8 +63,18 @@ func (a *App) Reload(cfg *configs.Config) error {
 	a.gate.rules.Store(rules)
 	a.guard.Set(guardSettings(cfg))
 	a.certs.replace(certs)
+	a.certMarks = marks
 	a.config = cfg
 	return nil
+}
+
+// registrarPolicy is what REGISTER may do under a configuration.
+func (a *App) registrarPolicy(cfg *configs.Config) (registrar.Policy, error) {
+	policy, err := registrarPolicy(cfg, a.pushes, a.keys, a.reachable)
+	if err == nil {
+		policy.Ask = a.hooks.register(cfg)
+	}
+	return policy, err
 }
 
 // closeUnless closes the senders that are not also in old.

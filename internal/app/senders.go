@@ -20,8 +20,9 @@ type senders struct {
 // from, so that a reload keeps those that did not change, and with them their
 // connections and what APNs has seen of their tokens.
 type sender struct {
-	app  push.App
-	mark [sha256.Size]byte
+	config configs.App
+	app    push.App
+	mark   [sha256.Size]byte
 }
 
 func (s *senders) apps() []push.App {
@@ -60,7 +61,7 @@ func newSenders(ctx context.Context, cfg configs.Push, old *senders) (_ *senders
 		if err != nil {
 			return nil, fmt.Errorf("push.apps[%s].%w", app.Name, err)
 		}
-		x := sender{mark: c.mark(app), app: push.App{
+		x := sender{config: app, mark: c.mark(app), app: push.App{
 			Name: app.Name, Provider: app.Provider, ParamPattern: app.Param, QueueLen: app.Queue, InFlight: app.InFlight,
 		}}
 		if x.app.Provider == "" {

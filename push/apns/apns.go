@@ -63,6 +63,7 @@ type Sender struct {
 	alerts   map[push.Kind]string
 	template *payload.Template // nil: the usual payload
 	token    *Token            // nil: by certificate
+	notAfter time.Time
 }
 
 var _ push.Sender = (*Sender)(nil)
@@ -81,6 +82,7 @@ func New(o Options) (*Sender, error) {
 	}
 	tlsConfig := &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
 	client := &apns2.Client{Host: o.Host}
+	var notAfter time.Time
 	switch {
 	case (len(o.KeyP8) > 0 || o.Token != nil) && len(o.Certificate.Certificate) > 0:
 		return nil, errors.New("apns: both a key and a certificate")
@@ -93,6 +95,11 @@ func New(o Options) (*Sender, error) {
 		client.Token = o.Token.token
 	case len(o.Certificate.Certificate) > 0:
 		tlsConfig.Certificates = []tls.Certificate{o.Certificate}
+		leaf, err := x509.ParseCertificate(o.Certificate.Certificate[0])
+		if err != nil {
+			return nil, fmt.Errorf("apns: read certificate: %w", err)
+		}
+		notAfter = leaf.NotAfter
 	default:
 		return nil, errors.New("apns: neither a key nor a certificate")
 	}
@@ -101,7 +108,7 @@ func New(o Options) (*Sender, error) {
 		return nil, err
 	}
 	client.HTTPClient = exchange.NewClient(&exchange.Transport{Base: newLink(addr, tlsConfig)})
-	return &Sender{client: client, alerts: o.Alerts, template: tmpl, token: o.Token}, nil
+	return &Sender{client: client, alerts: o.Alerts, template: tmpl, token: o.Token, notAfter: notAfter}, nil
 }
 
 // address is where the service of this URL is dialled.
@@ -116,6 +123,9 @@ func address(host string) (string, error) {
 // Token is what the Sender authenticates with, for another Sender of the same
 // key; nil with a certificate.
 func (s *Sender) Token() *Token { return s.token }
+
+// NotAfter is when the certificate ends; zero with a key, which does not.
+func (s *Sender) NotAfter() time.Time { return s.notAfter }
 
 // Close implements push.Sender.
 func (s *Sender) Close() error {
