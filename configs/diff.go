@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"sort"
+	"strings"
 )
 
 // Changes are the keys whose values differ between two configurations. List
@@ -63,6 +64,18 @@ func (c *Changes) compare(a, b reflect.Value, path string, restart bool) {
 	}
 }
 
+// addable reports whether entry can be added to list while the server runs, although
+// what is in it cannot be changed: a listener on an address of its own.
+func addable(list, entry reflect.Value) bool {
+	all, ok := reflect.TypeAssert[[]Listen](list)
+	next, _ := reflect.TypeAssert[Listen](entry)
+	return ok && !slices.ContainsFunc(all, func(l Listen) bool {
+		same := l.Addr == next.Addr && (l.Transport == UDP) == (next.Transport == UDP)
+		// Port 0 is another one each time.
+		return l.Name == next.Name || same && !strings.HasSuffix(l.Addr, ":0")
+	})
+}
+
 // bothOrNone reports whether both groups are set, or neither is. What is no group
 // always is.
 func bothOrNone(a, b reflect.Value) bool {
@@ -94,9 +107,12 @@ func (c *Changes) compareNamed(a, b reflect.Value, path string, restart bool) {
 	sort.Strings(names)
 	for _, name := range slices.Compact(names) {
 		at := fmt.Sprintf("%s[%s]", path, name)
-		if before, after := was[name], is[name]; before.IsValid() && after.IsValid() {
+		switch before, after := was[name], is[name]; {
+		case before.IsValid() && after.IsValid():
 			c.compare(before, after, at, restart)
-		} else {
+		case !before.IsValid() && addable(a, after):
+			c.add(at, false)
+		default:
 			c.add(at, restart)
 		}
 	}
@@ -131,8 +147,9 @@ func merge(from, to reflect.Value) {
 }
 
 // mergeNamed returns the list from, whose entries have names, with the values of
-// to for the keys that need no restart although the list does. An entry that has
-// such a group in one of the two only keeps what it has.
+// to for the keys that need no restart although the list does, and behind them the
+// entries that only to has and that can be added. An entry that has such a group in one
+// of the two only keeps what it has.
 func mergeNamed(from, to reflect.Value) reflect.Value {
 	list := reflect.MakeSlice(from.Type(), from.Len(), from.Len())
 	reflect.Copy(list, from)
@@ -148,6 +165,11 @@ func mergeNamed(from, to reflect.Value) reflect.Value {
 					entry.Field(k).Set(next.Field(k))
 				}
 			}
+		}
+	}
+	for j := range to.Len() {
+		if next := to.Index(j); addable(from, next) {
+			list = reflect.Append(list, next)
 		}
 	}
 	return list

@@ -78,9 +78,17 @@ func TestCompare(t *testing.T) {
 				c.Listen = append(c.Listen, Listen{Name: "more", Transport: TLS, TLS: &ListenTLS{CertFile: "c.pem"}})
 			},
 			want: Changes{
-				Reload:  []string{"listen[tls].tls.cert_file", "listen[tls].tls.min_version"},
-				Restart: []string{"listen[more]", "listen[tls].addr"},
+				Reload:  []string{"listen[more]", "listen[tls].tls.cert_file", "listen[tls].tls.min_version"},
+				Restart: []string{"listen[tls].addr"},
 			},
+		},
+		{
+			name: "a listener that is new, one that is gone, and one with another name",
+			after: func(c *Config) {
+				c.Listen[1].Name = "stream"
+				c.Listen = append(c.Listen, Listen{Name: "new", Transport: UDP, Addr: "127.0.0.1:5070"})
+			},
+			want: Changes{Reload: []string{"listen[new]"}, Restart: []string{"listen[stream]", "listen[tcp]"}},
 		},
 		{
 			name: "a listener that becomes encrypted, and one that ceases to be",

@@ -57,7 +57,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("print: %v", err)
 		}
-		if len(Compare(cfg, Merge(Default(), cfg)).Reload) > 0 {
+		if len(Compare(Merge(Default(), cfg), cfg).Reload) > 0 {
 			t.Errorf("Merge lost a key that can be reloaded:\n%s", out)
 		}
 	})

@@ -184,7 +184,7 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.certs.install(&o)
-	a.registry.MustRegister(tlscert.NewExpiry(a.certs))
+	a.registry.MustRegister(tlscert.NewExpiry(a.certSources))
 	o.Network, o.Handler, o.Answerer, o.Logger, o.Registerer = network, in, in, a.component("transport"), a.registry
 	if a.transport, err = transport.New(o); err != nil {
 		return err
@@ -275,7 +275,7 @@ func (a *App) Start() error {
 	}
 	keyFile := string(sealing(a.config).KeyFile)
 	a.running.Go(func() { a.rotateKeys(a.background, keyFile) })
-	a.running.Go(func() { a.certs.watchExpiry(a.background, a.component("tls")) })
+	a.running.Go(func() { watchExpiry(a.background, a.certSources, a.component("tls")) })
 	a.running.Go(func() { a.watchCredentials(a.background) })
 	a.running.Go(func() { a.watchFiles(a.background) })
 	if a.admin != nil {

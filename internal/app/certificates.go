@@ -83,8 +83,7 @@ func (c certificates) install(o *transport.Options) {
 	}
 }
 
-// replace puts what was read anew into force. Which listeners there are does not
-// change while the server runs.
+// replace puts what was read anew into force for the listeners that there are.
 func (c certificates) replace(sets map[string]*tlscert.Set) {
 	for name, set := range sets {
 		if s := c[name]; s != nil {
@@ -97,11 +96,11 @@ func (c certificates) replace(sets map[string]*tlscert.Set) {
 const expiryEvery = 24 * time.Hour
 
 // watchExpiry warns of certificates that end soon, at once and then daily.
-func (c certificates) watchExpiry(ctx context.Context, log *slog.Logger) {
+func watchExpiry(ctx context.Context, sources func() map[string]*tlscert.Source, log *slog.Logger) {
 	tick := time.NewTicker(expiryEvery)
 	defer tick.Stop()
 	for {
-		c.warn(ctx, log, time.Now())
+		certificates(sources()).warn(ctx, log, time.Now())
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

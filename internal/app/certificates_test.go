@@ -101,7 +101,7 @@ func TestTLS_CertificatesAreReplacedByReload(t *testing.T) {
 	if got := open.register("alice"); got != ok {
 		t.Errorf("REGISTER on the connection from before: %q", got)
 	}
-	if n := testutil.CollectAndCount(tlscert.NewExpiry(r.certs)); n != 1 {
+	if n := testutil.CollectAndCount(tlscert.NewExpiry(r.certSources)); n != 1 {
 		t.Errorf("%d times of expiry are told", n)
 	}
 
@@ -152,7 +152,8 @@ func TestCertificates_WarnsBeforeTheEnd(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(&out, nil))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	certificates{"tls": tlscert.NewSource(set)}.watchExpiry(ctx, log)
+	sources := map[string]*tlscert.Source{"tls": tlscert.NewSource(set)}
+	watchExpiry(ctx, func() map[string]*tlscert.Source { return sources }, log)
 	for _, want := range []string{`level=WARN msg="certificate ends soon" listener=tls file=` + dir + "/soon.pem", `level=ERROR msg="certificate has expired" listener=tls file=` + dir + "/over.pem"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("logged %q, want %q in it", out.String(), want)

@@ -48,6 +48,10 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err != nil {
 		return err
 	}
+	more, err := a.bindListeners(cfg, certs)
+	if err != nil {
+		return errors.Join(err, senders.closeUnless(a.senders))
+	}
 	// From here on nothing fails but by a contradiction in the checks above.
 	if err := a.pushes.Replace(senders.apps()); err != nil {
 		return errors.Join(err, senders.closeUnless(a.senders))
@@ -63,6 +67,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	a.gate.rules.Store(rules)
 	a.guard.Set(guardSettings(cfg))
 	a.certs.replace(certs)
+	a.listen(more) // by the rules that hold now
 	a.certMarks = marks
 	a.config = cfg
 	return nil

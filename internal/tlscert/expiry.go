@@ -24,12 +24,12 @@ func Expiring(leaves []Leaf, now time.Time) []Leaf {
 // expiry tells when certificates end, as they are when it is asked.
 type expiry struct {
 	desc    *prometheus.Desc
-	sources map[string]*Source // by listener
+	sources func() map[string]*Source // by listener
 }
 
-// NewExpiry returns the metric of when the certificates of listeners end. The
-// map must not be changed.
-func NewExpiry(sources map[string]*Source) prometheus.Collector {
+// NewExpiry returns the metric of when the certificates of listeners end. The map
+// that sources returns must not be changed.
+func NewExpiry(sources func() map[string]*Source) prometheus.Collector {
 	return expiry{
 		desc: prometheus.NewDesc("reveille_tlscert_expiry_timestamp_seconds",
 			"When a listener's certificate ends, in seconds since 1970.", []string{"listener", "file"}, nil),
@@ -42,7 +42,7 @@ func (e expiry) Describe(to chan<- *prometheus.Desc) { to <- e.desc }
 
 // Collect implements prometheus.Collector.
 func (e expiry) Collect(to chan<- prometheus.Metric) {
-	for name, s := range e.sources {
+	for name, s := range e.sources() {
 		seen := map[string]bool{} // A file may be named twice.
 		for _, l := range s.Current().leaves {
 			if !seen[l.File] {

@@ -214,7 +214,7 @@ func TestExpiry(t *testing.T) {
 	}
 	s := &Set{leaves: []Leaf{{"/a.pem", time.Unix(1900000000, 0)}, {"/a.pem", time.Unix(1900000000, 0)}, {"/b.pem", time.Unix(1900000100, 0)}}}
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(NewExpiry(map[string]*Source{"tls": NewSource(s)}))
+	r.MustRegister(NewExpiry(func() map[string]*Source { return map[string]*Source{"tls": NewSource(s)} }))
 	want := `
 # HELP reveille_tlscert_expiry_timestamp_seconds When a listener's certificate ends, in seconds since 1970.
 # TYPE reveille_tlscert_expiry_timestamp_seconds gauge
