@@ -6,7 +6,7 @@ BENCH    ?= .
 # Tests that talk to real phones carry the build tag e2e.
 E2E      = $(shell $(GO) list -tags e2e ./... 2>/dev/null | grep '/test\(/\|$$\)')
 
-.PHONY: test build vet lint test-race e2e e2e-browser e2e-firefox fuzz durability bench bench-flat bench-churn bench-tls bench-go bench-users bench-clean generate check-generated install demo clean
+.PHONY: test build vet lint test-race e2e e2e-browser e2e-firefox fuzz durability bench bench-flat bench-churn bench-tls bench-push bench-go bench-users bench-clean generate check-generated install demo clean
 
 test:
 	@.ci/stage install $(MAKE) --no-print-directory install
@@ -83,6 +83,12 @@ bench-churn: build
 # TLS against Kamailio's, where its TLS module is installed. Two minutes.
 bench-tls: build
 	$(GO) run ./test/bench/compare tls $(BENCHFLAGS)
+
+# What a push costs, against a plain POST, and what a stuck push service costs the
+# others. A minute.
+bench-push:
+	mkdir -p bin
+	$(GO) run ./test/bench/compare push $(BENCHFLAGS)
 
 # The benchmarks of single parts.
 bench-go:

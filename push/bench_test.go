@@ -28,8 +28,8 @@ func BenchmarkDispatcher(b *testing.B) {
 	for b.Loop() {
 		wg.Add(1)
 		r := &Request{
-			AOR: "sip:alice@example.com", Params: Params{Provider: "fcm", Param: "p"}, Tokens: []Token{{PRID: "t"}},
-			Kind: Call, CallID: strconv.Itoa(i), Deadline: deadline,
+			AOR: "sip:alice@example.com", Params: Params{Provider: "fcm", Param: "p"}, Tokens: []Token{{PRID: strconv.Itoa(i)}},
+			Kind: Call, CallID: "c", Deadline: deadline,
 		}
 		i++
 		if _, err := d.Submit(r, done); err != nil {

@@ -14,6 +14,9 @@ import (
 // defaultDeadline is for requests that have none.
 const defaultDeadline = 30 * time.Second
 
+// idleWorker is how long a goroutine that made an attempt waits for the next.
+const idleWorker = 5 * time.Second
+
 // errLaneClosed: the lane's app was replaced or the Dispatcher closed.
 var errLaneClosed = errors.New("push: lane closed")
 
@@ -32,6 +35,7 @@ type lane struct {
 	metrics *metrics
 	log     *slog.Logger
 	empty   chan struct{} // closed when the lane is closed and has no jobs
+	hand    chan attempt  // to a worker that is idle
 
 	// mu guards what follows. The executor's mu may be taken while it is held.
 	mu     sync.Mutex
@@ -96,6 +100,7 @@ func newLane(a App, part string, e *executor, m *metrics, log *slog.Logger) *lan
 		app: a, part: part, exec: e, metrics: m,
 		log:   log.With("app", a.Name, "provider", a.Provider, "part", part),
 		empty: make(chan struct{}),
+		hand:  make(chan attempt),
 		jobs:  make(map[wakeKey]*job),
 		load:  m.load(a),
 	}
@@ -216,11 +221,18 @@ func (l *lane) pump(now time.Time) {
 		l.inFlight++
 		// The push service is told the deadline of whoever waits longest.
 		j.until = j.deadline
-		r := *j.req
-		r.Deadline = j.deadline
-		// Ends when the Sender returns, at the attempt's timeout; wait waits
-		// for its job.
-		go l.attempt(j, &r, l.seen)
+		a := attempt{job: j, req: j.req, before: l.seen}
+		if !a.req.Deadline.Equal(j.deadline) {
+			r := *j.req
+			r.Deadline = j.deadline
+			a.req = &r
+		}
+		select {
+		case l.hand <- a:
+		default:
+			// Ends when it was idle for idleWorker, or with the lane's last job.
+			go l.work(a)
+		}
 	}
 	l.load.show(l.waiting(), l.inFlight)
 }
@@ -247,18 +259,43 @@ func (l *lane) limit() int {
 	return 1
 }
 
-// attempt sends r, which is j's request with its deadline, once.
-func (l *lane) attempt(j *job, r *Request, seen seen) {
+// An attempt is one request to the push service: req is the job's with its
+// deadline of now, before what the lane had seen when it began.
+type attempt struct {
+	job    *job
+	req    *Request
+	before seen
+}
+
+// work makes attempts, one after the other. A goroutine for each would grow its
+// stack each time, at a fifth of what a push costs.
+func (l *lane) work(a attempt) {
+	idle := time.NewTimer(idleWorker)
+	defer idle.Stop()
+	for {
+		l.attempt(a)
+		idle.Reset(idleWorker)
+		select {
+		case a = <-l.hand:
+		case <-idle.C:
+			return
+		case <-l.empty:
+			return
+		}
+	}
+}
+
+func (l *lane) attempt(a attempt) {
 	start := time.Now()
-	deadline := r.Deadline
-	if end := start.Add(l.app.AttemptTimeout); end.Before(deadline) {
+	deadline := a.req.Deadline
+	if end := start.Add(l.app.AttemptTimeout); deadline.IsZero() || end.Before(deadline) {
 		deadline = end
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	o := l.send(ctx, r)
+	o := l.send(ctx, a.req)
 	l.metrics.attempted(l.app, o, time.Since(start))
-	l.settle(j, o, seen)
+	l.settle(a.job, o, a.before)
 }
 
 // send keeps a fault of a Sender from ending the process.
@@ -271,15 +308,15 @@ func (l *lane) send(ctx context.Context, r *Request) (o Outcome) {
 	return l.app.Sender.Send(ctx, r)
 }
 
-// settle notes how an attempt ended and decides what becomes of the job.
-// seen is what the lane had seen when the attempt began.
-func (l *lane) settle(j *job, o Outcome, seen seen) {
+// settle notes how an attempt ended and decides what becomes of the job. before
+// is what the lane had seen when the attempt began.
+func (l *lane) settle(j *job, o Outcome, before seen) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.inFlight--
 	j.attempts++
-	l.observe(o, seen, now)
+	l.observe(o, before, now)
 	if j.state == finished { // shed by Close
 		l.pump(now)
 		return

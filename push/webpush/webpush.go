@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -186,16 +187,20 @@ func (s *Sender) post(ctx context.Context, r *push.Request, u *url.URL, key *vap
 		return push.Outcome{Class: push.Credential, Reason: "NoVAPID", Err: err}, false
 	}
 	ctx, x := exchange.With(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", nil)
 	if err != nil {
-		return push.Outcome{Class: push.Rejected, Reason: "EndpointNotAllowed", Err: exchange.Redact(err)}, false
+		return push.Outcome{Class: push.Rejected, Reason: "EndpointNotAllowed", Err: err}, false
 	}
+	// The URL was read and checked.
+	req.URL, req.Host = u, u.Host
 	req.Header.Set("Authorization", authorization)
 	// RFC 8030 §5.2: TTL is a must.
 	req.Header.Set("TTL", strconv.Itoa(int(push.TTL(r, now)/time.Second)))
 	req.Header.Set("Urgency", urgency(r.Kind))
 	req.Header.Set("Topic", push.CollapseID(r))
 	if body != nil {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		// RFC 8291 §4.
 		req.Header.Set("Content-Encoding", "aes128gcm")
 		req.Header.Set("Content-Type", "application/octet-stream")

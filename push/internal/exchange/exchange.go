@@ -80,7 +80,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if resp.Request != nil { // Base may have added the header
 			x.Authorization = resp.Request.Header.Get("Authorization")
 		}
-		x.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody))
+		x.Body, err = read(resp)
 		resp.Body.Close() // what is beyond the bound is not read
 		if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 			// The push was taken; that the rest did not come is no reason to send it
@@ -107,6 +107,20 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// read returns the body of an answer, or as much of it as is read.
+func read(resp *http.Response) ([]byte, error) {
+	switch n := resp.ContentLength; {
+	case n == 0:
+		return nil, nil
+	case n > 0 && n <= MaxBody:
+		b := make([]byte, n)
+		got, err := io.ReadFull(resp.Body, b)
+		return b[:got], err
+	default:
+		return io.ReadAll(io.LimitReader(resp.Body, MaxBody))
+	}
+}
+
 // NewClient returns a client over t. It follows no redirect: no push service
 // sends one, and it would take the token to where nobody checked the URL.
 func NewClient(t *Transport) *http.Client {
@@ -127,6 +141,9 @@ func (t *Transport) CloseIdleConnections() {
 // §10.2.3), at most MaxRetryAfter; 0 if there is none.
 func (x *Record) RetryAfter(now time.Time) time.Duration {
 	v := strings.TrimSpace(x.Header.Get("Retry-After"))
+	if v == "" {
+		return 0
+	}
 	var d time.Duration
 	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
 		d = time.Duration(n) * time.Second

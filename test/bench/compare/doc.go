@@ -11,8 +11,10 @@
 //	compare flat       10,000 bindings against 1,000,000; memory and start with so many
 //	compare churn      memory under phones that come and go
 //	compare tls        handshakes, and refreshes on connections that stay, and Kamailio
+//	compare push       what a push costs, against a plain POST; a cold connection; a
+//	                   lane that is stuck beside one that is not
 //	compare users N    writes the users file of configs/bench-digest.yaml
 //
 // It needs Linux and two cores. `make bench`, `make bench-flat`, `make
-// bench-churn` and `make bench-tls` run it.
+// bench-churn`, `make bench-tls` and `make bench-push` run it.
 package main

@@ -36,11 +36,14 @@ type settings struct {
 
 func command(args []string, stdout, stderr io.Writer) error {
 	name := "compare"
-	if len(args) > 0 && slices.Contains([]string{"flat", "churn", "tls", "users"}, args[0]) {
+	if len(args) > 0 && slices.Contains([]string{"flat", "churn", "tls", "push", "users", pushServer}, args[0]) {
 		name, args = args[0], args[1:]
 	}
-	if name == "users" {
+	switch name {
+	case "users":
 		return printUsers(args, stdout)
+	case pushServer:
+		return servePushes(os.Stdin, stdout)
 	}
 	var s settings
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
@@ -106,6 +109,8 @@ func (s *settings) measure(name string, l *lab, progress io.Writer) (string, err
 		return s.churn(l, progress)
 	case "tls":
 		return s.secure(l, progress)
+	case "push":
+		return s.push(l, progress)
 	}
 	o := roundOptions{users: 200_000, rounds: 3, seconds: 6 * time.Second, settle: 2 * time.Second, configs: s.configs, only: s.only}
 	if s.quick {
@@ -161,6 +166,20 @@ func (s *settings) secure(l *lab, progress io.Writer) (string, error) {
 	}
 	return fmt.Sprintf("%s; %s. %s connections, rounds: %d.\n\n%s",
 		machine(l.dir), kamailioVersion(), thousands(float64(o.conns)), o.rounds, secureTable(outcomes)), nil
+}
+
+func (s *settings) push(l *lab, progress io.Writer) (string, error) {
+	o := pushOptions{only: s.only, rounds: 3, pushes: 20_000, cold: 200, seconds: 2 * time.Second}
+	if s.quick {
+		o.rounds, o.pushes, o.seconds = 1, 500, pairedWindow
+	}
+	o.rounds, o.seconds = or(s.rounds, o.rounds), or(s.seconds, o.seconds)
+	body, err := pushes(l.cores.server, o, progress)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s. %s pushes of each kind, %d under way, rounds: %d.\n\n%s",
+		machine(l.dir), thousands(float64(o.pushes)), pushWorkers, o.rounds, body), nil
 }
 
 // or returns v, or what suits if that is zero.
