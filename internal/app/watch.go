@@ -98,7 +98,7 @@ func (a *App) lookAtFiles(ctx context.Context, w *fileWatch) {
 		w.tried(ctx, name, err)
 	}
 	for _, l := range a.config.Listen {
-		if l.TLS == nil {
+		if l.TLS == nil || a.certs[l.Name] == nil {
 			continue
 		}
 		name := "listen[" + l.Name + "].tls"

@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"go/ast"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"reveille/internal/tlscert/certtest"
+	"reveille/push/pushsim"
 )
 
 // A row of docs/conformance.md or docs/security.md: a clause or a threat, and the
@@ -167,7 +171,7 @@ func TestSnippets_Run(t *testing.T) {
 				case "sh":
 					run(ctx, t, bin, s.text)
 				case "yaml":
-					file := filepath.Join(t.TempDir(), "reveille.yaml")
+					file := filepath.Join(placeCredentials(t), "reveille.yaml")
 					if err := os.WriteFile(file, []byte(s.text), 0o600); err != nil {
 						t.Fatal(err)
 					}
@@ -181,6 +185,33 @@ func TestSnippets_Run(t *testing.T) {
 	if ran < 3 {
 		t.Errorf("ran %d snippets only: are they still marked with %s?", ran, marker)
 	}
+}
+
+// placeCredentials returns a folder with files of the names that the documents use,
+// as readers have them.
+func placeCredentials(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	sim, err := pushsim.Start(pushsim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sim.Close()
+	old, err := pushsim.NewCredentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key := certtest.PEM(t, certtest.New(t).Issue("sip.example.com"))
+	for name, content := range map[string][]byte{
+		"AuthKey_ZYXWV98765.p8": sim.Credentials().KeyP8(), "service-account.json": bytes.ReplaceAll(sim.ServiceAccountJSON(), []byte(pushsim.ProjectID), []byte("example-phone")),
+		"vapid.pem": sim.Credentials().VAPIDKeyPEM(), "vapid-old.pem": old.VAPIDKeyPEM(),
+		"sip.example.com.pem": cert, "sip.example.com.key": key,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // run runs shell commands in the module's folder and fails the test if one does.
