@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"text/tabwriter"
@@ -12,8 +11,6 @@ import (
 
 	"reveille/internal/admin"
 )
-
-var errNoSocket = errors.New("the server has no control socket (control.socket) to be asked over")
 
 // bansCommand shows the sources that a running server does not listen to, and
 // ends bans.
@@ -29,15 +26,11 @@ func (p program) bansCommand() *cobra.Command {
 	cmd.PersistentFlags().StringVar(&store, "store", "", "store.dir of a server that leaves control.socket at its default")
 	ask := func(do func(context.Context, control) error) func(*cobra.Command, []string) error {
 		return func(cmd *cobra.Command, _ []string) error {
-			cfg, err := p.stored(file, store)
+			c, err := p.server(file, store)
 			if err != nil {
 				return err
 			}
-			socket := cfg.ControlSocket()
-			if socket == "" {
-				return errNoSocket
-			}
-			return do(cmd.Context(), control{socket})
+			return do(cmd.Context(), c)
 		}
 	}
 	list := &cobra.Command{

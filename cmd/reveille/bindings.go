@@ -13,15 +13,15 @@ import (
 	"reveille/usrloc/disk"
 )
 
-// bindingsCommand holds what is done to a store; all but the backup while the
-// server is stopped.
+// bindingsCommand holds what is done to registrations; all but show and backup
+// while the server is stopped.
 func (p program) bindingsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bindings",
-		Short: "Look after the registrations on disk",
-		Long: "Look after the registrations on disk. DIR is store.dir of the configuration.\n" +
-			"All but backup want the server to be stopped: a store that a server has open is not touched, and the\n" +
-			"command says who has it.",
+		Short: "Show registrations, and look after those on disk",
+		Long: "Show registrations, and look after those on disk. DIR is store.dir of the configuration.\n" +
+			"All but show and backup want the server to be stopped: a store that a server has open is not touched,\n" +
+			"and the command says who has it.",
 		Args: cobra.ArbitraryArgs,
 		RunE: group,
 	}
@@ -31,6 +31,7 @@ func (p program) bindingsCommand() *cobra.Command {
 		p.storeCommand("export", "Write all registrations as JSON lines to standard output; they hold push tokens", p.exportBindings),
 		p.storeCommand("import", "Read registrations that export wrote from standard input", p.importBindings),
 		p.backupCommand(),
+		p.showCommand(),
 	)
 	return cmd
 }

@@ -18,6 +18,21 @@ import (
 // A control is the way to a running server: its control socket.
 type control struct{ socket string }
 
+var errNoSocket = errors.New("the server has no control socket (control.socket) to be asked over")
+
+// server returns the way to the server that --config or --store name.
+func (p program) server(file, store string) (control, error) {
+	cfg, err := p.stored(file, store)
+	if err != nil {
+		return control{}, err
+	}
+	socket := cfg.ControlSocket()
+	if socket == "" {
+		return control{}, errNoSocket
+	}
+	return control{socket}, nil
+}
+
 // do sends a request with in as its body, unless that is nil, and reads the answer
 // into out, unless that is nil. An answer that is no success is an error. If there
 // is no server the error is one that noServer knows.

@@ -1,5 +1,6 @@
 // Package admin is the HTTP server for operators: health, metrics, reload, and
-// on the control socket the backup and the ban list.
+// on the control socket the backup, the registrations of a user (GET /bindings) and
+// the ban list.
 //
 // GET /healthz answers 200 as long as the process serves; an orchestrator
 // restarts the process when it does not, so nothing outside the process may make
@@ -48,6 +49,8 @@ type Options struct {
 	// Backup copies the registrations into a folder, an absolute path; an error
 	// says why nothing was written. Nil: POST /backup is not found.
 	Backup func(ctx context.Context, dir string) error
+	// Bindings shows registrations. Nil: /bindings is not found.
+	Bindings *Bindings
 	// Bans are who is not listened to. Nil: /bans is not found.
 	Bans *Bans
 	// Events are the stream of events and reports of pushes. Nil: /v1/events and
@@ -114,6 +117,9 @@ func New(o Options) (_ *Server, err error) {
 		mux := routes(o)
 		if o.Backup != nil {
 			mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) { backup(w, r, o.Backup) })
+		}
+		if o.Bindings != nil {
+			o.Bindings.serve(mux)
 		}
 		if o.Bans != nil {
 			o.Bans.serve(mux)

@@ -13,7 +13,7 @@ import (
 func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) (err error) {
 	o := admin.Options{
 		Addr: a.config.HTTP.Addr, Socket: a.config.ControlSocket(), Gatherer: a.registry, Ready: a.readiness,
-		Reload: reloadCall(reload), Logger: a.component("http"),
+		Reload: reloadCall(reload), Bindings: &admin.Bindings{Show: a.showBindings}, Logger: a.component("http"),
 	}
 	if o.Addr == "" && o.Socket == "" {
 		return nil

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"reveille/internal/admin"
+)
+
+func TestBindingsShow(t *testing.T) {
+	dir, err := os.MkdirTemp("", "rv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	config := filepath.Join(dir, "r.yaml")
+	if err := os.WriteFile(config, []byte("control: {socket: c}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		list := admin.BindingList{User: "sip:alice@example.com", Bindings: []admin.Binding{}}
+		switch user := r.URL.Query().Get("user"); user {
+		case "alice@example.com":
+			list.Bindings = []admin.Binding{
+				{
+					ID: "aa", State: admin.StateRegistered, Provider: "apns", Expires: at, RefreshAt: at, UserAgent: "Phone/1",
+					Wake: &admin.Wake{Last: at, Average: 2.25, Successes: 9, Failures: 3, FailingSince: at},
+				},
+				{ID: "bb", State: admin.StateDormant, Provider: "fcm", Expires: at, RetainUntil: at},
+				{ID: "cc", State: admin.StateRegistered, Awake: true, Expires: at},
+			}
+		case "nobody@example.com":
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		json.NewEncoder(w).Encode(list)
+	})}
+	go srv.Serve(l) // It ends with Close.
+	defer srv.Close()
+	for _, tt := range []struct {
+		args string
+		code int
+		says []string
+	}{
+		{"alice@example.com", exitOK, []string{
+			"aa\n", "asleep, registered until 2026-01-02", "2.2s after a push; 9 of 12 pushes", "not since 2026-01-02",
+			"dormant since 2026-01-02", "nothing known since the server started", "awake, registered until",
+		}},
+		{"--json alice@example.com", exitOK, []string{`"state": "dormant"`, `"average_seconds": 2.25`}},
+		{"nobody@example.com", exitOK, []string{"has no phone"}},
+		{"x@example.net", exitFailed, []string{"404"}},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			var stdout, stderr strings.Builder
+			args := append([]string{"bindings", "show", "--config", config}, strings.Fields(tt.args)...)
+			code := run(args, program{stdout: &stdout, stderr: &stderr, lookupEnv: os.LookupEnv})
+			if code != tt.code {
+				t.Errorf("code %d, want %d; printed\n%s%s", code, tt.code, stdout.String(), stderr.String())
+			}
+			for _, s := range tt.says {
+				if !strings.Contains(stdout.String()+stderr.String(), s) {
+					t.Errorf("%q is missing in\n%s%s", s, stdout.String(), stderr.String())
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,83 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// ErrNoUser says that a name is that of no user here.
+var ErrNoUser = errors.New("no user of a domain that is served here")
+
+// Bindings shows the registrations of users.
+type Bindings struct {
+	// Show returns those of a user, in the order in which the phones first
+	// registered; the error is ErrNoUser, or why it cannot be said.
+	Show func(ctx context.Context, user string) (BindingList, error)
+}
+
+// The states of a Binding.
+const (
+	// Registered: it has not ended.
+	StateRegistered = "registered"
+	// Dormant: it has ended, and its phone is woken all the same (push.dormant).
+	StateDormant = "dormant"
+)
+
+// A Binding is the registration of one phone. It holds no token.
+type Binding struct {
+	ID      string `json:"id"`
+	State   string `json:"state"`
+	Contact string `json:"contact"`
+	// Awake says that a request would be sent to the phone without a push.
+	Awake     bool   `json:"awake"`
+	Flow      string `json:"flow"`
+	Instance  string `json:"instance,omitempty"`
+	UserAgent string `json:"user_agent,omitempty"`
+	// Provider is its push service, empty if it cannot be woken.
+	Provider string `json:"provider,omitempty"`
+	// Created is when the phone first registered, Updated when it last did.
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+	Expires time.Time `json:"expires"`
+	// RetainUntil is when a registration that has ended is forgotten, RefreshAt when
+	// the phone is woken next without a call.
+	RetainUntil time.Time `json:"retain_until,omitzero"`
+	RefreshAt   time.Time `json:"refresh_at,omitzero"`
+	// Wake is how the phone woke until now; nil if that is not known.
+	Wake *Wake `json:"wake,omitempty"`
+}
+
+// A Wake is what was learned of how a phone wakes, since the server started.
+type Wake struct {
+	// Last is when it last woke, Average how many seconds after a push it comes.
+	Last    time.Time `json:"last,omitzero"`
+	Average float64   `json:"average_seconds"`
+	// Successes and Failures count pushes by whether it came in time. FailingSince is
+	// set while it does not.
+	Successes    int       `json:"successes"`
+	Failures     int       `json:"failures"`
+	FailingSince time.Time `json:"failing_since,omitzero"`
+}
+
+// BindingList is the answer to GET /bindings.
+type BindingList struct {
+	User     string    `json:"user"`
+	Bindings []Binding `json:"bindings"`
+}
+
+// serve adds GET /bindings?user=sip:alice@example.com.
+func (b *Bindings) serve(mux *http.ServeMux) {
+	mux.HandleFunc("GET /bindings", func(w http.ResponseWriter, r *http.Request) {
+		const title = "no registrations shown"
+		switch list, err := b.Show(r.Context(), r.URL.Query().Get("user")); {
+		case errors.Is(err, ErrNoUser):
+			problem(w, http.StatusNotFound, title, err)
+		case err != nil:
+			problem(w, http.StatusServiceUnavailable, title, err)
+		default:
+			answer(w, http.StatusOK, "application/json", list)
+		}
+	})
+}
