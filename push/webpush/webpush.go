@@ -13,9 +13,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -70,10 +72,13 @@ type Sender struct {
 	base      *http.Transport
 	client    *http.Client
 
-	// mu guards refusals: by origin, how many pushes in a row were refused for
-	// their authorization. It has at most maxOrigins entries.
+	seed maphash.Seed
+
+	// mu guards refusals: by origin, hashes of the subscriptions whose pushes were
+	// refused for their authorization since one was taken. It has at most
+	// maxOrigins entries of widespread hashes.
 	mu       sync.Mutex
-	refusals map[string]int
+	refusals map[string][]uint64
 }
 
 var (
@@ -110,7 +115,8 @@ func New(o Options) (*Sender, error) {
 	return &Sender{
 		guard: g, keys: k, encrypter: e, base: base,
 		client:   exchange.NewClient(&exchange.Transport{Base: base}),
-		refusals: make(map[string]int),
+		seed:     maphash.MakeSeed(),
+		refusals: make(map[string][]uint64),
 	}, nil
 }
 
@@ -164,7 +170,7 @@ func (s *Sender) Send(ctx context.Context, r *push.Request) push.Outcome {
 	first.Attempts = attempts
 	// Refusals are counted by push, not by key. An answer that never came says
 	// nothing.
-	if first.Status != 0 && s.refused(origin(u), first.Class) >= widespread && first.Class == push.Suspect {
+	if first.Status != 0 && s.refused(origin(u), tok.PRID, first.Class) >= widespread && first.Class == push.Suspect {
 		first.Class = push.Credential
 	}
 	return first
@@ -243,25 +249,30 @@ func urgency(k push.Kind) string {
 // maxOrigins bounds what is remembered by origin.
 const maxOrigins = 256
 
-// refused counts the refusals of our authorization in a row at an origin, this
-// one included.
-func (s *Sender) refused(origin string, c push.Class) int {
+// refused counts the subscriptions of an origin whose pushes were refused for
+// their authorization since one was taken, this one included.
+func (s *Sender) refused(origin, prid string, c push.Class) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch c {
 	case push.Suspect:
-		if _, ok := s.refusals[origin]; ok || len(s.refusals) < maxOrigins {
-			s.refusals[origin]++
+		seen, known := s.refusals[origin]
+		if !known && len(s.refusals) >= maxOrigins {
+			return 1
+		}
+		// One subscription that is called again and again says nothing new.
+		if h := maphash.String(s.seed, prid); len(seen) < widespread && !slices.Contains(seen, h) {
+			s.refusals[origin] = append(seen, h)
 		}
 	case push.OK:
 		delete(s.refusals, origin)
 	default:
 	}
-	return s.refusals[origin]
+	return len(s.refusals[origin])
 }
 
-// widespread is how many refusals in a row speak of our key, not of a
-// subscription that was made for another.
+// widespread is how many refused subscriptions, with none that was taken among
+// them, speak of our key and not of subscriptions that were made for another.
 const widespread = 10
 
 // classify says what a status means; foreign, that it is about the key.

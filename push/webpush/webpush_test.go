@@ -106,7 +106,7 @@ func TestSend_OtherKeyIsCredentialOnceWidespread(t *testing.T) {
 		}
 	}
 	// One success says that it was the subscriptions.
-	s.refused(sim.URL(), push.OK)
+	s.refused(sim.URL(), "", push.OK)
 	if out := s.Send(t.Context(), request(sim.SubscriptionURL("x"))); out.Class != push.Suspect {
 		t.Errorf("after a success: class = %v, want suspect", out.Class)
 	}
