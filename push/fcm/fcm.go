@@ -70,15 +70,17 @@ func New(ctx context.Context, o Options) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := &http.Transport{
-		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
-		Proxy:                  http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:      true,
-		TLSHandshakeTimeout:    5 * time.Second,
-		IdleConnTimeout:        5 * time.Minute,
-		MaxResponseHeaderBytes: exchange.MaxHeader,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
-	}
+	base := &exchange.Redialer{New: func() *http.Transport {
+		return &http.Transport{
+			TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+			Proxy:                  http.ProxyFromEnvironment,
+			ForceAttemptHTTP2:      true,
+			TLSHandshakeTimeout:    5 * time.Second,
+			IdleConnTimeout:        5 * time.Minute,
+			MaxResponseHeaderBytes: exchange.MaxHeader,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
+		}
+	}}
 	toks, err := newTokens(account, base)
 	if err != nil {
 		return nil, err

@@ -253,9 +253,18 @@ func FuzzAnswer(f *testing.F) {
 		status      int
 		body, retry string
 	}{
-		{201, "", ""}, {202, "x", "x"}, {404, prid, ""}, {410, "", "-1"}, {413, "", ""}, {429, "", "9"},
-		{401, "", ""}, {403, `{"reason":"BadJwtToken"}`, ""}, {400, `{"reason":"VapidPkHashMismatch"}`, ""},
-		{307, "", ""}, {503, prid, "Sun, 06 Nov 2094 08:49:37 GMT"}, {999, "", "99999999999"},
+		{201, "", ""},
+		{202, "x", "x"},
+		{404, prid, ""},
+		{410, "", "-1"},
+		{413, "", ""},
+		{429, "", "9"},
+		{401, "", ""},
+		{403, `{"reason":"BadJwtToken"}`, ""},
+		{400, `{"reason":"VapidPkHashMismatch"}`, ""},
+		{307, "", ""},
+		{503, prid, "Sun, 06 Nov 2094 08:49:37 GMT"},
+		{999, "", "99999999999"},
 	} {
 		f.Add(seed.status-100, []byte(seed.body), seed.retry)
 	}

@@ -69,7 +69,7 @@ type Sender struct {
 	guard     guard
 	keys      *keys
 	encrypter encrypter
-	base      *http.Transport
+	base      *origins
 	client    *http.Client
 
 	seed maphash.Seed
@@ -101,17 +101,18 @@ func New(o Options) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := &http.Transport{
-		// No proxy: the guard must see the address that is dialled.
-		DialContext:            g.dialer().DialContext,
-		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2:      true,
-		TLSHandshakeTimeout:    5 * time.Second,
-		IdleConnTimeout:        5 * time.Minute,
-		MaxResponseHeaderBytes: exchange.MaxHeader,
-		MaxIdleConns:           256,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
-	}
+	base := newOrigins(func() *http.Transport {
+		return &http.Transport{
+			// No proxy: the guard must see the address that is dialled.
+			DialContext:            g.dialer().DialContext,
+			TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+			ForceAttemptHTTP2:      true,
+			TLSHandshakeTimeout:    5 * time.Second,
+			IdleConnTimeout:        5 * time.Minute,
+			MaxResponseHeaderBytes: exchange.MaxHeader,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
+		}
+	})
 	return &Sender{
 		guard: g, keys: k, encrypter: e, base: base,
 		client:   exchange.NewClient(&exchange.Transport{Base: base}),
