@@ -26,6 +26,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkAORs(cfg)
 	l.checkProxyDomains(cfg)
 	l.checkHooks(&cfg.Hooks)
+	l.checkEvents(cfg)
 	l.checkHTTP(&cfg.HTTP)
 	l.checkControl(cfg)
 	l.checkOpen(cfg)

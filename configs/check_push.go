@@ -51,24 +51,33 @@ func (l *loader) checkApps(p *Push) {
 	}
 }
 
-// checkCredentialKind wants exactly one of the four groups, and names the
+// AnyProvider is the App.Provider that serves phones of every push service. Only those
+// who send pushes themselves can tell what is meant.
+const AnyProvider = "*"
+
+// checkCredentialKind wants exactly one of the five groups, and names the
 // provider after it.
 func (l *loader) checkCredentialKind(a *App, at string) {
 	var given []string
-	for _, kind := range []string{"apns", "fcm", "webpush", "webhook"} {
+	for _, kind := range []string{"apns", "fcm", "webpush", "webhook", "event"} {
 		if l.nodes[at+"."+kind] != nil {
 			given = append(given, kind)
 		}
 	}
 	switch {
 	case len(given) == 0:
-		l.errorAt(at, "says nothing about how to push", "add one of the groups apns, fcm, webpush and webhook")
+		l.errorAt(at, "says nothing about how to push", "add one of the groups apns, fcm, webpush, webhook and event")
 	case len(given) > 1:
 		l.errorAt(at, strings.Join(given, " and ")+" exclude each other", "make two apps of it")
 	case a.Provider == "" && a.Webhook != nil:
 		l.required(at+".provider", "name the pn-provider whose pushes the webhook takes")
+	case a.Provider == "" && a.Event != nil:
+		a.Provider = AnyProvider
 	case a.Provider == "":
 		a.Provider = given[0]
+	}
+	if a.Provider == AnyProvider && a.Event != nil {
+		return
 	}
 	// RFC 8599 §8.6 makes pn-provider a URI parameter value.
 	if a.Provider != "" && !providerSyntax.MatchString(a.Provider) {

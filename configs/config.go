@@ -29,6 +29,7 @@ type Config struct {
 	AORs          []AOR     `yaml:"aors"`
 	Identity      Identity  `yaml:"identity"`
 	Hooks         Hooks     `yaml:"hooks" restart:"yes"`
+	Events        Events    `yaml:"events"`
 	HTTP          HTTP      `yaml:"http" restart:"yes"`
 	Control       Control   `yaml:"control" restart:"yes"`
 	Log           Log       `yaml:"log"`

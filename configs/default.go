@@ -124,6 +124,7 @@ func Default() *Config {
 		},
 		Identity: Identity{From: RejectFrom},
 		Hooks:    Hooks{Register: defaultHook(), Route: defaultHook()},
+		Events:   defaultEvents(),
 		HTTP:     HTTP{Addr: "127.0.0.1:8080"},
 		Log:      Log{Level: Info, Format: Text},
 	}

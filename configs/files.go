@@ -38,6 +38,8 @@ func (l *loader) checkFiles(cfg *Config) {
 			if v.String() != NoSocket {
 				l.resolve(path, v) // checkControl looks at it.
 			}
+		case LogFile:
+			l.resolve(path, v)
 		case CertFile:
 			if l.resolve(path, v) {
 				l.checkCertFile(path, v.String())

@@ -132,7 +132,7 @@ type PURR struct {
 }
 
 // App is one credential: it may push to the phones whose pn-provider and
-// pn-param match. Exactly one of APNs, FCM, WebPush and Webhook is set.
+// pn-param match. Exactly one of APNs, FCM, WebPush, Webhook and Event is set.
 type App struct {
 	// Name is what logs and metrics call it; unique.
 	Name string `yaml:"name"`
@@ -148,12 +148,13 @@ type App struct {
 	FCM     *FCM     `yaml:"fcm"`
 	WebPush *WebPush `yaml:"webpush"`
 	Webhook *Webhook `yaml:"webhook"`
+	Event   *Event   `yaml:"event"`
 }
 
 // setDefaults implements defaulter.
 func (a *App) setDefaults() { *a = App{Param: "*", Queue: 1000, InFlight: 100} }
 
-// Type returns "apns", "fcm", "webpush" or "webhook": which credential is set.
+// Type returns "apns", "fcm", "webpush", "webhook" or "event": which credential is set.
 func (a *App) Type() string {
 	switch {
 	case a.APNs != nil:
@@ -164,6 +165,8 @@ func (a *App) Type() string {
 		return "webpush"
 	case a.Webhook != nil:
 		return "webhook"
+	case a.Event != nil:
+		return "event"
 	}
 	return ""
 }
@@ -246,6 +249,10 @@ func knownWebPushHosts() []string {
 		"fcm.googleapis.com", "updates.push.services.mozilla.com", "*.push.apple.com", "*.notify.windows.com",
 	}
 }
+
+// Event hands the push to whoever gets events, who sends it and may report what became
+// of it. It has no keys.
+type Event struct{}
 
 // Webhook hands the push to a program of the operator's by HTTP POST.
 type Webhook struct {

@@ -73,7 +73,7 @@ func typeName(t reflect.Type) string {
 		return "network"
 	case t == reflect.TypeFor[Folder]():
 		return "a folder"
-	case t == reflect.TypeFor[SecretFile](), t == reflect.TypeFor[KeyringFile](), t == reflect.TypeFor[CertFile](), t == reflect.TypeFor[SocketFile]():
+	case t == reflect.TypeFor[SecretFile](), t == reflect.TypeFor[KeyringFile](), t == reflect.TypeFor[CertFile](), t == reflect.TypeFor[SocketFile](), t == reflect.TypeFor[LogFile]():
 		return "a file name"
 	case t.Kind() == reflect.Bool:
 		return "true or false"

@@ -38,6 +38,8 @@ type (
 	KeyringFile string
 	// SocketFile is made by the server in a folder that exists; NoSocket is none.
 	SocketFile string
+	// LogFile is made by the server and appended to.
+	LogFile string
 	// CertFile must hold PEM certificates of which none has expired.
 	CertFile string
 	// ChainFile must hold PEM certificates. One that has expired is only worth a

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -40,6 +41,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Sink takes every event, besides the log; nil: nobody does.
 	Sink event.Sink
+	// EventLines takes events as lines of JSON if the log is to have them so
+	// (events.log.format); nil: the log has its usual lines.
+	EventLines io.Writer
 	// Reload is what POST /reload of the HTTP listener does: read the
 	// configuration again and give it to Reload. Nil: there is no such call.
 	Reload func(context.Context) (configs.Changes, error)
@@ -56,6 +60,7 @@ type App struct {
 	log       *slog.Logger
 	registry  *prometheus.Registry
 	sink      event.Sink
+	events    audience
 	store     usrloc.Store
 	keys      *purr.Keyring
 	pushes    *push.Dispatcher
@@ -116,10 +121,6 @@ func New(o Options) (_ *App, err error) {
 		}
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	a.sink = event.NewLog(o.Logger.With("component", "events"))
-	if o.Sink != nil {
-		a.sink = event.Fan{a.sink, o.Sink}
-	}
 	var stop context.CancelFunc
 	a.background, stop = context.WithCancel(context.Background())
 	a.onStop("background", func(context.Context) error {
@@ -128,6 +129,9 @@ func New(o Options) (_ *App, err error) {
 		return nil
 	})
 	if err := a.buildStore(o.OnFailure); err != nil {
+		return nil, err
+	}
+	if err := a.buildEvents(o.Sink, o.EventLines); err != nil {
 		return nil, err
 	}
 	if err := a.buildPush(); err != nil {
@@ -152,6 +156,7 @@ func (a *App) buildPush() (err error) {
 	if err != nil {
 		return err
 	}
+	senders.handTo(a.sink)
 	a.useSenders(senders)
 	a.registry.MustRegister(newCredentialExpiry(a.credentialEnds))
 	a.pushes, err = push.NewDispatcher(push.Options{Apps: a.senders.apps(), Logger: a.component("push"), Registerer: a.registry})

@@ -44,6 +44,7 @@ func Check(cfg *configs.Config) error {
 		checkKeys(sealing(cfg)),
 		checkApps(cfg.Push),
 		checkHooks(cfg),
+		checkEvents(cfg),
 		routes,
 	)
 }

@@ -159,6 +159,8 @@ func newSender(ctx context.Context, app configs.App, c credential, tokens []*apn
 			o.Secret = trimmed(f.content)
 		}
 		return webhook.New(o)
+	case app.Event != nil:
+		return &handover{app: app.Name}, nil
 	}
 	return nil, errNoCredential
 }

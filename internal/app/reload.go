@@ -44,6 +44,10 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err != nil {
 		return err
 	}
+	webhooks, err := eventWebhooks(cfg)
+	if err != nil {
+		return err
+	}
 	senders, err := newSenders(a.background, cfg.Push, a.senders)
 	if err != nil {
 		return err
@@ -52,6 +56,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err != nil {
 		return errors.Join(err, senders.closeUnless(a.senders))
 	}
+	senders.handTo(a.sink)
 	// From here on nothing fails but by a contradiction in the checks above.
 	if err := a.pushes.Replace(senders.apps()); err != nil {
 		return errors.Join(err, senders.closeUnless(a.senders))
@@ -70,6 +75,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	a.listen(more) // by the rules that hold now
 	a.certMarks = marks
 	a.config = cfg
+	a.events.reload(webhooks, a.component("events"))
 	return nil
 }
 

@@ -105,7 +105,9 @@ type PushSend struct {
 	PushID, AOR, Binding, App, Provider, Param, PushKind string
 	Method, CallID                                       string
 	Token                                                Secret
-	Deadline                                             time.Time
+	// Extra are the further fields of payloads, if any are configured.
+	Extra    map[string]string
+	Deadline time.Time
 }
 
 // PushReported says what a push system of the operator's own reported of a push.

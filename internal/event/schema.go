@@ -186,6 +186,8 @@ type PushRequestedData struct {
 	Method   string    `json:"method,omitempty" doc:"method of the request that waits"`
 	CallID   string    `json:"call_id,omitempty" doc:"its Call-ID"`
 	Deadline time.Time `json:"deadline,omitzero" doc:"when the push is of no more use"`
+	// Extra comes last, for its keys are the configuration's.
+	Extra map[string]string `json:"extra,omitempty" doc:"in push.send only: the further fields that payloads have, such as caller_name, if they are configured"`
 }
 
 // Type implements Event.
@@ -204,7 +206,7 @@ func (PushSend) Type() string { return "push.send" }
 func (e PushSend) data(tokens bool) any {
 	d := PushRequestedData{
 		PushID: e.PushID, AOR: e.AOR, Binding: e.Binding, App: e.App, Provider: e.Provider, Param: e.Param, Kind: e.PushKind,
-		Reason: wakeReason(e.PushKind, e.Method), Method: e.Method, CallID: e.CallID, Deadline: utc(e.Deadline),
+		Reason: wakeReason(e.PushKind, e.Method), Method: e.Method, CallID: e.CallID, Deadline: utc(e.Deadline), Extra: e.Extra,
 	}
 	if tokens {
 		d.Token = string(e.Token)
