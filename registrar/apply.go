@@ -90,7 +90,7 @@ func (p *plan) remove() bool { return p.granted == 0 }
 func (p *Policy) plan(in *Input, c *Contact) (plan, error) {
 	pl := plan{contact: c, id: identityOf(c), q: p.preference(c.Q)}
 	// RFC 5627 §5.1: a contact that is the AOR itself would make a loop.
-	if pl.id.is(in.AOR) {
+	if p.leadsTo(&pl.id, in.AOR) {
 		return plan{}, refuse(403, "Contact Is The Address Of Record")
 	}
 	err := p.checkGRUU(in, &pl)

@@ -1,7 +1,6 @@
 package registrar
 
 import (
-	"strings"
 	"time"
 
 	"reveille/internal/sipmsg"
@@ -49,8 +48,9 @@ func (p *Policy) checkGRUU(in *Input, pl *plan) error {
 	if _, ok := u.Param(gr); !ok {
 		return nil
 	}
-	_, host := splitAOR(string(in.AOR))
-	if _, err := p.GRUU.OpenTempGRUU(u.User); err == nil && strings.EqualFold(u.Host, host) {
+	_, own := splitAOR(string(in.AOR))
+	_, host := splitAOR(string(p.aorOf(*u)))
+	if _, err := p.GRUU.OpenTempGRUU(u.User); err == nil && host == own {
 		return refuse(403, "Contact Is A GRUU")
 	}
 	return nil

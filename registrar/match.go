@@ -70,14 +70,23 @@ func (id *identity) equalBare(other *identity, also []string) bool {
 	return bare(id.uri).Equal(bare(other.uri))
 }
 
-// is reports whether the contact is the AOR itself (RFC 5627 §5.1), with
-// whatever parameters.
-func (id *identity) is(aor usrloc.AOR) bool {
-	if !id.valid || !id.uri.IsSIP() || id.uri.Port != "" {
-		return false
+// leadsTo reports whether the contact is the AOR itself (RFC 5627 §5.1), with
+// whatever parameters and by whatever name of its domain.
+func (p *Policy) leadsTo(id *identity, aor usrloc.AOR) bool {
+	return id.valid && id.uri.IsSIP() && id.uri.Port == "" && p.aorOf(id.uri) == aor
+}
+
+// aorOf returns the AOR that a SIP URI names; empty if it cannot name one.
+func (p *Policy) aorOf(u sipmsg.URI) usrloc.AOR {
+	if p.domains == nil {
+		aor, _ := sipmsg.CanonicalAOR(u)
+		return usrloc.AOR(aor)
 	}
-	own, err := sipmsg.CanonicalAOR(id.uri)
-	return err == nil && own == string(aor)
+	aor, _, err := p.domains.AOR(u)
+	if err != nil {
+		return ""
+	}
+	return aor
 }
 
 // sameDevice reports whether, and by what, pl's contact and b are one device. A

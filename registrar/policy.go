@@ -112,6 +112,8 @@ type Policy struct {
 	// Push is the policy for RFC 8599.
 	Push PushPolicy
 
+	// domains are Domains and Aliases, as SetPolicy reads them; nil before.
+	domains *domain.Set
 	// mapper is made of Push.Mappings by SetPolicy; nil if there are none.
 	mapper *mapper
 }

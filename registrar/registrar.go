@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"reveille/flow"
-	"reveille/internal/domain"
 	"reveille/internal/event"
 	"reveille/usrloc"
 )
@@ -65,9 +64,8 @@ type Registrar struct {
 type rules struct {
 	Policy
 	// users and others are the policy under each Rule.
-	users   map[usrloc.AOR]*Policy
-	others  []ruling
-	domains *domain.Set
+	users  map[usrloc.AOR]*Policy
+	others []ruling
 	// since is when they came into force, in Unix milliseconds: what was
 	// accepted at this time or later was accepted by them. caps holds what they
 	// announce for the push services seen.
@@ -111,14 +109,14 @@ func (r *Registrar) SetPolicy(p Policy) error {
 	if err := p.Validate(); err != nil {
 		return err
 	}
-	domains, err := p.domainSet()
-	if err != nil {
+	var err error
+	if p.domains, err = p.domainSet(); err != nil {
 		return err
 	}
 	if p.mapper, err = newMapper(p.Push.Mappings); err != nil {
 		return err
 	}
-	next := &rules{Policy: p, domains: domains}
+	next := &rules{Policy: p}
 	next.users, next.others = rulings(&next.Policy)
 	next.since.Store(math.MaxInt64)
 	r.policy.Store(next)
