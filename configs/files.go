@@ -193,7 +193,8 @@ func (l *loader) checkCertificate(path, file string, der []byte) {
 	}
 	switch {
 	case l.env.Now.After(cert.NotAfter):
-		l.errorAt(path, fmt.Sprintf("%s expired on %s", file, cert.NotAfter.UTC().Format(time.DateOnly)), "replace it")
+		// A server that starts all the same serves those who do not need it.
+		l.warnAt(path, fmt.Sprintf("%s expired on %s", file, cert.NotAfter.UTC().Format(time.DateOnly)), "replace it: nobody takes it any more")
 	case l.env.Now.Before(cert.NotBefore):
 		l.errorAt(path, fmt.Sprintf("%s is not valid before %s", file, cert.NotBefore.UTC().Format(time.DateOnly)), "is the clock right?")
 	case l.env.Now.Add(expiringSoon).After(cert.NotAfter):

@@ -40,10 +40,11 @@ type (
 	SocketFile string
 	// LogFile is made by the server and appended to.
 	LogFile string
-	// CertFile must hold PEM certificates of which none has expired.
+	// CertFile must hold PEM certificates, maybe with a key. One that has expired
+	// is only worth a warning: a server that starts all the same serves those who
+	// do not need it.
 	CertFile string
-	// ChainFile must hold PEM certificates. One that has expired is only worth a
-	// warning: a server that starts all the same serves those who do not need it.
+	// ChainFile must hold PEM certificates; the same is true for them.
 	ChainFile string
 )
 

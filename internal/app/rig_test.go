@@ -50,6 +50,12 @@ type rig struct {
 // are added to it.
 func newRig(t *testing.T, more ...string) *rig {
 	t.Helper()
+	return newRigWith(t, func(*Options) {}, more...)
+}
+
+// newRigWith is newRig with changed Options.
+func newRigWith(t *testing.T, change func(*Options), more ...string) *rig {
+	t.Helper()
 	r := &rig{t: t, events: newEvents(), dir: t.TempDir(), wakes: map[string]func(){}}
 	var err error
 	if r.sim, err = pushsim.Start(pushsim.Options{OnPush: r.pushed}); err != nil {
@@ -58,7 +64,9 @@ func newRig(t *testing.T, more ...string) *rig {
 	t.Cleanup(func() { r.sim.Close() })
 	r.file("ca.pem", r.sim.Credentials().CAPEM())
 	r.file("fcm.json", r.sim.ServiceAccountJSON())
-	if r.App, err = New(Options{Config: r.config(more...), Sink: r.events}); err != nil {
+	o := Options{Config: r.config(more...), Sink: r.events}
+	change(&o)
+	if r.App, err = New(o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -327,6 +335,12 @@ func (w *wire) request(method, uri string, more ...string) string {
 
 // status reads a response and returns its status line; "" if nothing came.
 func (w *wire) status() string {
+	first, _, _ := strings.Cut(w.response(), "\r\n")
+	return first
+}
+
+// response reads a response and returns it up to its body; "" if nothing came.
+func (w *wire) response() string {
 	w.t.Helper()
 	if err := w.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		w.t.Fatal(err)
@@ -337,20 +351,16 @@ func (w *wire) status() string {
 		if err != nil {
 			return ""
 		}
-		line, _, _ := strings.Cut(string(b[:n]), "\r\n")
-		return line
+		return string(b[:n])
 	}
-	first, length := "", 0
+	head, length := "", 0
 	for {
 		line, err := w.r.ReadString('\n')
 		if err != nil {
 			return ""
 		}
+		head += line
 		line = strings.TrimRight(line, "\r\n")
-		if first == "" {
-			first = line
-			continue
-		}
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(name, "Content-Length") {
 			length, _ = strconv.Atoi(strings.TrimSpace(value))
 		}
@@ -358,7 +368,7 @@ func (w *wire) status() string {
 			if _, err := w.r.Discard(length); err != nil {
 				return ""
 			}
-			return first
+			return head
 		}
 	}
 }

@@ -2,14 +2,7 @@ package webpush
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/ecdh"
-	"crypto/hkdf"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -20,129 +13,45 @@ import (
 
 	"reveille/push"
 	"reveille/push/pushsim"
+	"reveille/push/pushtest"
 )
-
-// A browser decrypts what is pushed to it (RFC 8291 §3, RFC 8188 §2), as the
-// library that encrypts does not.
-type browser struct {
-	key  *ecdh.PrivateKey
-	auth []byte
-}
-
-func newBrowser(t testing.TB) browser {
-	t.Helper()
-	key, err := ecdh.P256().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := browser{key, make([]byte, 16)}
-	if _, err := rand.Read(b.auth); err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func (b browser) keys() push.SubscriptionKeys {
-	enc := base64.RawURLEncoding.EncodeToString
-	return push.SubscriptionKeys{P256DH: enc(b.key.PublicKey().Bytes()), Auth: enc(b.auth)}
-}
-
-func (b browser) decrypt(body []byte) ([]byte, error) {
-	if len(body) < 86 || body[20] != 65 {
-		return nil, errors.New("no header of aes128gcm with a key")
-	}
-	// RFC 8188 §2.1: salt, record size, length of the key ID, key ID.
-	salt, size, keyID, record := body[:16], binary.BigEndian.Uint32(body[16:20]), body[21:86], body[86:]
-	if uint32(len(record)) > size { //nolint:gosec // a few KB
-		return nil, errors.New("more than one record")
-	}
-	sender, err := ecdh.P256().NewPublicKey(keyID)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := b.key.ECDH(sender)
-	if err != nil {
-		return nil, err
-	}
-	// RFC 8291 §3.4.
-	info := "WebPush: info\x00" + string(b.key.PublicKey().Bytes()) + string(keyID)
-	ikm, err := hkdf.Key(sha256.New, secret, b.auth, info, 32)
-	if err != nil {
-		return nil, err
-	}
-	cek, err := hkdf.Key(sha256.New, ikm, salt, "Content-Encoding: aes128gcm\x00", 16)
-	if err != nil {
-		return nil, err
-	}
-	nonce, err := hkdf.Key(sha256.New, ikm, salt, "Content-Encoding: nonce\x00", 12)
-	if err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(cek)
-	if err != nil {
-		return nil, err
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
-	}
-	plain, err := gcm.Open(nil, nonce, record, nil)
-	if err != nil {
-		return nil, err
-	}
-	// RFC 8188 §2: the last record ends in 2 and zeros.
-	plain = bytes.TrimRight(plain, "\x00")
-	if !bytes.HasSuffix(plain, []byte{2}) {
-		return nil, errors.New("no delimiter of the last record")
-	}
-	return plain[:len(plain)-1], nil
-}
-
-func decoded(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // TestDecrypt_Example_RFC8291_5 shows that these tests read what the RFC says.
 func TestDecrypt_Example_RFC8291_5(t *testing.T) {
-	key, err := ecdh.P256().NewPrivateKey(decoded(t, "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94"))
+	b := pushtest.BrowserWith(t, "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94", "BTBZMqHH6r4Tts7J_aSIgg")
+	body, err := base64.RawURLEncoding.DecodeString("DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_" +
+		"yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := browser{key, decoded(t, "BTBZMqHH6r4Tts7J_aSIgg")}
-	got, err := b.decrypt(decoded(t, "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_"+
-		"yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN"))
+	got, err := b.Decrypt(body)
 	if err != nil || string(got) != "When I grow up, I want to be a watermelon" {
 		t.Errorf("decrypt = %q, %v", got, err)
 	}
-	if err := CheckKeys(b.keys()); err != nil {
+	if err := CheckKeys(b.Keys()); err != nil {
 		t.Errorf("CheckKeys = %v", err)
 	}
 }
 
 func TestEncrypt_RFC8291_3(t *testing.T) {
-	v, b := testVAPID(t), newBrowser(t)
+	v, b := testVAPID(t), pushtest.NewBrowser(t)
 	for _, c := range []struct{ length, size int }{{0, 512}, {1, 512}, {409, 512}, {410, 1024}, {1000, 2048}, {maxMessage, 4096}} {
 		// There is room behind the message, which is not the library's.
 		buffer := bytes.Repeat([]byte("m"), c.length+100)
-		body, err := v.encrypt(buffer[:c.length], b.keys())
+		body, err := v.encrypt(buffer[:c.length], b.Keys())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(body) != c.size {
 			t.Errorf("%d bytes make a body of %d, want %d", c.length, len(body), c.size)
 		}
-		if got, err := b.decrypt(body); err != nil || !bytes.Equal(got, buffer[:c.length]) {
+		if got, err := b.Decrypt(body); err != nil || !bytes.Equal(got, buffer[:c.length]) {
 			t.Errorf("%d bytes: decrypted %d, %v", c.length, len(got), err)
 		}
 		if strings.Trim(string(buffer), "m") != "" {
 			t.Errorf("%d bytes: what lies behind the message was written to", c.length)
 		}
-		if _, err := newBrowser(t).decrypt(body); err == nil {
+		if _, err := pushtest.NewBrowser(t).Decrypt(body); err == nil {
 			t.Error("another browser can read it")
 		}
 	}
@@ -162,7 +71,7 @@ func testVAPID(t testing.TB) *vapid {
 }
 
 func TestCheckKeys_RFC8291_3_1(t *testing.T) {
-	good := newBrowser(t).keys()
+	good := pushtest.NewBrowser(t).Keys()
 	for name, k := range map[string]push.SubscriptionKeys{
 		"no point":    {P256DH: base64.RawURLEncoding.EncodeToString(make([]byte, 65)), Auth: good.Auth},
 		"no base64":   {P256DH: "!", Auth: good.Auth},
@@ -185,7 +94,7 @@ func TestCheckKeys_RFC8291_3_1(t *testing.T) {
 // keys, or with some that are no good, it is woken all the same.
 func TestSend_EncryptedPayload_RFC8291(t *testing.T) {
 	sim := startSim(t, pushsim.Options{})
-	b := newBrowser(t)
+	b := pushtest.NewBrowser(t)
 	o := options(sim)
 	o.Payload = true
 	for _, c := range []struct {
@@ -194,9 +103,9 @@ func TestSend_EncryptedPayload_RFC8291(t *testing.T) {
 		data           map[string]string
 		want           string // "" for none
 	}{
-		{name: "usual", keys: b.keys(), want: `{"kind":"call","push_id":"p1","expires_at":"1000"}`},
-		{name: "template", template: `{"who": "{{.CallerName}}"}`, keys: b.keys(), data: map[string]string{"caller_name": `"Bob"`}, want: `{"who":"\"Bob\""}`},
-		{name: "too long", template: `{"who": "{{.CallerName}}"}`, keys: b.keys(), data: map[string]string{"caller_name": strings.Repeat("x", 4000)}, want: `{"who":""}`},
+		{name: "usual", keys: b.Keys(), want: `{"kind":"call","push_id":"p1","expires_at":"1000"}`},
+		{name: "template", template: `{"who": "{{.CallerName}}"}`, keys: b.Keys(), data: map[string]string{"caller_name": `"Bob"`}, want: `{"who":"\"Bob\""}`},
+		{name: "too long", template: `{"who": "{{.CallerName}}"}`, keys: b.Keys(), data: map[string]string{"caller_name": strings.Repeat("x", 4000)}, want: `{"who":""}`},
 		{name: "no keys"},
 		{name: "bad keys", keys: push.SubscriptionKeys{P256DH: "x", Auth: "y"}},
 	} {
@@ -215,7 +124,7 @@ func TestSend_EncryptedPayload_RFC8291(t *testing.T) {
 				}
 				return
 			}
-			got, err := b.decrypt([]byte(body))
+			got, err := b.Decrypt([]byte(body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -231,7 +140,7 @@ func TestSend_EncryptedPayload_RFC8291(t *testing.T) {
 	// Without the operator's word nothing is sent, whatever the phone gives.
 	sim.Forget()
 	r := request(sim.SubscriptionURL("a"))
-	r.Keys = b.keys()
+	r.Keys = b.Keys()
 	if out := newSender(t, options(sim)).Send(t.Context(), r); out.Class != push.OK || sim.Pushes()[0].Payload != "" {
 		t.Errorf("outcome = %+v, payload of %d bytes; want ok, none", out, len(sim.Pushes()[0].Payload))
 	}
@@ -245,7 +154,7 @@ func TestSend_TooLargeGoesWithoutPayload(t *testing.T) {
 	o.Payload = true
 	srv.bound["/a"] = public[0]
 	r := request(srv.URL + "/a")
-	r.Keys = newBrowser(t).keys()
+	r.Keys = pushtest.NewBrowser(t).Keys()
 	if out := newSender(t, o).Send(t.Context(), r); out.Class != push.OK || out.Attempts != 2 {
 		t.Errorf("outcome = %+v, want ok at the second attempt", out)
 	}
@@ -274,7 +183,7 @@ func TestNew_RefusesBadTemplate(t *testing.T) {
 
 // Whatever is encrypted can be read by the browser, and by it alone.
 func FuzzEncrypt(f *testing.F) {
-	v, b := testVAPID(f), newBrowser(f)
+	v, b := testVAPID(f), pushtest.NewBrowser(f)
 	f.Add([]byte(""))
 	f.Add([]byte("\x02\x00\x02"))
 	f.Add(bytes.Repeat([]byte{0}, 409))
@@ -282,11 +191,11 @@ func FuzzEncrypt(f *testing.F) {
 		if len(message) > maxMessage {
 			return
 		}
-		body, err := v.encrypt(message, b.keys())
+		body, err := v.encrypt(message, b.Keys())
 		if err != nil || len(body) > 4096 {
 			t.Fatalf("encrypt = %d bytes, %v", len(body), err)
 		}
-		if got, err := b.decrypt(body); err != nil || !bytes.Equal(got, message) {
+		if got, err := b.Decrypt(body); err != nil || !bytes.Equal(got, message) {
 			t.Errorf("decrypted %q, %v, want %q", got, err, message)
 		}
 	})

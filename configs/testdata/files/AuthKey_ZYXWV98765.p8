@@ -1,0 +1,1 @@
+pretend key
