@@ -31,6 +31,10 @@ func (l *loader) checkWaking(p *Push) {
 	for i, m := range p.Methods {
 		l.checkMethod(fmt.Sprintf("push.methods[%d]", i), m)
 	}
+	if d := p.Dormant; d.WakeEvery > d.Retain {
+		l.errorAt("push.dormant.wake_every", fmt.Sprintf("%s is longer than retain, %s", formatDuration(d.WakeEvery), formatDuration(d.Retain)),
+			"no phone would be woken")
+	}
 	for i := range p.Wait.Rules {
 		l.checkWaitRule(&p.Wait.Rules[i], fmt.Sprintf("push.wait.rules[%d]", i), providers)
 	}

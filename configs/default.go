@@ -104,7 +104,7 @@ func Default() *Config {
 			Expires:         PushExpires{Max: 30 * day, Min: 4 * time.Minute, Short: TooShortReject},
 			TriggerInterval: 120 * time.Second,
 			PNSRegInterval:  130 * time.Second,
-			Refresh:         Refresh{Retries: 5, Backoff: Backoff{Min: 5 * time.Second, Max: time.Minute}},
+			Refresh:         Refresh{Retries: 5, Backoff: Backoff{Min: 5 * time.Second, Max: time.Minute}, PerHour: 60},
 			Wait: Wait{
 				Invite:   InviteWait{Default: 25 * time.Second, WebPush: 45 * time.Second},
 				Message:  15 * time.Second,
@@ -112,6 +112,8 @@ func Default() *Config {
 			},
 			SilentWait: 8 * time.Second,
 			Policy:     WakePolicies{Default: Race},
+			Learn:      Learn{Enabled: true, Failures: 3, After: 2 * day, MinWait: 5 * time.Second},
+			Dormant:    Dormant{Retain: 7 * day, WakeEvery: 12 * time.Hour},
 			PURR:       PURR{Enabled: true},
 		},
 		Proxy: Proxy{

@@ -29,6 +29,8 @@ type Push struct {
 	Policy  WakePolicies `yaml:"policy"`
 	// SkipInterval is for how long after its REGISTER a phone is taken to be awake.
 	SkipInterval SkipIntervals `yaml:"skip_interval"`
+	Learn        Learn         `yaml:"learn"`
+	Dormant      Dormant       `yaml:"dormant"`
 	PURR         PURR          `yaml:"purr" restart:"yes"`
 	// Apps are asked in order; the first whose provider and param match takes
 	// the push.
@@ -48,6 +50,8 @@ type PushExpires struct {
 type Refresh struct {
 	Retries int     `yaml:"retries" range:"0..20"`
 	Backoff Backoff `yaml:"backoff"`
+	// PerHour bounds all refresh pushes that one phone gets in an hour.
+	PerHour int `yaml:"per_hour" range:"1..3600"`
 }
 
 // Backoff is the first and the longest pause between retries; it doubles.
@@ -121,6 +125,27 @@ func (s SkipIntervals) For(provider string) time.Duration {
 		return d
 	}
 	return s.Default
+}
+
+// Learn is about phones that have not woken for long: they are waited for less.
+type Learn struct {
+	Enabled bool `yaml:"enabled"`
+	// Failures is how many pushes in a row must have woken nobody, the first of them
+	// at least After ago.
+	Failures int           `yaml:"failures" range:"1..1000"`
+	After    time.Duration `yaml:"after" range:"1m..365d"`
+	// MinWait is the least that is waited.
+	MinWait time.Duration `yaml:"min_wait" range:"1s..60s"`
+}
+
+// Dormant is about phones whose registration has ended: RFC 8599 §5.5 has them
+// woken no more.
+type Dormant struct {
+	Enabled bool `yaml:"enabled"`
+	// Retain is for how long after its end a registration is kept, WakeEvery how
+	// often its phone is woken meanwhile.
+	Retain    time.Duration `yaml:"retain" range:"1h..90d"`
+	WakeEvery time.Duration `yaml:"wake_every" range:"1h..30d"`
 }
 
 // PURR is RFC 8599 §6.2: waking phones inside long dialogs.

@@ -167,8 +167,9 @@ func (a *App) buildPush() (err error) {
 	a.waker = wake.New(wake.Options{
 		Dispatcher: a.pushes, Store: a.store, Sink: a.sink, Logger: a.component("wake"), Registerer: a.registry,
 	})
+	a.waker.Set(wakeSettings(cfg))
 	o := registrar.RefresherOptions{
-		Store: a.store, Waker: a.waker, Sink: a.sink, Logger: a.component("refresher"), Registerer: a.registry,
+		Store: a.store, Waker: a.waker, WakeDormant: wakeDormant(cfg), Sink: a.sink, Logger: a.component("refresher"), Registerer: a.registry,
 	}
 	o.RetryMin, o.RetryMax, o.Retries = retries(cfg.Refresh)
 	a.refresher, err = registrar.NewRefresher(o)

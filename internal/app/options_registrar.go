@@ -107,6 +107,9 @@ func setPush(p *registrar.Policy, c configs.Push, waking registrar.Waking, keys 
 	// RFC 8599 §5.6.1.1: a binding must not end before its refresh push can be
 	// sent; a second is the least that a lifetime can be longer by.
 	p.Push.MinExpires = max(c.Expires.Min, p.Push.Lead+time.Second)
+	if c.Dormant.Enabled {
+		p.Push.Retain = c.Dormant.Retain
+	}
 	p.Push.TooShort = registrar.TooShortReject
 	if c.Expires.Short == configs.TooShortAccept {
 		p.Push.TooShort = registrar.TooShortWithoutPush

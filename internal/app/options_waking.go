@@ -3,9 +3,11 @@ package app
 import (
 	"fmt"
 	"regexp"
+	"time"
 
 	"reveille/configs"
 	"reveille/internal/proxy"
+	"reveille/internal/wake"
 )
 
 // waking translates what is decided about when phones are woken and how long
@@ -13,7 +15,7 @@ import (
 func waking(o *proxy.Options, c configs.Push) error {
 	o.Waits = waits(c)
 	o.Wakes = c.Methods
-	o.Skip = c.SkipInterval.For
+	o.Skip, o.Dormant = c.SkipInterval.For, c.Dormant.Enabled
 	type agentPolicy struct {
 		matches *regexp.Regexp
 		mode    proxy.Mode
@@ -50,4 +52,21 @@ func waits(c configs.Push) proxy.Waits {
 	}
 	w.Rules = append(w.Rules, proxy.WaitRule{Method: "INVITE", Provider: "webpush", Wait: c.Wait.Invite.WebPush})
 	return w
+}
+
+// wakeSettings is what the Waker has to know.
+func wakeSettings(c configs.Push) wake.Settings {
+	s := wake.Settings{RefreshesPerHour: c.Refresh.PerHour}
+	if c.Learn.Enabled {
+		s.Learning = wake.Learning{Failures: c.Learn.Failures, After: c.Learn.After, Least: c.Learn.MinWait}
+	}
+	return s
+}
+
+// wakeDormant is how often dormant phones are woken; 0: not at all.
+func wakeDormant(c configs.Push) time.Duration {
+	if !c.Dormant.Enabled {
+		return 0
+	}
+	return c.Dormant.WakeEvery
 }

@@ -69,6 +69,8 @@ func (a *App) Reload(cfg *configs.Config) error {
 		return err
 	}
 	a.refresher.SetRetries(retries(cfg.Push.Refresh))
+	a.refresher.SetWakeDormant(wakeDormant(cfg.Push))
+	a.waker.Set(wakeSettings(cfg.Push))
 	a.gate.rules.Store(rules)
 	a.guard.Set(guardSettings(cfg))
 	a.certs.replace(certs)

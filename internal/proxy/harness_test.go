@@ -46,6 +46,8 @@ type world struct {
 	// woke and slept are what the proxy told of devices; patience is how long they are
 	// waited for, if not zero.
 	woke, slept []usrloc.BindingID
+	// waker, if set, wakes in place of the world.
+	waker *wake.Waker
 	patience    time.Duration
 	// refuse is what Wake says, if anything; unreachable is what Connect says.
 	refuse      error
@@ -225,12 +227,18 @@ func (w *world) IsOwn(host string, port uint16, t flow.Transport) bool {
 }
 
 func (w *world) Can(b *usrloc.Binding) bool {
+	if w.waker != nil {
+		return w.waker.Can(b)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return !b.Push.IsZero() && !w.cannot[b.Push.Provider]
 }
 
 func (w *world) Wake(aor usrloc.AOR, b *usrloc.Binding, c wake.Cause, done func(push.Outcome)) (string, func(), error) {
+	if w.waker != nil {
+		return w.waker.Wake(aor, b, c, done)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.refuse != nil {
