@@ -320,6 +320,63 @@ func TestLane_StuckLaneDelaysNoOther(t *testing.T) {
 	})
 }
 
+// Whatever one push service does, all pushes of another end at once, and the
+// time that passes meanwhile is none.
+func TestLane_TroubleOfOneIsNoneOfAnother(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		send func(ctx context.Context, n int, r *Request) Outcome
+	}{
+		{"answers nothing", blackHole},
+		{"answers nothing, nor returns", nil},
+		{"is not there", func(context.Context, int, *Request) Outcome { return Outcome{Class: Network} }},
+		{"refuses the credential", func(context.Context, int, *Request) Outcome { return Outcome{Class: Credential} }},
+		{"has enough", func(context.Context, int, *Request) Outcome {
+			return Outcome{Class: Throttled, Scope: ScopeLane, RetryAfter: time.Hour}
+		}},
+		{"panics", func(context.Context, int, *Request) Outcome { panic("fault") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				leave := make(chan struct{})
+				send := c.send
+				if send == nil {
+					send = func(context.Context, int, *Request) Outcome { <-leave; return Outcome{Class: OK} }
+				}
+				bad, good := &fake{send: send}, &fake{}
+				d := newTestDispatcher(t,
+					App{Name: "bad", Provider: "fcm", ParamPattern: "bad", Sender: bad, QueueLen: 500},
+					App{Name: "good", Provider: "fcm", Sender: good})
+				began := time.Now()
+				for i := range 1000 { // more than there is room for
+					r := fcmRequest(strconv.Itoa(i))
+					r.Params.Param = "bad"
+					if _, err := d.Submit(r, func(Outcome) {}); err != nil && !errors.Is(err, ErrQueueFull) {
+						t.Fatal(err)
+					}
+				}
+				const n = 1000
+				ended := make(chan Outcome, n)
+				for i := range n {
+					if _, err := d.Submit(fcmRequest(strconv.Itoa(i)), func(o Outcome) { ended <- o }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for range n {
+					if o := <-ended; o.Class != OK || o.Attempts != 1 {
+						t.Fatalf("outcome = %+v, want ok at once", o)
+					}
+				}
+				if took := time.Since(began); took != 0 {
+					t.Errorf("took %v, want no time", took)
+				}
+				close(leave)
+				closeNow(t, d)
+			})
+		})
+	}
+}
+
 // parts is a Sender whose service has parts.
 type parts struct{ fake }
 
