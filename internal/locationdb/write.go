@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"reveille/internal/sqldb"
 	"reveille/usrloc"
 )
 
@@ -76,6 +77,9 @@ func (w *Writer) replace(ctx context.Context, tx *sql.Tx, recs []usrloc.Record) 
 	for i := range recs {
 		username, domain := account(recs[i].AOR)
 		del = append(del, valid(username), valid(domain))
+		if w.db.Dialect == sqldb.MySQL {
+			del = append(del, valid(username))
+		}
 		for _, b := range alive(&recs[i], now) {
 			values, ok := w.rows.row(recs[i].AOR, b)
 			if !ok {
@@ -86,8 +90,13 @@ func (w *Writer) replace(ctx context.Context, tx *sql.Tx, recs []usrloc.Record) 
 			rows++
 		}
 	}
-	where := repeat("(username = ? AND domain = ?)", " OR ", len(recs))
-	if err := w.exec(ctx, tx, "DELETE FROM "+w.o.Table+" WHERE "+where, del); err != nil {
+	user := "(username = ? AND domain = ?)"
+	if w.db.Dialect == sqldb.MySQL {
+		// Its collations mostly say that alice is Alice. The first comparison is for
+		// the index.
+		user = "(username = ? AND domain = ? AND CAST(CONVERT(username USING utf8mb4) AS BINARY) = CAST(? AS BINARY))"
+	}
+	if err := w.exec(ctx, tx, "DELETE FROM "+w.o.Table+" WHERE "+repeat(user, " OR ", len(recs)), del); err != nil {
 		return err
 	}
 	for rows > 0 {

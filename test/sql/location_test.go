@@ -41,6 +41,27 @@ func TestLocation_Written(t *testing.T) {
 	})
 }
 
+// TestLocation_CaseCounts: the rows of alice are not those of Alice, whatever the
+// collation of the table says.
+func TestLocation_CaseCounts(t *testing.T) {
+	each(t, func(t *testing.T, s *server) {
+		address, _ := s.fresh(t)
+		db := tableOf(t, address)
+		w, store := writer(t, address)
+		follow(t, w, store)
+		register(t, store, "sip:Alice@example.com", 1)
+		until(t, func() bool { return count(t, db, "") == 1 })
+		register(t, store, "sip:alice@example.com", 2)
+		until(t, func() bool { return count(t, db, "") == 3 })
+		register(t, store, "sip:alice@example.com", 0)
+		until(t, func() bool { return count(t, db, "") == 1 })
+		var left string
+		if err := db.QueryRowContext(t.Context(), "SELECT username FROM location").Scan(&left); err != nil || left != "Alice" {
+			t.Errorf("the row left is of %q, %v; want Alice", left, err)
+		}
+	})
+}
+
 // TestLocation_Away: a database that cannot be reached delays nobody, and gets
 // everything when it is there.
 func TestLocation_Away(t *testing.T) {
