@@ -47,8 +47,8 @@ type world struct {
 	// waited for, if not zero.
 	woke, slept []usrloc.BindingID
 	// waker, if set, wakes in place of the world.
-	waker *wake.Waker
-	patience    time.Duration
+	waker    *wake.Waker
+	patience time.Duration
 	// refuse is what Wake says, if anything; unreachable is what Connect says.
 	refuse      error
 	unreachable error
@@ -257,7 +257,7 @@ func (w *world) Woke(id usrloc.BindingID, _ time.Duration) {
 	w.with(func() { w.woke = append(w.woke, id) })
 }
 
-func (w *world) Slept(id usrloc.BindingID) { w.with(func() { w.slept = append(w.slept, id) }) }
+func (w *world) Slept(b *usrloc.Binding) { w.with(func() { w.slept = append(w.slept, b.ID) }) }
 
 func (w *world) Patience(_ *usrloc.Binding, wait time.Duration) time.Duration {
 	if w.patience == 0 {

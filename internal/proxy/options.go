@@ -45,7 +45,7 @@ type Waker interface {
 	// Woke and Slept tell how a push that was taken ended: the device registered so
 	// long after it, or not while somebody waited.
 	Woke(id usrloc.BindingID, took time.Duration)
-	Slept(id usrloc.BindingID)
+	Slept(b *usrloc.Binding)
 	// Patience returns how much of wait is worth waiting for b's device.
 	Patience(b *usrloc.Binding, wait time.Duration) time.Duration
 }

@@ -226,7 +226,7 @@ func (b *branch) timedOut() {
 		f.p.metrics.wakes.WithLabelValues("timed_out").Inc()
 	}
 	if b.wait.taken {
-		f.p.opts().Waker.Slept(b.target.binding.ID)
+		f.p.opts().Waker.Slept(&b.target.binding)
 	}
 	b.unpark("timed_out")
 	f.p.emit(f.s.Message(), event.Call{Step: "timed_out", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Elapsed: time.Since(f.began)})

@@ -51,6 +51,7 @@ type habit struct {
 	average, spread                     uint32
 	wakes, failures, inRow              uint32
 	lastWake, failingSince, lastFailure uint32
+	asked                               uint32 // a push without a request was taken, and nothing came yet
 }
 
 // woke learns that a device came so long after a push. The smoothing is that of
@@ -74,9 +75,13 @@ func (h *habit) woke(took time.Duration, now time.Time) {
 	h.lastWake = at
 }
 
-// slept learns that a device did not come.
-func (h *habit) slept(now time.Time) {
+// slept learns that a device, which registered last at updated, did not come.
+func (h *habit) slept(updated, now time.Time) {
 	at := seconds(now)
+	if updated.After(h.failing()) {
+		// It came by itself since; what was before is no habit.
+		h.inRow = 0
+	}
 	if h.lastFailure != 0 && at-h.lastFailure < uint32(together/time.Second) {
 		return
 	}
@@ -88,10 +93,13 @@ func (h *habit) slept(now time.Time) {
 	}
 }
 
+// failing is when the first failure in the row was.
+func (h *habit) failing() time.Time { return time.Unix(int64(h.failingSince), 0) }
+
 // patience returns how much of wait is worth waiting for a device that registered
 // last at updated.
 func (h *habit) patience(l Learning, wait time.Duration, updated, now time.Time) time.Duration {
-	since := time.Unix(int64(h.failingSince), 0)
+	since := h.failing()
 	if l.Failures <= 0 || int(h.inRow) < l.Failures || now.Sub(since) < l.After || updated.After(since) {
 		return wait
 	}
@@ -120,11 +128,27 @@ func (w *Waker) Woke(id usrloc.BindingID, took time.Duration) {
 	w.habits.change(id, now, func(h *habit) { h.woke(took, now) })
 }
 
-// Slept tells that the device of a binding did not register while somebody waited
-// for it, although the push service had taken the push.
-func (w *Waker) Slept(id usrloc.BindingID) {
+// Slept tells that the device of b did not register while somebody waited for it,
+// although the push service had taken the push.
+func (w *Waker) Slept(b *usrloc.Binding) {
 	now := time.Now()
-	w.habits.change(id, now, func(h *habit) { h.slept(now) })
+	w.habits.change(b.ID, now, func(h *habit) { h.slept(b.Updated, now) })
+}
+
+// askedDormant is called before a dormant device is pushed to for no request. That
+// it is still dormant says that the last such push did not wake it.
+func (w *Waker) askedDormant(b *usrloc.Binding, now time.Time) {
+	w.habits.change(b.ID, now, func(h *habit) {
+		if h.asked != 0 && !b.Updated.After(time.Unix(int64(h.asked), 0)) {
+			h.slept(b.Updated, now)
+		}
+		h.asked = 0
+	})
+}
+
+// dormantAsked is called when the push service took such a push.
+func (w *Waker) dormantAsked(b *usrloc.Binding, now time.Time) {
+	w.habits.change(b.ID, now, func(h *habit) { h.asked = seconds(now) })
 }
 
 // Patience returns how long to wait for the device of b if nothing were known of
@@ -146,7 +170,7 @@ func (w *Waker) Patience(b *usrloc.Binding, wait time.Duration) time.Duration {
 // is nothing.
 func (w *Waker) Habit(id usrloc.BindingID) (h Habit, ok bool) {
 	one, known := w.habits.get(id)
-	if !known {
+	if !known || one.wakes == 0 && one.failures == 0 {
 		return Habit{}, false
 	}
 	return one.habit(), true

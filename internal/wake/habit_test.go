@@ -28,9 +28,10 @@ func TestHabit_Learns(t *testing.T) {
 	if got := h.habit(); got.Average < 3900*time.Millisecond || got.Average > 4*time.Second || got.Wakes != 61 || got.Spread > 200*time.Millisecond {
 		t.Errorf("after sixty longer ones: %+v", got)
 	}
-	h.slept(now)
-	h.slept(now.Add(5 * time.Second)) // Another call that waited for the same push.
-	h.slept(now.Add(time.Minute))
+	before := now.Add(-time.Hour)
+	h.slept(before, now)
+	h.slept(before, now.Add(5*time.Second)) // Another call that waited for the same push.
+	h.slept(before, now.Add(time.Minute))
 	if got := h.habit(); got.Failures != 2 || got.InRow != 2 || !got.FailingSince.Equal(now) {
 		t.Errorf("after two failures: %+v", got)
 	}
@@ -38,6 +39,54 @@ func TestHabit_Learns(t *testing.T) {
 	if got := h.habit(); got.InRow != 0 || !got.FailingSince.IsZero() || got.Failures != 2 {
 		t.Errorf("after it woke again: %+v", got)
 	}
+}
+
+// A phone that comes by itself between two failures has not failed for so long.
+func TestHabit_ARowBeginsAnewWithARegister(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	var h habit
+	h.slept(now.Add(-time.Hour), now)
+	later := now.Add(24 * time.Hour)
+	h.slept(now.Add(time.Hour), later)
+	if got := h.habit(); got.InRow != 1 || !got.FailingSince.Equal(later) || got.Failures != 2 {
+		t.Errorf("%+v, want a row of one that began at %s", got, later)
+	}
+}
+
+// Of a dormant device it is learned from the pushes that nobody waits for, too.
+func TestWaker_LearnsOfDormantDevices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		b := r.bind(time.Now(), fcm(secret))[0]
+		wake := func(o push.Outcome) {
+			t.Helper()
+			if _, _, err := r.waker.Wake(alice, &b, Cause{Kind: push.Refresh}, func(push.Outcome) {}); err != nil {
+				t.Fatal(err)
+			}
+			r.done[len(r.done)-1](o)
+		}
+		failures := func(want int) {
+			t.Helper()
+			if h, _ := r.waker.Habit(b.ID); h.Failures != want {
+				t.Errorf("%d failures, want %d", h.Failures, want)
+			}
+		}
+		ok := push.Outcome{Class: push.OK}
+		wake(ok) // It is still registered: a refresh.
+		time.Sleep(12 * time.Hour)
+		wake(ok)
+		failures(0)
+		time.Sleep(12 * time.Hour)
+		wake(push.Outcome{Class: push.Unavailable})
+		failures(1)
+		time.Sleep(12 * time.Hour)
+		wake(ok) // The last one was not taken.
+		failures(1)
+		b.Updated, b.Expires = time.Now().Add(time.Second), time.Now().Add(time.Minute)
+		time.Sleep(12 * time.Hour)
+		wake(ok) // It came, and ended again.
+		failures(1)
+	})
 }
 
 func TestHabit_Patience(t *testing.T) {
@@ -83,7 +132,7 @@ func TestWaker_LearnsOfEachDevice(t *testing.T) {
 		r.waker.Woke(bs[0].ID, 300*time.Millisecond)
 		for range 2 {
 			time.Sleep(time.Hour)
-			r.waker.Slept(bs[0].ID)
+			r.waker.Slept(&bs[0])
 		}
 		time.Sleep(time.Hour)
 		if got := r.waker.Patience(&bs[0], time.Minute); got != 5*time.Second {

@@ -125,6 +125,10 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 		Deadline: c.Deadline, BoundAt: b.Updated, Data: data(c, b),
 	}
 	id, began := b.ID, time.Now()
+	dormant := c.Kind == push.Refresh && b.Expired(began)
+	if dormant {
+		w.askedDormant(b, began)
+	}
 	w.sink.Emit(event.PushRequested{
 		PushID: r.PushID, AOR: r.AOR, Binding: id.String(), Provider: d.params.Provider, Param: d.params.Param, PushKind: c.Kind.String(),
 		Method: c.Method, CallID: c.CallID, Deadline: c.Deadline,
@@ -141,6 +145,9 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 		w.judge(aor, r, o)
 		if o.Class == push.OK {
 			w.taken.add(&takenPush{aor: aor, request: r, at: began, done: done}, time.Now())
+			if dormant {
+				w.dormantAsked(b, began)
+			}
 		}
 		done(o)
 	})
