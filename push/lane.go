@@ -59,7 +59,8 @@ type lane struct {
 	lastFailure time.Time
 	lastReason  string
 
-	load load
+	load   load
+	series series
 }
 
 // seen counts what attempts at the push service came to. An attempt that fails
@@ -102,7 +103,7 @@ func newLane(a App, part string, e *executor, m *metrics, log *slog.Logger) *lan
 		empty: make(chan struct{}),
 		hand:  make(chan attempt),
 		jobs:  make(map[wakeKey]*job),
-		load:  m.load(a),
+		load:  m.load(a), series: series{m: m, app: a},
 	}
 }
 
@@ -192,8 +193,11 @@ func (l *lane) enqueue(j *job, now time.Time) {
 		q = &l.first[1]
 	}
 	j.elem = q.PushBack(j)
-	j.timer = time.AfterFunc(j.deadline.Sub(now), func() { l.expire(j) })
+	j.timer = nil
 	l.pump(now)
+	if j.state == queued {
+		j.timer = time.AfterFunc(j.deadline.Sub(now), func() { l.expire(j) })
+	}
 }
 
 // expire ends a job whose deadline passed in the queue.
@@ -294,8 +298,7 @@ func (l *lane) attempt(a attempt) {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	o := l.send(ctx, a.req)
-	l.metrics.attempted(l.app, o, time.Since(start))
-	l.settle(a.job, o, a.before)
+	l.settle(a.job, o, time.Since(start), a.before)
 }
 
 // send keeps a fault of a Sender from ending the process.
@@ -308,11 +311,12 @@ func (l *lane) send(ctx context.Context, r *Request) (o Outcome) {
 	return l.app.Sender.Send(ctx, r)
 }
 
-// settle notes how an attempt ended and decides what becomes of the job. before
-// is what the lane had seen when the attempt began.
-func (l *lane) settle(j *job, o Outcome, before seen) {
+// settle notes how an attempt ended that took so long, and decides what becomes
+// of the job. before is what the lane had seen when the attempt began.
+func (l *lane) settle(j *job, o Outcome, took time.Duration, before seen) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.series.attempted(o, took)
 	now := time.Now()
 	l.inFlight--
 	j.attempts++
@@ -385,7 +389,7 @@ func (l *lane) finish(j *job, o Outcome) {
 		key.again = 0
 		l.recent.add(key, recentWake{outcome: o, since: j.since, until: j.until}, now)
 	}
-	l.metrics.finished(l.app, j.key.kind, o, now.Sub(j.since))
+	l.series.finished(j.key.kind, o, now.Sub(j.since))
 	l.load.show(l.waiting(), l.inFlight)
 	if o.Class != OK {
 		l.log.LogAttrs(context.Background(), slog.LevelDebug, "push failed", slog.String("push_id", j.req.PushID),

@@ -61,6 +61,43 @@ func (m *metrics) attempted(a App, o Outcome, d time.Duration) {
 	m.latency.WithLabelValues(a.Name, a.Provider).Observe(d.Seconds())
 }
 
+// series are those of one app that a lane counts in for each push, kept because
+// to look one up costs more than to count. The lane's mu guards it.
+type series struct {
+	m        *metrics
+	app      App
+	attempts [Forbidden + 1]prometheus.Counter
+	latency  prometheus.Observer
+	requests [Cancel + 1][Forbidden + 1]prometheus.Counter
+	total    [Cancel + 1]prometheus.Observer
+}
+
+func (s *series) attempted(o Outcome, d time.Duration) {
+	if o.Class > Forbidden {
+		s.m.attempted(s.app, o, d)
+		return
+	}
+	if s.attempts[o.Class] == nil {
+		s.attempts[o.Class] = s.m.attempts.WithLabelValues(s.app.Name, s.app.Provider, o.Class.String())
+		s.latency = s.m.latency.WithLabelValues(s.app.Name, s.app.Provider)
+	}
+	s.attempts[o.Class].Inc()
+	s.latency.Observe(d.Seconds())
+}
+
+func (s *series) finished(k Kind, o Outcome, d time.Duration) {
+	if o.Class > Forbidden || k > Cancel {
+		s.m.finished(s.app, k, o, d)
+		return
+	}
+	if s.requests[k][o.Class] == nil {
+		s.requests[k][o.Class] = s.m.requests.WithLabelValues(s.app.Name, s.app.Provider, k.String(), o.Class.String())
+		s.total[k] = s.m.total.WithLabelValues(s.app.Name, s.app.Provider, k.String())
+	}
+	s.requests[k][o.Class].Inc()
+	s.total[k].Observe(d.Seconds())
+}
+
 func (m *metrics) refused(err error) {
 	reason := "closed"
 	switch {
