@@ -35,6 +35,7 @@ lint: vet
 	@command -v $(GOLANGCI) >/dev/null || { echo "golangci-lint is missing; install it with:" \
 		"go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0"; exit 1; }
 	$(GOLANGCI) run
+	$(GOLANGCI) run --build-tags e2e,firefox ./test/browser/...
 
 test-race:
 	$(GO) test -race -shuffle=on -timeout 20m ./...

@@ -84,7 +84,7 @@ func (p program) printReport(r disk.Report) {
 }
 
 func (p program) exportBindings(ctx context.Context, dir string) error {
-	return withStore(dir, func(s *disk.Store) error {
+	return withStore(dir, func(s *disk.Store) error { //nolint:contextcheck // An interrupted export closes the store in order.
 		n, err := disk.Export(ctx, s, p.stdout)
 		fmt.Fprintf(p.stderr, "%d bindings written\n", n)
 		return err
@@ -92,7 +92,7 @@ func (p program) exportBindings(ctx context.Context, dir string) error {
 }
 
 func (p program) importBindings(ctx context.Context, dir string) error {
-	return withStore(dir, func(s *disk.Store) error {
+	return withStore(dir, func(s *disk.Store) error { //nolint:contextcheck // An interrupted import does so, too.
 		n, err := disk.Import(ctx, s, p.stdin())
 		fmt.Fprintf(p.stderr, "%d bindings read\n", n)
 		return err

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,9 +22,7 @@ func authOptions(cfg *configs.Config, verifier *bearer.Verifier) (auth.Options, 
 		Failures: auth.LimitOptions{Rate: float64(a.Limit.PerSource) / 60, Burst: a.Limit.Burst},
 	}
 	realms := cfg.Realms()
-	for domain, realm := range realms {
-		o.Domains[domain] = realm
-	}
+	maps.Copy(o.Domains, realms)
 	for _, a := range cfg.Aliases() {
 		o.Domains[a.Alias] = realms[a.Domain]
 	}
