@@ -166,6 +166,8 @@ func wakeReason(kind, method string) string {
 	switch kind {
 	case "refresh":
 		return reasonRefresh
+	case "cancel":
+		return kind
 	case "mid_dialog":
 		return reasonMiddle + method
 	}
@@ -182,7 +184,7 @@ type PushRequestedData struct {
 	Param    string    `json:"param,omitempty" doc:"pn-param"`
 	Token    string    `json:"token,omitempty" doc:"pn-prid; in push.send only, and where tokens are wanted"`
 	Kind     string    `json:"kind" doc:"call, message, mid_dialog, refresh or cancel"`
-	Reason   string    `json:"reason" doc:"reg-refresh, ini-METHOD or mid-METHOD"`
+	Reason   string    `json:"reason" doc:"reg-refresh, ini-METHOD, mid-METHOD or cancel"`
 	Method   string    `json:"method,omitempty" doc:"method of the request that waits"`
 	CallID   string    `json:"call_id,omitempty" doc:"its Call-ID"`
 	Deadline time.Time `json:"deadline,omitzero" doc:"when the push is of no more use"`

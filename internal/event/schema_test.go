@@ -156,7 +156,7 @@ func TestEncode_LeavesOutWhatIsUnknown(t *testing.T) {
 
 func TestWakeReason(t *testing.T) {
 	for _, tt := range []struct{ kind, method, want string }{
-		{"refresh", "", "reg-refresh"}, {"call", "INVITE", "ini-INVITE"}, {"message", "MESSAGE", "ini-MESSAGE"}, {"mid_dialog", "BYE", "mid-BYE"},
+		{"refresh", "", "reg-refresh"}, {"call", "INVITE", "ini-INVITE"}, {"message", "MESSAGE", "ini-MESSAGE"}, {"mid_dialog", "BYE", "mid-BYE"}, {"cancel", "", "cancel"},
 	} {
 		if got := wakeReason(tt.kind, tt.method); got != tt.want {
 			t.Errorf("wakeReason(%s, %s) = %s, want %s", tt.kind, tt.method, got, tt.want)
