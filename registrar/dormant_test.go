@@ -170,3 +170,25 @@ func TestApply_DormantMakesRoom(t *testing.T) {
 		}
 	}
 }
+
+// A refresh is answered in place only while the registration lasts: what comes
+// later begins it anew, and somebody has to be told.
+func TestRefresh_DormantTakesTheLongWay(t *testing.T) {
+	x := newRefreshing(t, nil, func(p *Policy) { p.Push.Retain = time.Hour })
+	x.apply(x.input("c", 1), pushContact+";expires=600")
+	b := x.record().Bindings[0]
+	if !b.RetainUntil.Equal(b.Expires.Add(time.Hour)) {
+		t.Fatalf("kept until %s, want an hour after %s", b.RetainUntil, b.Expires)
+	}
+	x.now = b.Expires.Add(-time.Second)
+	if _, ok := x.try(x.input("c", 2), pushContact+";expires=600"); !ok {
+		t.Fatal("declined before the end")
+	}
+	if b = x.record().Bindings[0]; !b.RetainUntil.Equal(b.Expires.Add(time.Hour)) {
+		t.Errorf("refreshed in place it is kept until %s, want an hour after %s", b.RetainUntil, b.Expires)
+	}
+	x.now = b.Expires
+	if _, ok := x.try(x.input("c", 3), pushContact+";expires=600"); ok {
+		t.Error("taken after the end")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"reveille/usrloc"
 )
@@ -79,7 +80,7 @@ func (w *Writer) sweep(ctx context.Context, from Records, last int64) (seen int6
 		if err != nil {
 			return 0, false, err
 		}
-		if len(rec.Bindings) == 0 {
+		if len(alive(&rec, time.Now())) == 0 {
 			w.Changed(aor)
 		}
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/rand"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -137,5 +138,38 @@ func TestDormant_IsNoRegisteredCaller(t *testing.T) {
 		w.lapse(p)
 		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
 		w.expect("403 203.0.113.9:5060")
+	})
+}
+
+// A stranger who has the address of a phone that is dormant is not that phone.
+func TestDormant_IsNotTheCallerAtItsAddress(t *testing.T) {
+	inWorld(t, Options{Dormant: true, Domains: []string{"example.com", "example.net"}}, func(w *world) {
+		bob := w.newPhone("bob", caller, "fcm")
+		bob.aor = "sip:bob@example.net"
+		id, err := usrloc.NewBindingID(bob.aor, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob.id = id
+		w.register(bob)
+		w.lapse(bob)
+		alice := w.newPhone("alice", udp("198.51.100.1:5060"), "")
+		w.register(alice)
+		answer := w.call(alice, "c1")
+		w.recv(alice.flow, inDialogRequest("BYE", 2, answer, false, "sip:bob@203.0.113.9:5060"))
+		w.expect("BYE 203.0.113.9:5060")
+		w.pushCount(0)
+	})
+}
+
+// What is left of a registration says nothing of the methods that are taken.
+func TestDormant_MethodsDoNotCount(t *testing.T) {
+	inWorld(t, Options{MethodFilter: true}, func(w *world) {
+		p := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")
+		p.methods = usrloc.MethodMessage
+		w.register(p)
+		w.lapse(p)
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		w.expect("480 203.0.113.9:5060")
 	})
 }

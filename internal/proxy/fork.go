@@ -212,8 +212,9 @@ func (f *fork) changedLater(c usrloc.Change) bool {
 // join adds a device that has just registered, at once or in its turn.
 func (f *fork) join(aor usrloc.AOR, n *usrloc.Binding) {
 	o := f.p.opts().of(f.aor)
-	rec := f.p.opts().of(aor).pick(usrloc.Record{AOR: aor, Bindings: []usrloc.Binding{*n}}, f.method, &lookup{})
-	set := targets(rec, f.p.view(f.method, time.Now()))
+	v := f.p.view(f.method, time.Now())
+	rec := f.p.opts().of(aor).pick(usrloc.Record{AOR: aor, Bindings: []usrloc.Binding{*n}}, v, &lookup{})
+	set := targets(rec, v)
 	for i := range set {
 		// It registered this moment: it is awake on that flow.
 		set[i].reach = forward

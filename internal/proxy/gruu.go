@@ -103,7 +103,7 @@ func (f *fork) toGRUU(g gruu) {
 		v := f.view(time.Now())
 		rec.Bindings = g.device(&rec, v)
 		l.known = l.known || len(rec.Bindings) > 0
-		if rec = f.p.opts().of(g.aor).pick(rec, f.method, &l); len(rec.Bindings) > 0 {
+		if rec = f.p.opts().of(g.aor).pick(rec, v, &l); len(rec.Bindings) > 0 {
 			f.device = rec.Bindings[0].ID
 			t := v.device(rec.AOR, slices.Clone(rec.Bindings))
 			t.reach = f.inLine(&t)

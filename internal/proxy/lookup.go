@@ -54,7 +54,7 @@ func (f *fork) gather(aor usrloc.AOR, uri sipmsg.URI, l *lookup) error {
 		if err != nil {
 			return err
 		}
-		l.add(targets(f.p.opts().of(one).pick(rec, f.method, l), v))
+		l.add(targets(f.p.opts().of(one).pick(rec, v, l), v))
 		l.add(f.p.opts().fixed(one, uri))
 		l.known = l.known || f.p.known(one)
 	}
@@ -122,7 +122,7 @@ func sameDevice(a, b *usrloc.Binding) bool {
 
 // pick returns rec without the bindings that the filters leave out. What those
 // take that are left out for the method is added to l.
-func (o *Options) pick(rec usrloc.Record, method string, l *lookup) usrloc.Record {
+func (o *Options) pick(rec usrloc.Record, v view, l *lookup) usrloc.Record {
 	if !o.MethodFilter && o.UserAgents == nil {
 		return rec
 	}
@@ -130,8 +130,9 @@ func (o *Options) pick(rec usrloc.Record, method string, l *lookup) usrloc.Recor
 	for i := range rec.Bindings {
 		b := &rec.Bindings[i]
 		switch {
+		case !v.counts(b):
 		case o.UserAgents != nil && !o.UserAgents.MatchString(b.UserAgent):
-		case o.MethodFilter && !b.Methods.Allow(method):
+		case o.MethodFilter && !b.Methods.Allow(v.method):
 			l.methods |= b.Methods
 		default:
 			kept = append(kept, *b)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
+	"time"
 
 	"reveille/flow"
 	"reveille/internal/sipmsg"
@@ -115,8 +116,12 @@ func (p *Proxy) callerLeg(m *sipmsg.Message, user usrloc.AOR, from flow.Flow) le
 	if err != nil {
 		return l
 	}
+	now := time.Now()
 	for i := range rec.Bindings {
 		b := &rec.Bindings[i]
+		if b.Expired(now) {
+			continue
+		}
 		if b.Flow == from || contactFlow(b) == from {
 			l.binding = b.ID
 			return l
