@@ -43,6 +43,9 @@ type chromium struct {
 	registration serviceworker.RegistrationID // of the page's service worker
 }
 
+// encrypts says that subscriptions have keys for payloads.
+const encrypts = false
+
 // subscribedKey is an expression whose value is the VAPID key that the page
 // subscribed with.
 const subscribedKey = `localStorage.getItem('key')`

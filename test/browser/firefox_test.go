@@ -67,6 +67,9 @@ func preferences(service string) map[string]any {
 	}
 }
 
+// encrypts says that subscriptions have keys for payloads.
+const encrypts = true
+
 // subscribedKey is an expression whose value is the VAPID key that the page
 // subscribed with.
 const subscribedKey = `navigator.serviceWorker.ready.then(r => r.pushManager.getSubscription())` +
@@ -177,6 +180,11 @@ func (f *firefox) notification() (url string) {
 	}
 	if title != "Phone" {
 		t.Errorf("a notification with the title %q is shown", title)
+	}
+	// What the push said, for those that have a payload.
+	if body, reads := p.eval(shown+`.then(n => n[0].body)`), f.r.stack.keys; (body == "Somebody is calling. Click to answer." ||
+		body == "There is a message for you. Click to read it.") != reads {
+		t.Errorf("the notification says %q, want what the payload says: %t", body, reads)
 	}
 	url = p.eval(shown + `.then(n => n[0].data.page)`)
 	if err := p.d.close(); err != nil {

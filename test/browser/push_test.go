@@ -3,8 +3,8 @@
 package browser
 
 import (
-	"bufio"
 	"crypto/x509"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +16,9 @@ import (
 	"reveille/push/webpush"
 )
 
-// A push without payload is taken by a push service that others wrote, and one
-// with another key than the subscription's is not (RFC 8030 §5, RFC 8292).
+// A push is taken by a push service that others wrote, its payload is read by the
+// browser behind it, and one with another key than the subscription's is refused
+// (RFC 8030 §5, RFC 8291, RFC 8292).
 func TestPushServiceOfOthers(t *testing.T) {
 	public, private, err := webpush.GenerateKeys()
 	if err != nil {
@@ -27,39 +28,58 @@ func TestPushServiceOfOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	endpoint, roots := pushService(t, public)
+	others := startOthers(t, public)
 	tests := []struct {
 		name            string
 		public, private string
+		payload         string
 		want            push.Class
 	}{
-		{"the subscription's key", public, private, push.OK},
-		{"another key", otherPublic, otherPrivate, push.Suspect},
+		{"the subscription's key", public, private, "", push.OK},
+		{"another key", otherPublic, otherPrivate, "", push.Suspect},
+		{"a payload", public, private, `{"who":"\"Bob\" é"}`, push.OK},
+		{"a long payload", public, private, `{"who":"` + strings.Repeat("x", 3900) + `"}`, push.OK},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := webpush.New(webpush.Options{
 				VAPIDPublic: tt.public, VAPIDPrivate: tt.private, Subscriber: "mailto:ops@example.com",
-				AllowedHosts: []string{"127.0.0.1"}, AllowPrivate: true, RootCAs: roots,
+				AllowedHosts: []string{"127.0.0.1"}, AllowPrivate: true, RootCAs: others.roots,
+				Payload: tt.payload != "", Template: tt.payload,
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer s.Close()
 			r := &push.Request{
-				Params: push.Params{Provider: "webpush"}, Tokens: []push.Token{{PRID: endpoint}},
+				Params: push.Params{Provider: "webpush"}, Tokens: []push.Token{{PRID: others.endpoint}}, Keys: others.keys,
 				Kind: push.Call, CallID: "call-1", Deadline: time.Now().Add(30 * time.Second),
 			}
-			if o := s.Send(t.Context(), r); o.Class != tt.want {
+			o := s.Send(t.Context(), r)
+			if o.Class != tt.want {
 				t.Errorf("outcome %v (%d %s, %v), want %v", o.Class, o.Status, o.Reason, o.Err, tt.want)
+			}
+			if tt.payload == "" || o.Class != push.OK {
+				return
+			}
+			var got string
+			if err := others.said.Decode(&got); err != nil || got != tt.payload {
+				t.Errorf("the browser reads %q, %v, want %q", got, err, tt.payload)
 			}
 		})
 	}
 }
 
-// pushService starts the push service of testdata with a subscription bound to a
-// VAPID key, and returns its URL and whom to believe there.
-func pushService(t *testing.T, vapid string) (endpoint string, roots *x509.CertPool) {
+// others are the push service of testdata and the browser behind it.
+type others struct {
+	endpoint string
+	keys     push.SubscriptionKeys
+	roots    *x509.CertPool // whom to believe there
+	said     *json.Decoder  // what payloads say, each a string
+}
+
+// startOthers starts them with a subscription bound to a VAPID key.
+func startOthers(t *testing.T, vapid string) others {
 	t.Helper()
 	dir := t.TempDir()
 	cert, key := (&rig{t: t}).certificate()
@@ -88,11 +108,16 @@ func pushService(t *testing.T, vapid string) (endpoint string, roots *x509.CertP
 		in.Close()
 		cmd.Wait()
 	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
+	o := others{roots: x509.NewCertPool(), said: json.NewDecoder(out)}
+	var subscription struct {
+		Endpoint string
+		Keys     struct{ P256dh, Auth string }
+	}
+	if err := o.said.Decode(&subscription); err != nil {
 		t.Fatalf("the push service does not start: %v", err)
 	}
-	roots = x509.NewCertPool()
-	roots.AppendCertsFromPEM(cert)
-	return strings.TrimSpace(line), roots
+	o.endpoint = subscription.Endpoint
+	o.keys = push.SubscriptionKeys{P256DH: subscription.Keys.P256dh, Auth: subscription.Keys.Auth}
+	o.roots.AppendCertsFromPEM(cert)
+	return o
 }

@@ -4,6 +4,7 @@ package browser
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -42,6 +43,9 @@ type pushMessage struct {
 	Version   string `json:"version,omitempty"` // of a push: its name
 	TTL       int    `json:"ttl,omitempty"`
 	Code      int    `json:"code,omitempty"` // of a nack: why the service worker failed
+	// Data is a payload as it was encrypted, in base64url; Headers say how.
+	Data    string            `json:"data,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"`
 }
 
 func (r *rig) pushService() *pushService {
@@ -87,7 +91,7 @@ func (s *pushService) serve(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// deliver sends the browser a push without payload.
+// deliver sends the browser a push.
 func (s *pushService) deliver(p pushsim.Push) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +102,9 @@ func (s *pushService) deliver(p pushsim.Push) error {
 	s.pushes++
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return wsjson.Write(ctx, s.conn, pushMessage{
-		Type: "notification", ChannelID: channel, Version: strconv.Itoa(s.pushes), TTL: 30,
-	})
+	m := pushMessage{Type: "notification", ChannelID: channel, Version: strconv.Itoa(s.pushes), TTL: 30}
+	if p.Payload != "" {
+		m.Data, m.Headers = base64.RawURLEncoding.EncodeToString([]byte(p.Payload)), map[string]string{"encoding": "aes128gcm"}
+	}
+	return wsjson.Write(ctx, s.conn, m)
 }

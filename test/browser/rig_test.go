@@ -41,13 +41,14 @@ const installed = "../../.ci/browser"
 // A rig is a server in process with a pretend push service, a web server with the
 // example page, and a phone that calls.
 type rig struct {
-	t    *testing.T
-	app  *app.App
-	sim  *pushsim.Server
-	page string // the example page's URL
-	wss  string // the server's URL
-	pin  string // the hash of the server's key, for the browser
-	log  *logBuffer
+	t     *testing.T
+	stack stack
+	app   *app.App
+	sim   *pushsim.Server
+	page  string // the example page's URL
+	wss   string // the server's URL
+	pin   string // the hash of the server's key, for the browser
+	log   *logBuffer
 	// pushed gets the pushes that were taken.
 	pushed chan pushsim.Push
 
@@ -57,7 +58,7 @@ type rig struct {
 
 func newRig(t *testing.T, s stack) *rig {
 	t.Helper()
-	r := &rig{t: t, log: &logBuffer{}, pushed: make(chan pushsim.Push, 16), ended: map[flow.Flow]bool{}}
+	r := &rig{t: t, stack: s, log: &logBuffer{}, pushed: make(chan pushsim.Push, 16), ended: map[flow.Flow]bool{}}
 	var err error
 	r.sim, err = pushsim.Start(pushsim.Options{OnPush: func(p pushsim.Push) { r.pushed <- p }})
 	if err != nil {
@@ -69,15 +70,19 @@ func newRig(t *testing.T, s stack) *rig {
 	return r
 }
 
-// A stack is a library for SIP and the page that uses it.
-type stack struct{ name, page, library string }
+// A stack is a library for SIP and the page that uses it. keys says that the page
+// hands over the keys of its subscription.
+type stack struct {
+	name, page, library string
+	keys                bool
+}
 
 // stacks are those that are tested. The page of JsSIP is the example.
 func stacks() []stack {
 	const example = "../../configs/examples/browser"
 	return []stack{
-		{"JsSIP", example, "jssip.min.js"},
-		{"SIP.js", "testdata/sipjs", "sip.min.js"},
+		{"JsSIP", example, "jssip.min.js", true},
+		{"SIP.js", "testdata/sipjs", "sip.min.js", false},
 	}
 }
 
@@ -133,7 +138,7 @@ push:
   wait: {invite: {webpush: 20s}}
   apps:
     - name: web
-      webpush: {vapid_key_file: vapid.pem, subscriber: "mailto:ops@example.com", allowed_hosts: [127.0.0.1], allow_private: true, ca_file: ca.pem}
+      webpush: {vapid_key_file: vapid.pem, subscriber: "mailto:ops@example.com", allowed_hosts: [127.0.0.1], allow_private: true, ca_file: ca.pem, payload: true}
 `), configs.Env{})
 	if err != nil {
 		t.Fatal(err, warnings)

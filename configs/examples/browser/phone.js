@@ -55,12 +55,23 @@ async function subscribe (me) {
     await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: await vapidKey(me) })
 }
 
+const base64url = bytes => btoa(String.fromCharCode(...new Uint8Array(bytes)))
+  .replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+
+// wakeParameters say how this page is woken. RFC 8599 §4.1: pn-prid is the
+// subscription's URL; JsSIP writes parameters as they are, so it has to be escaped
+// here. The keys are an extension: with them, a server that may do so (payload:
+// true) tells sw.js why.
+function wakeParameters (subscription) {
+  const parameters = ['pn-provider=webpush', `pn-prid=${encodeURIComponent(subscription.endpoint)}`]
+  const [point, auth] = ['p256dh', 'auth'].map(name => subscription.getKey?.(name))
+  if (point && auth) parameters.push(`pn-p256dh=${base64url(point)}`, `pn-auth=${base64url(auth)}`)
+  return parameters.join(';')
+}
+
 async function login (me) {
   say('logging in')
-  const { endpoint } = await subscribe(me)
-  // RFC 8599 §4.1: pn-prid is the subscription's URL. JsSIP writes parameters as
-  // they are, so it has to be escaped here.
-  phone = start(me, `pn-provider=webpush;pn-prid=${encodeURIComponent(endpoint)}`)
+  phone = start(me, wakeParameters(await subscribe(me)))
   phone.on('registered', () => {
     if (!call) say('registered')
     closeNotification()
