@@ -279,6 +279,29 @@ func TestCheck_DanglingAORs(t *testing.T) {
 	}
 }
 
+// Where case does not count, a user whom nobody would find is reported, and an
+// address is the user's however it is written.
+func TestUsersFile_WhereCaseDoesNotCount(t *testing.T) {
+	const fold = `registrar: {aor: {case_sensitive: false}}`
+	const file = `auth: {mode: {registrar: required, proxy: required}, users_file: users.yaml}`
+	r := newRig(t, fold)
+	r.file("users.yaml", []byte("users:\n  - {name: carol, password: x}\n  - {name: Dave, password: x}\n"))
+	err := Check(r.config(file, fold))
+	if want := `users.yaml:3:5: user "Dave": is not in lower case, and registrar.aor.case_sensitive is false`; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("Check() = %v, want %s", err, want)
+	}
+	if err := Check(r.config(file)); err != nil {
+		t.Errorf("where case counts: %v", err)
+	}
+	r.file("users.yaml", []byte("users:\n  - {name: carol, password: secret, aors: [sip:Sales@example.com]}\n"))
+	if err := r.Reload(r.config(file, fold)); err != nil {
+		t.Fatal(err)
+	}
+	if !r.gate.known("sip:sales@example.com") || r.gate.known("sip:nobody@example.com") {
+		t.Error("the address of carol is not known, or any is")
+	}
+}
+
 // A listener may ask for more or for less than the others, and a reload changes
 // that.
 func TestListenerAuth(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 func authOptions(cfg *configs.Config, verifier *bearer.Verifier) (auth.Options, error) {
 	a := cfg.Auth
 	o := auth.Options{
-		Realm: cfg.Realm(), Domains: map[string]string{}, NonceTTL: a.NonceTTL, NonceTable: cfg.Limits.Nonces,
+		Realm: cfg.Realm(), Domains: map[string]string{}, FoldUser: !cfg.Registrar.AOR.CaseSensitive, NonceTTL: a.NonceTTL, NonceTable: cfg.Limits.Nonces,
 		Failures: auth.LimitOptions{Rate: float64(a.Limit.PerSource) / 60, Burst: a.Limit.Burst},
 	}
 	realms := cfg.Realms()
@@ -116,8 +116,30 @@ func readUsers(cfg *configs.Config, o *auth.Options) (*auth.Users, error) {
 		}
 		accounts = append(accounts, more...)
 	}
+	if o.FoldUser {
+		if err := fold(accounts); err != nil {
+			return nil, err
+		}
+	}
 	users, err := auth.NewUsers(o.Realm, accounts, offeredAlgorithms(o)...)
 	return users, errors.Join(err, dangling(accounts, cfg.Domains))
+}
+
+// fold puts the addresses of record of accounts in lower case. Names cannot be
+// changed, for the hashes of passwords hold them: those in another case are
+// reported, as nobody would find their users.
+func fold(accounts []auth.Account) error {
+	var errs []error
+	for i := range accounts {
+		a := &accounts[i]
+		for j, aor := range a.AORs {
+			a.AORs[j] = strings.ToLower(aor)
+		}
+		if a.Name != strings.ToLower(a.Name) {
+			errs = append(errs, fmt.Errorf("%s: user %q: is not in lower case, and registrar.aor.case_sensitive is false", a.Origin, a.Name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // offeredAlgorithms are those that some client is offered.

@@ -86,6 +86,9 @@ type Options struct {
 	// Domains holds the domains that we serve, in lower case, each with its
 	// realm; "" means Realm.
 	Domains map[string]string
+	// FoldUser says that the case of user parts does not count: the AORs that are
+	// asked about are in lower case, and names of users mean them in any case.
+	FoldUser bool
 	// Own reports whether host is an address of ours: some clients use it in
 	// place of the domain. Nil: none is.
 	Own func(host string) bool

@@ -644,6 +644,20 @@ func TestAuthenticate_InlineForMemory(t *testing.T) {
 	a.Wait()
 }
 
+// Where case does not count a user of a database who is called Alice there may use
+// alice, as the AOR is then.
+func TestMayUse_WhereCaseDoesNotCount(t *testing.T) {
+	a, _ := newAuth(t, func(o *Options) { o.FoldUser = true })
+	alice := User{Name: "Alice", Realm: "example.com", Profile: Profile{AORs: []usrloc.AOR{"sip:Sales@example.com"}}}
+	for aor, want := range map[usrloc.AOR]bool{
+		"sip:alice@example.com": true, "sip:sales@example.com": true, "sip:bob@example.com": false, "sip:alice@example.org": false,
+	} {
+		if got := a.MayUse(alice, aor); got != want {
+			t.Errorf("MayUse(%s) = %v, want %v", aor, got, want)
+		}
+	}
+}
+
 func TestMayUse_RFC3261_10_3_4(t *testing.T) {
 	a, events := newAuth(t, nil)
 	alice := User{Name: "alice", Realm: "example.com", Profile: Profile{AORs: []usrloc.AOR{"sip:sales@example.com"}}}

@@ -16,7 +16,7 @@ var errNotOwner = errors.New("the user may not use this address of record")
 // MayUse reports whether u may register aor, or call under its name: it is the
 // own name in one of the domains of u's realm, or listed with the user.
 func (a *Authenticator) MayUse(u User, aor usrloc.AOR) bool {
-	if slices.Contains(u.AORs, aor) {
+	if slices.ContainsFunc(u.AORs, func(own usrloc.AOR) bool { return a.sameUser(string(own), string(aor)) }) {
 		return true
 	}
 	_, rest, ok := strings.Cut(string(aor), ":")
@@ -24,7 +24,7 @@ func (a *Authenticator) MayUse(u User, aor usrloc.AOR) bool {
 		return false
 	}
 	at := strings.LastIndexByte(rest, '@')
-	if at < 0 || sipmsg.Unescape(rest[:at]) != u.Name {
+	if at < 0 || !a.sameUser(sipmsg.Unescape(rest[:at]), u.Name) {
 		return false
 	}
 	realm, ours := a.domain(rest[at+1:])
@@ -32,6 +32,27 @@ func (a *Authenticator) MayUse(u User, aor usrloc.AOR) bool {
 		realm = a.o.Realm
 	}
 	return ours && realm == u.Realm
+}
+
+// sameUser compares names of users, or AORs. Where case does not count, that is so
+// for the letters of ASCII: others are escaped in an AOR.
+func (a *Authenticator) sameUser(x, y string) bool {
+	if x == y || !a.o.FoldUser || len(x) != len(y) {
+		return x == y
+	}
+	for i := range len(x) {
+		if lower(x[i]) != lower(y[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }
 
 // permits reports whether the sender that d decided about may use aor.
