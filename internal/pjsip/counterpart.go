@@ -43,9 +43,11 @@ func families() map[string][]family {
 			{"has no counterpart", "oauth_* refresh_token"},
 		},
 		"aor": {
-			{"", "type contact max_contacts remove_existing remove_unavailable default_expiration minimum_expiration maximum_expiration support_path"},
+			{"", "type contact max_contacts remove_existing remove_unavailable default_expiration minimum_expiration maximum_expiration support_path " +
+				"qualify_frequency qualify_timeout qualify_2xx_only"},
 			{whyPBX, "mailboxes voicemail_extension"},
-			{whyPerAOR, "qualify_* authenticate_qualify outbound_proxy"},
+			{"has no counterpart: phones that ask who we are count as being there", "authenticate_qualify"},
+			{whyPerAOR, "qualify_* outbound_proxy"},
 		},
 		"endpoint": {
 			{"", "type aors auth transport outbound_auth identify_by callerid"},

@@ -11,6 +11,9 @@ import (
 type limits struct {
 	overflow               string
 	expires, shortest, max string
+	// qualify is the interval.
+	qualify, qualifyTimeout string
+	only2xx                 bool
 }
 
 // limit takes over the limits of the AORs, the most generous where they differ:

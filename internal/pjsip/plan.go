@@ -61,6 +61,7 @@ func MakePlan(source string, doc *Document, o Options) *Plan {
 	p.identify()
 	p.acl()
 	p.limit()
+	p.qualify()
 	p.contacts()
 	p.rest()
 	p.guard()

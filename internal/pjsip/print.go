@@ -174,12 +174,22 @@ func (p *Plan) printRegistrar(b *bytes.Buffer) {
 			expires = append(expires, e[0]+": "+e[1])
 		}
 	}
-	if len(expires) == 0 && r.overflow == "" {
+	if len(expires) == 0 && r.overflow == "" && r.qualify == "" {
 		return
 	}
 	b.WriteString("\nregistrar:\n")
 	if len(expires) > 0 {
 		fmt.Fprintf(b, "  expires: {%s}\n", strings.Join(expires, ", "))
+	}
+	if r.qualify != "" {
+		b.WriteString("  # Contacts that can be woken are not asked.\n  qualify: {interval: " + r.qualify)
+		if r.qualifyTimeout != "" {
+			b.WriteString(", timeout: " + r.qualifyTimeout)
+		}
+		if r.only2xx {
+			b.WriteString(", 2xx_only: true")
+		}
+		b.WriteString("}\n")
 	}
 	if r.overflow != "" {
 		fmt.Fprintf(b, "  overflow: %s\n", r.overflow)
