@@ -179,6 +179,19 @@ func TestSend_SlowAndEndlessBodies(t *testing.T) {
 	}
 }
 
+// Headers are bounded, too.
+func TestSend_HugeHeaderIsNoAnswer(t *testing.T) {
+	p, s := newTrap(t, func(w http.ResponseWriter, _ *http.Request) {
+		for i := range 100 {
+			w.Header().Set("X-"+strconv.Itoa(i), strings.Repeat("x", 4000))
+		}
+		w.WriteHeader(http.StatusGone)
+	})
+	if o := s.Send(t.Context(), request(p.URL+"/a")); o.Class != push.Network || o.Status != 0 {
+		t.Errorf("outcome = %+v, want network: it is no answer", o)
+	}
+}
+
 // A push service that has enough of us holds back its own pushes alone.
 func TestDispatcher_ThrottledOriginHoldsNoOther(t *testing.T) {
 	busy, _ := newTrap(t, func(w http.ResponseWriter, _ *http.Request) {

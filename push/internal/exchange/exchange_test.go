@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,45 @@ func TestReason_IsAWordOrNothing(t *testing.T) {
 	} {
 		if got := Reason(in); got != want {
 			t.Errorf("Reason(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// endless is a body without end.
+type endless struct{ read int }
+
+func (e *endless) Read(b []byte) (int, error) {
+	e.read += len(b)
+	return len(b), nil
+}
+
+func (*endless) Close() error { return nil }
+
+// Whatever a push service sends, no more than the bound is read or kept.
+func TestTransport_AnswersCostABoundedAmount(t *testing.T) {
+	for _, length := range []int64{-1, 0, 100, MaxBody, MaxBody + 1, 1 << 40} {
+		body := new(endless)
+		tr := &Transport{Base: roundTripper(func(req *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 500, Header: make(http.Header), Body: body, ContentLength: length, Request: req}, nil
+		})}
+		ctx, x := With(t.Context())
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://push.example.net/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		resp, err := tr.RoundTrip(req)
+		runtime.ReadMemStats(&after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if len(x.Body) > MaxBody || body.read > 4*MaxBody {
+			t.Errorf("length %d: %d bytes kept, %d read; want at most %d", length, len(x.Body), body.read, MaxBody)
+		}
+		if got := after.TotalAlloc - before.TotalAlloc; got > 16*MaxBody {
+			t.Errorf("length %d: %d bytes allocated", length, got)
 		}
 	}
 }
