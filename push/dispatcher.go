@@ -127,9 +127,12 @@ func (d *Dispatcher) VAPIDKey(p Params) string {
 // done gets the outcome of the attempt under way. cancel may be called more than
 // once, from any goroutine.
 //
-// Requests for the same device, Call-ID and Kind are sent once; all of them get
-// the one outcome. err is ErrNoApp, ErrQueueFull or ErrClosed; done does not run
-// then.
+// Requests for the same device and Kind that come together are sent once, whatever
+// their Call-ID: within two seconds, unless the device registered in between or
+// the push would end too early. All of them get the one outcome, whose PushID is
+// that of the request that was sent.
+//
+// err is ErrNoApp, ErrQueueFull or ErrClosed; done does not run then.
 func (d *Dispatcher) Submit(r *Request, done func(Outcome)) (cancel func(), err error) {
 	for {
 		cancel, err = d.submit(r, done)
