@@ -8,6 +8,12 @@
 //	                                 look after the registrations on disk
 //	reveille bindings backup {--config FILE | --store DIR} DESTINATION
 //	                                 copy them, also while the server runs
+//	reveille push test {--config FILE | --store DIR} {AOR | --provider NAME --token-file FILE}
+//	                                 send a push and say what the push service answered
+//	reveille wake {--config FILE | --store DIR} AOR
+//	                                 wake a user's phones and say how long they took
+//	reveille providers {--config FILE | --store DIR}
+//	                                 show how the push services are
 //	reveille load register|refresh|calls|storm|due
 //	                                 measure a server with simulated phones
 //	reveille demo                    show a sleeping phone being woken

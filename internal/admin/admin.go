@@ -13,8 +13,9 @@
 // reach. Web pages of other origins cannot post to it. The control socket serves
 // the same, and what would be too much for anyone who reaches a port: POST
 // /backup, which writes files with the rights of the server, and GET and DELETE
-// /bans. Only the user that runs the server can open it. GET /v1/events and POST
-// /v1/woken are on the socket too, and on the address for those who have a token.
+// /bans, POST /v1/push and /v1/wake, and GET /v1/providers. Only the user that runs
+// the server can open it. GET /v1/events and POST /v1/woken are on the socket too,
+// and on the address for those who have a token.
 package admin
 
 import (
@@ -56,6 +57,9 @@ type Options struct {
 	// Events are the stream of events and reports of pushes. Nil: /v1/events and
 	// /v1/woken are not found.
 	Events *Events
+	// Pushes are tools for pushes. Nil: /v1/push, /v1/wake and /v1/providers are not
+	// found.
+	Pushes *Pushes
 	Logger *slog.Logger
 }
 
@@ -126,6 +130,9 @@ func New(o Options) (_ *Server, err error) {
 		}
 		if o.Events != nil {
 			o.Events.serve(mux, s.ending)
+		}
+		if o.Pushes != nil {
+			o.Pushes.serve(mux, s.ending)
 		}
 		s.serve(l, mux)
 	}

@@ -41,6 +41,24 @@ func Outcome(provider string, o push.Outcome) Words {
 	return w
 }
 
+// Wake returns the words for what came of a push that was taken: whether the phone
+// has registered since, and whether it was awake before.
+func Wake(registered, awake bool) Words {
+	switch {
+	case registered:
+		return Words{"The phone has registered.", ""}
+	case awake:
+		return Words{
+			"The phone did not register in time. It had a live connection: some apps answer a push with a keep-alive then, and calls reach them there.",
+			"Let the phone fall asleep and try again.",
+		}
+	}
+	return Words{
+		"The phone did not register in time.",
+		"The app must register as soon as a push arrives. What keeps it from that is on the phone: a battery saver, notifications that are switched off, an app that was force-stopped, or no network.",
+	}
+}
+
 // Known reports whether there are words for a reason by itself, besides those for
 // its class.
 func Known(provider, reason string) bool {
@@ -94,6 +112,22 @@ func ofOurs(reason string) Words {
 		return Words{"Nobody waited for the push any more, so it was not sent.", ""}
 	case "Closed":
 		return Words{"The server was stopped, or its credentials were replaced, before the push was sent.", "Try again."}
+	case "NoApp":
+		return Words{
+			"No app of push.apps takes this provider and param, so nothing was sent.",
+			"An entry of push.apps must have the pn-provider, and a pattern that the pn-param fits.",
+		}
+	case "QueueFull":
+		return ofClass(push.Shed)
+	case "DeadToken":
+		return Words{
+			"The push service has declared this token dead, so nothing was sent.",
+			"The app has to run and register again with a new one.",
+		}
+	case "TooOften":
+		return Words{"The phone had as many pushes to refresh as it may get in an hour, so nothing was sent.", "Wait, or ask for a push of another kind."}
+	case "BadParameters":
+		return Words{"The push parameters that the phone registered cannot be read, so nothing was sent.", "docs/push.md says how they are written."}
 	case "SenderPanic":
 		return Words{"A fault of this server kept the push from being sent.", "Please report it, with the line in the log."}
 	case "NoReason":
