@@ -82,10 +82,15 @@ func (p program) importTables(ctx context.Context, t tableImport) (err error) {
 			return err
 		}
 	}
-	if t.location.Table != "" {
-		return p.importLocation(ctx, db, t)
+	if t.location.Table == "" {
+		return nil
 	}
-	return nil
+	err = p.importLocation(ctx, db, t)
+	if err != nil && t.subscribers != "" {
+		// What is there already would stop the next attempt.
+		return errors.Join(err, os.Remove(filepath.Join(t.dir, importedUsers)))
+	}
+	return err
 }
 
 func (p program) importSubscribers(ctx context.Context, db *sqldb.DB, t tableImport) error {

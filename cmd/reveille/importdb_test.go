@@ -93,8 +93,10 @@ func TestImportTables_Refuses(t *testing.T) {
 			if code == exitOK || !strings.Contains(stderr, tt.says) || strings.Contains(stderr, "hush") {
 				t.Errorf("import = %d, %q, want it to say %q", code, stderr, tt.says)
 			}
-			if _, err := os.Stat(filepath.Join(dir, importedBindings)); err == nil {
-				t.Error("a file of a failed import is left")
+			for _, file := range []string{importedUsers, importedBindings} {
+				if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
+					t.Errorf("%s of a failed import is left, which stops the next one", file)
+				}
 			}
 		})
 	}

@@ -168,26 +168,12 @@ func TestLocation(t *testing.T) {
 	}
 }
 
-// TestLocation_Again: an import that is run again makes no phone ring twice.
-func TestLocation_Again(t *testing.T) {
-	db := database(t, "CREATE TABLE location (username, domain, contact, expires, q, callid)",
-		"INSERT INTO location VALUES ('a', 'example.com', 'sip:a@192.0.2.1', 3972805200, 'nan', 'c'), ('a', 'example.com', 'sip:a@192.0.2.2', 3972805200, 1, 'd')")
-	store := usrloc.NewMemory(usrloc.MemoryOptions{})
-	var first usrloc.Record
-	for i := range 2 {
-		o := LocationOptions{Table: "location", Listener: "udp", Zone: time.UTC, Now: time.Date(2095, 11, 22, 12, 0, 0, 0, time.UTC)}
-		if _, _, _, err := Location(t.Context(), db, o, store); err != nil {
-			t.Fatal(err)
-		}
-		rec, err := store.Get(t.Context(), "sip:a@example.com")
-		if err != nil || len(rec.Bindings) != 2 || rec.Bindings[0].Q != usrloc.QUnset || rec.Bindings[1].Q != 1000 {
-			t.Fatalf("import %d: %+v, %v", i, rec.Bindings, err)
-		}
-		if i == 0 {
-			first = rec
-		}
-		if rec.Bindings[0].ID != first.Bindings[0].ID {
-			t.Error("a phone is another one after the second import")
+func TestPreference(t *testing.T) {
+	for s, want := range map[string]usrloc.Q{
+		"": usrloc.QUnset, "-1": usrloc.QUnset, "1.01": usrloc.QUnset, "nan": usrloc.QUnset, "inf": usrloc.QUnset, "0": 0, "0.50": 500, "1": 1000,
+	} {
+		if got := preference(s); got != want {
+			t.Errorf("preference(%q) = %d, want %d", s, got, want)
 		}
 	}
 }

@@ -66,22 +66,11 @@ func Location(ctx context.Context, db *sqldb.DB, o LocationOptions, to usrloc.St
 	return n, expired, notes, err
 }
 
-// put adds a binding to those of aor. One that an import before took from the same
-// row is replaced: then it failed later, and is run again.
+// put adds a binding to those of aor.
 func put(ctx context.Context, to usrloc.Store, aor usrloc.AOR, b usrloc.Binding) error {
 	ended := make(chan error, 1)
 	to.Update(ctx, aor, func(rec usrloc.Record) (usrloc.Record, error) {
-		had := slices.IndexFunc(rec.Bindings, func(other usrloc.Binding) bool {
-			return other.Contact == b.Contact && other.CallID == b.CallID && other.Instance == b.Instance && other.RegID == b.RegID
-		})
-		if had < 0 {
-			rec.Bindings = append(slices.Clip(rec.Bindings), b)
-		} else {
-			next := b
-			next.ID = rec.Bindings[had].ID
-			rec.Bindings = slices.Clone(rec.Bindings)
-			rec.Bindings[had] = next
-		}
+		rec.Bindings = append(slices.Clip(rec.Bindings), b)
 		rec.Cause = usrloc.CauseOperator
 		return rec, nil
 	}, func(_ usrloc.Record, _ []usrloc.Change, err error) { ended <- err })
