@@ -309,9 +309,13 @@ func (p *Policy) renew(b *usrloc.Binding, in *Input, granted time.Duration, refr
 	if !b.Push.IsZero() {
 		b.RetainUntil = expires.Add(p.Push.Retain)
 	}
-	if refresh {
+	switch {
+	case refresh:
 		// RFC 8599 §5.5: early enough for the REGISTER to arrive in time.
 		b.RefreshAt = expires.Add(-p.lead(b.Push, granted))
+	case b.RetainUntil.After(expires):
+		// Nothing refreshes it; that it has ended is to be told all the same.
+		b.RefreshAt = expires
 	}
 }
 

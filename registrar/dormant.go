@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"reveille/internal/wake"
 	"reveille/usrloc"
 )
 
@@ -40,7 +41,8 @@ func (r *Refresher) sleepOn(ctx context.Context, due usrloc.Due, now time.Time) 
 		}
 		rec.Bindings, rec.Cause = slices.Clone(rec.Bindings), usrloc.CauseExpiry
 		b = rec.Find(due.ID)
-		if b.RefreshAt = next; !next.Before(b.RetainUntil) {
+		if b.RefreshAt = next; !next.Before(b.RetainUntil) || !wake.Refreshable(b.Push) {
+			// Calls alone may wake it from now on.
 			b.RefreshAt = time.Time{}
 		}
 		return rec, nil

@@ -148,6 +148,27 @@ func TestActionOf_ReturnFromDormancy(t *testing.T) {
 	}
 }
 
+// A device that calls alone may wake is not pushed to, but that it is dormant is told.
+func TestDormant_CallsAloneMayWakeIt(t *testing.T) {
+	retaining(t, func(h *house) {
+		h.register(alice, 1, "<sip:a@h;pn-provider=apns;pn-param=TEAM.app.voip;pn-prid=00aa11bb>;expires=600")
+		h.rest(599 * time.Second)
+		if d := cmp.Diff([]string(nil), h.told.actions()); d != "" {
+			t.Errorf("events before the end (-want +got):\n%s", d)
+		}
+		h.rest(time.Hour)
+		if d := cmp.Diff([]string{"dormant by expiry"}, h.told.actions()); d != "" {
+			t.Errorf("events (-want +got):\n%s", d)
+		}
+		if got := h.pushes(); len(got) != 0 {
+			t.Errorf("pushes at %v", got)
+		}
+		if b := h.bindings(); len(b) != 1 || b[0].Push.IsZero() {
+			t.Errorf("bindings: %+v, want it kept", b)
+		}
+	})
+}
+
 // Dormant devices count as contacts, but never keep one that registers out.
 func TestApply_DormantMakesRoom(t *testing.T) {
 	for _, overflow := range []Overflow{RejectNew, ReplaceOldest} {

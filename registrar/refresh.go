@@ -138,7 +138,7 @@ func (w *Refresh) renew(all []usrloc.Binding, i int, timing sipmsg.Params) bool 
 	if p.mapper.mayDiffer(b, agentOf(in)) {
 		return false
 	}
-	pl := pushPlan{store: b.Push, refresh: !b.RefreshAt.IsZero()}
+	pl := pushPlan{store: b.Push, refresh: !b.RefreshAt.IsZero() && b.RefreshAt.Before(b.Expires)}
 	wakes := pl.wakes()
 	if wakes && lostOne(b) || !wakes && asksForPush(b.Contact) {
 		// It lost a token since, or asked with one that is of no use.

@@ -142,8 +142,8 @@ type Binding struct {
 	// RetainUntil is when the binding is forgotten: Expires, or later for a
 	// dormant device. Never before Expires.
 	RetainUntil time.Time
-	// RefreshAt is when the device should be woken to refresh (RFC 8599 §5.5);
-	// zero if it need not be.
+	// RefreshAt is when the device should be woken to refresh (RFC 8599 §5.5), or
+	// Expires if it cannot be and is kept until RetainUntil; zero if it need not be.
 	RefreshAt time.Time
 	// Flow is the flow on which the last REGISTER arrived. It may be dead.
 	Flow flow.Flow

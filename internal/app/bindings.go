@@ -41,7 +41,10 @@ func (a *App) showBindings(ctx context.Context, user string) (admin.BindingList,
 func (a *App) showBinding(b *usrloc.Binding, now time.Time) admin.Binding {
 	one := admin.Binding{
 		ID: b.ID.String(), State: admin.StateRegistered, Contact: wake.WithoutPush(b.Contact, b.Push.PRID), Flow: b.Flow.String(),
-		Instance: b.Instance, UserAgent: b.UserAgent, Created: b.Created, Updated: b.Updated, Expires: b.Expires, RefreshAt: b.RefreshAt,
+		Instance: b.Instance, UserAgent: b.UserAgent, Created: b.Created, Updated: b.Updated, Expires: b.Expires,
+	}
+	if !b.RefreshAt.Equal(b.Expires) {
+		one.RefreshAt = b.RefreshAt
 	}
 	_, _, one.Awake = a.proxy.Way(b)
 	if !b.Push.IsZero() {

@@ -71,9 +71,9 @@ func without(data, dead usrloc.Push) (left usrloc.Push, carried bool) {
 	return left, left.PRID != data.PRID
 }
 
-// refreshable reports whether push data hold a token that may be used to refresh a
+// Refreshable reports whether push data hold a token that may be used to refresh a
 // binding.
-func refreshable(data usrloc.Push) bool {
+func Refreshable(data usrloc.Push) bool {
 	_, tokens, err := push.Parse(data.Provider, data.Param, data.PRID)
 	if err != nil {
 		return false

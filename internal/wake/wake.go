@@ -202,7 +202,7 @@ func (w *Waker) forget(aor usrloc.AOR, token usrloc.Push, o push.Outcome) {
 				bindings = slices.Clone(rec.Bindings)
 			}
 			bindings[i].Push = left
-			if !refreshable(left) {
+			if !Refreshable(left) {
 				bindings[i].RefreshAt = time.Time{}
 			}
 			if left.IsZero() {
