@@ -45,7 +45,8 @@ type process struct {
 	kill func() // ends it as kill -9 does; may be called again
 }
 
-func startProcess(t *testing.T) *process {
+// startProcess starts a server with lines added to its configuration.
+func startProcess(t *testing.T, more ...string) *process {
 	t.Helper()
 	// The path of a socket must be short, whatever the test is called.
 	dir, err := os.MkdirTemp("", "rv")
@@ -55,37 +56,46 @@ func startProcess(t *testing.T) *process {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p := &process{t: t, dir: dir, addr: freeAddr(t)}
 	text := fmt.Sprintf("listen: [{name: udp, transport: udp, addr: %q}]\ndomains: [example.com]\nhttp: {addr: ''}\nstore: {dir: store}\n", p.addr)
+	text += strings.Join(more, "\n")
 	if err := os.WriteFile(p.config(), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.cmd = exec.CommandContext(t.Context(), exe)
-	p.cmd.Env = append(os.Environ(), serveConfig+"="+p.config())
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	p.cmd.Stderr = log
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p.kill = sync.OnceFunc(func() {
-		p.cmd.Process.Kill()
-		p.cmd.Wait()
-	})
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
+			text, _ := os.ReadFile(filepath.Join(dir, "log"))
 			t.Logf("log of the server:\n%s", text)
 		}
 	})
-	p.waitReady()
+	p.start()
 	return p
+}
+
+// start starts the server, again if it was killed.
+func (p *process) start() {
+	p.t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.kill = func() {}
+	cmd := exec.CommandContext(p.t.Context(), exe)
+	cmd.Env = append(os.Environ(), serveConfig+"="+p.config())
+	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd = cmd
+	p.kill = sync.OnceFunc(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	p.waitReady()
 }
 
 func (p *process) config() string { return filepath.Join(p.dir, "r.yaml") }

@@ -45,33 +45,45 @@ func (c control) do(ctx context.Context, method, path string, in, out any) error
 		}
 		body = bytes.NewReader(b)
 	}
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", c.socket)
-	}}}
-	defer client.CloseIdleConnections()
-	// The host's name is not looked at: the socket is the address.
-	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, body)
+	header := http.Header{}
+	if in != nil {
+		header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.open(ctx, method, path, header, body)
 	if err != nil {
 		return err
 	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask the server on %s: %w", c.socket, err)
-	}
 	defer resp.Body.Close()
-	switch {
-	case resp.StatusCode/100 != 2:
-		return fmt.Errorf("the server on %s: %w", c.socket, problemOf(resp))
-	case out == nil:
+	if out == nil {
 		return nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
 		return fmt.Errorf("read the answer of the server on %s: %w", c.socket, err)
 	}
 	return nil
+}
+
+// open sends a request and returns an answer that is a success; the caller closes its
+// body. The errors are those of do.
+func (c control) open(ctx context.Context, method, path string, header http.Header, body io.Reader) (*http.Response, error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", c.socket)
+	}}}
+	// The host's name is not looked at: the socket is the address.
+	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = header
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the server on %s: %w", c.socket, err)
+	}
+	if resp.StatusCode/100 != 2 {
+		defer resp.Body.Close()
+		return nil, fmt.Errorf("the server on %s: %w", c.socket, problemOf(resp))
+	}
+	return resp, nil
 }
 
 // noServer reports whether err of do says that nobody listens on the socket.

@@ -14,6 +14,10 @@
 //	                                 wake a user's phones and say how long they took
 //	reveille providers {--config FILE | --store DIR}
 //	                                 show how the push services are
+//	reveille events {--config FILE | --store DIR}
+//	                                 follow what happens on a running server
+//	reveille woken {--config FILE | --store DIR} {--push-id ID | --aor AOR} {delivered|gone|failed}
+//	                                 report what became of a push that a program of yours sent
 //	reveille load register|refresh|calls|storm|due
 //	                                 measure a server with simulated phones
 //	reveille demo                    show a sleeping phone being woken
@@ -44,7 +48,7 @@ func main() {
 		lookupEnv: os.LookupEnv,
 		signals:   signals,
 		newServer: func(cfg *configs.Config, log *slog.Logger, reload reloader) (server, error) {
-			return app.New(app.Options{Config: cfg, Logger: log, Reload: reload, OnFailure: func(err error) {
+			return app.New(app.Options{Config: cfg, Logger: log, EventLines: os.Stderr, Reload: reload, OnFailure: func(err error) {
 				// Nothing that was not committed was acknowledged. A new process
 				// starts from what the disk has.
 				log.Error("the store on disk failed; ending", "err", err)

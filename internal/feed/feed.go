@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,7 +88,8 @@ func New(o Options) *Feed {
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
-	f.takers = append([]Taker{f.kept}, o.Takers...)
+	// Subscribers come last: what they have seen survives if anything does.
+	f.takers = append(slices.Clone(o.Takers), f.kept)
 	f.metrics = newMetrics(o.Registerer, f)
 	// Stop ends it, and waits for it.
 	go f.run()
