@@ -169,7 +169,7 @@ func (s *settings) secure(l *lab, progress io.Writer) (string, error) {
 }
 
 func (s *settings) push(l *lab, progress io.Writer) (string, error) {
-	o := pushOptions{only: s.only, rounds: 3, pushes: 20_000, cold: 200, seconds: 2 * time.Second}
+	o := pushOptions{only: s.only, rounds: 10, pushes: 4000, cold: 200, seconds: 2 * pairedWindow}
 	if s.quick {
 		o.rounds, o.pushes, o.seconds = 1, 500, pairedWindow
 	}

@@ -89,7 +89,8 @@ func pushesAt(at *services, o pushOptions, progress io.Writer) (string, error) {
 	heap := make([]byte, pushHeap)
 	defer runtime.KeepAlive(heap)
 	results := make([]pushResult, len(contenders))
-	var cold, alone, beside []float64
+	var cold []float64
+	var took [2][]float64 // alone, and beside a lane that is stuck
 	for round := range o.rounds {
 		fmt.Fprintf(progress, "pushes, round %d of %d\n", round+1, o.rounds)
 		var raw float64
@@ -107,18 +108,20 @@ func pushesAt(at *services, o pushOptions, progress io.Writer) (string, error) {
 				r.ratio = append(r.ratio, cpu/raw)
 			}
 		}
-		took, err := w.burst(o.cold)
+		ms, err := w.burst(o.cold)
 		if err != nil {
 			return "", err
 		}
-		cold = append(cold, took)
-		a, b, err := w.besideStuck(o.seconds)
+		cold = append(cold, ms)
+		both, err := w.besideStuck(o.seconds)
 		if err != nil {
 			return "", err
 		}
-		alone, beside = append(alone, a), append(beside, b)
+		for i := range both {
+			took[i] = append(took[i], both[i]...)
+		}
 	}
-	return pushTable(results, o, cold, alone, beside), nil
+	return pushTable(results, o, cold, took[0], took[1]), nil
 }
 
 // expend makes n pushes and returns what one costs.
@@ -358,15 +361,15 @@ func (w *pushWorld) burst(n int) (float64, error) {
 
 // besideStuck pushes by APNs at a fixed rate, in turn through a Dispatcher that
 // has nothing else to do and through one whose lane of FCM has all its places and
-// its queue full of pushes that are not answered. It returns the 99th percentiles
-// of the time from Submit to the outcome, in µs.
-func (w *pushWorld) besideStuck(lasts time.Duration) (alone, beside float64, err error) {
+// its queue full of pushes that are not answered. It returns how long each took
+// from Submit to the outcome, in µs, by the first and by the second.
+func (w *pushWorld) besideStuck(lasts time.Duration) (took [2][]float64, err error) {
 	jammed, err := push.NewDispatcher(push.Options{Apps: []push.App{
 		{Name: "apple", Provider: "apns", Sender: w.apple},
 		{Name: "google", Provider: "fcm", Sender: w.google},
 	}})
 	if err != nil {
-		return 0, 0, err
+		return took, err
 	}
 	defer func() {
 		// What is stuck is not waited for, and the Senders are needed.
@@ -376,30 +379,26 @@ func (w *pushWorld) besideStuck(lasts time.Duration) (alone, beside float64, err
 	}()
 	// The first success opens the lane.
 	if err := once(jammed, w.call("fcm")); err != nil {
-		return 0, 0, err
+		return took, err
 	}
 	for range stuckPushes {
 		r := w.call("fcm")
 		r.Tokens[0].PRID = stuck + r.Tokens[0].PRID
 		r.Deadline = time.Now().Add(time.Minute)
 		if _, err := jammed.Submit(r, func(push.Outcome) {}); err != nil {
-			return 0, 0, err
+			return took, err
 		}
 	}
-	var took [2][]float64
 	for range int(lasts / pairedWindow) {
 		for i, d := range []*push.Dispatcher{w.through, jammed} {
 			t, err := w.paced(d, pairedWindow)
 			if err != nil {
-				return 0, 0, err
+				return took, err
 			}
 			took[i] = append(took[i], t...)
 		}
 	}
-	for i := range took {
-		slices.Sort(took[i])
-	}
-	return took[0][len(took[0])*99/100], took[1][len(took[1])*99/100], nil
+	return took, nil
 }
 
 // once makes one push and waits for its end.
@@ -448,17 +447,16 @@ func pushTable(results []pushResult, o pushOptions, cold, alone, beside []float6
 	}
 	var b strings.Builder
 	b.WriteString(t.b.String())
-	shares := make([]float64, len(alone))
-	for i := range alone {
-		shares[i] = beside[i] / alone[i]
-	}
-	slices.Sort(shares)
 	slices.Sort(cold)
 	t = newTable("", "", "")
 	t.row(fmt.Sprintf("%d pushes at once through a new connection to an APNs that allows one stream until the first success", o.cold),
 		fmt.Sprintf("%.0f ms", middle(cold)), fmt.Sprintf("%.0f to %.0f ms", cold[0], cold[len(cold)-1]))
-	t.row("p99 of a push by APNs, alone", micro(middleOf(alone)), "")
-	t.row("the same, while FCM answers none of "+thousands(stuckPushes), micro(middleOf(beside)), ratio(shares))
+	p99 := func(took []float64) float64 {
+		slices.Sort(took)
+		return took[len(took)*99/100]
+	}
+	t.row(fmt.Sprintf("p99 of %s pushes by APNs, %s a second, alone", thousands(float64(len(alone))), thousands(besideRate)), micro(p99(alone)), "")
+	t.row("the same, while FCM answers none of "+thousands(stuckPushes), micro(p99(beside)), fmt.Sprintf("**%.2f**", p99(beside)/p99(alone)))
 	return b.String() + "\n" + t.b.String()
 }
 
