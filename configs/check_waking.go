@@ -9,6 +9,7 @@ import (
 
 // checkWaking is about when phones are woken and how long requests wait for them.
 func (l *loader) checkWaking(p *Push) {
+	l.checkPlatform(p)
 	providers := p.providers()
 	for provider := range p.Policy.Providers {
 		l.checkProvider("push.policy.providers."+provider, provider, providers)

@@ -103,8 +103,10 @@ func Default() *Config {
 			TokenOwner:      TokenAny,
 			Expires:         PushExpires{Max: 30 * day, Min: 4 * time.Minute, Short: TooShortReject},
 			TriggerInterval: 120 * time.Second,
-			PNSRegInterval:  130 * time.Second,
-			Refresh:         Refresh{Retries: 5, Backoff: Backoff{Min: 5 * time.Second, Max: time.Minute}, PerHour: 60},
+			// FCM keeps pushes of normal priority back while a phone dozes.
+			TriggerIntervals: map[string]time.Duration{"fcm": time.Hour},
+			PNSRegInterval:   130 * time.Second,
+			Refresh:          Refresh{Retries: 5, Backoff: Backoff{Min: 5 * time.Second, Max: time.Minute}, PerHour: 60},
 			Wait: Wait{
 				Invite:   InviteWait{Default: 25 * time.Second, WebPush: 45 * time.Second},
 				Message:  15 * time.Second,
@@ -114,6 +116,10 @@ func Default() *Config {
 			Policy:     WakePolicies{Default: Race},
 			Learn:      Learn{Enabled: true, Failures: 3, After: 2 * day, MinWait: 5 * time.Second},
 			Dormant:    Dormant{Retain: 7 * day, WakeEvery: 12 * time.Hour},
+			IOS:        IOS{Background: SendBackground},
+			Farewell:   NoFarewell,
+			IDHeader:   "X-Push-ID",
+			Payload:    Payload{Caller: NoCaller},
 			PURR:       PURR{Enabled: true},
 		},
 		Proxy: Proxy{

@@ -16,6 +16,9 @@ type Push struct {
 	// TriggerInterval is how long before its expiry a phone is woken to refresh
 	// (RFC 8599 §5.5: at least 120 s).
 	TriggerInterval time.Duration `yaml:"trigger_interval" range:"120s..24h"`
+	// TriggerIntervals are longer ones for some pn-providers, at most half of the
+	// lifetime.
+	TriggerIntervals map[string]time.Duration `yaml:"trigger_intervals" range:"120s..24h"`
 	// PNSRegInterval is the sip.pnsreg value for phones that wake by themselves
 	// (RFC 8599 §5.6.1: more than 120 s).
 	PNSRegInterval time.Duration `yaml:"pnsreg_interval" range:"121s..24h"`
@@ -31,7 +34,15 @@ type Push struct {
 	SkipInterval SkipIntervals `yaml:"skip_interval"`
 	Learn        Learn         `yaml:"learn"`
 	Dormant      Dormant       `yaml:"dormant"`
-	PURR         PURR          `yaml:"purr" restart:"yes"`
+	IOS          IOS           `yaml:"ios"`
+	// Farewell is for phones that were pushed for a call which ended before they woke.
+	Farewell Farewell `yaml:"farewell"`
+	// IDHeader names, to the phone that was woken, the push; empty: no header does.
+	IDHeader string  `yaml:"id_header"`
+	Payload  Payload `yaml:"payload"`
+	// Mappings are for apps older than RFC 8599; the first that fits counts.
+	Mappings []Mapping `yaml:"mappings"`
+	PURR     PURR      `yaml:"purr" restart:"yes"`
 	// Apps are asked in order; the first whose provider and param match takes
 	// the push.
 	Apps []App `yaml:"apps"`

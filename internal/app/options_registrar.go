@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"reveille/configs"
@@ -40,6 +41,9 @@ func registrarPolicy(cfg *configs.Config, waking registrar.Waking, keys *purr.Ke
 	}
 	if cfg.Push.Enabled {
 		setPush(&p, cfg.Push, waking, keys)
+		if p.Push.Mappings, err = mappings(cfg.Push.Mappings); err != nil {
+			return p, err
+		}
 	}
 	return p, nil
 }
@@ -104,6 +108,11 @@ func setPush(p *registrar.Policy, c configs.Push, waking registrar.Waking, keys 
 		p.Push.PURR = keys
 	}
 	p.Push.MaxExpires, p.Push.Lead, p.Push.PNSReg = c.Expires.Max, c.TriggerInterval, c.PNSRegInterval
+	p.Push.NoBackground = c.IOS.Background == configs.NeverBackground
+	p.Push.Leads = map[string]time.Duration{}
+	for provider, lead := range c.TriggerIntervals {
+		p.Push.Leads[strings.ToLower(provider)] = lead
+	}
 	// RFC 8599 §5.6.1.1: a binding must not end before its refresh push can be
 	// sent; a second is the least that a lifetime can be longer by.
 	p.Push.MinExpires = max(c.Expires.Min, p.Push.Lead+time.Second)
@@ -121,6 +130,25 @@ func setPush(p *registrar.Policy, c configs.Push, waking registrar.Waking, keys 
 }
 
 // registrarRules are those for phones, and what is said of single users.
+// mappings translates those for older apps.
+func mappings(list []configs.Mapping) ([]registrar.Mapping, error) {
+	var all []registrar.Mapping
+	for i, c := range list {
+		m := registrar.Mapping{Contact: c.Contact, Header: c.Header, Provider: c.Provider, Param: c.Param, PRID: c.PRID}
+		if c.UserAgent != "" {
+			var err error
+			if m.UserAgent, err = regexp.Compile(c.UserAgent); err != nil {
+				return nil, fmt.Errorf("push.mappings[%d].user_agent: %w", i, err)
+			}
+		}
+		if err := m.Check(); err != nil {
+			return nil, fmt.Errorf("push.mappings[%d]: %w", i, err)
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
 func registrarRules(cfg *configs.Config) ([]registrar.Rule, error) {
 	var rules []registrar.Rule
 	for i, r := range cfg.Registrar.Rules {

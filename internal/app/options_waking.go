@@ -16,6 +16,17 @@ func waking(o *proxy.Options, c configs.Push) error {
 	o.Waits = waits(c)
 	o.Wakes = c.Methods
 	o.Skip, o.Dormant = c.SkipInterval.For, c.Dormant.Enabled
+	// configs accepts no other names.
+	o.Farewell, _ = proxy.ParseFarewellMode(string(c.Farewell))
+	o.CallerData, _ = proxy.ParseCallerData(string(c.Payload.Caller))
+	o.PushIDHeader = c.IDHeader
+	older, err := mappings(c.Mappings)
+	if err != nil {
+		return err
+	}
+	for i := range older {
+		o.PushParams = append(o.PushParams, older[i].Secrets()...)
+	}
 	type agentPolicy struct {
 		matches *regexp.Regexp
 		mode    proxy.Mode
@@ -56,7 +67,7 @@ func waits(c configs.Push) proxy.Waits {
 
 // wakeSettings is what the Waker has to know.
 func wakeSettings(c configs.Push) wake.Settings {
-	s := wake.Settings{RefreshesPerHour: c.Refresh.PerHour}
+	s := wake.Settings{RefreshesPerHour: c.Refresh.PerHour, NoBackground: c.IOS.Background == configs.NeverBackground}
 	if c.Learn.Enabled {
 		s.Learning = wake.Learning{Failures: c.Learn.Failures, After: c.Learn.After, Least: c.Learn.MinWait}
 	}
