@@ -17,8 +17,9 @@ import (
 func (w *world) lapse(p *phone) {
 	w.store.Update(w.t.Context(), p.aor, func(r usrloc.Record) (usrloc.Record, error) {
 		r.Bindings, r.Cause = slices.Clone(r.Bindings), usrloc.CauseExpiry
-		b := r.Find(p.id)
-		b.Expires, b.RetainUntil = time.Now(), time.Now().Add(24*time.Hour)
+		if b := r.Find(p.id); b != nil {
+			b.Expires, b.RetainUntil = time.Now(), time.Now().Add(24*time.Hour)
+		}
 		return r, nil
 	}, func(_ usrloc.Record, _ []usrloc.Change, err error) {
 		if err != nil {

@@ -244,6 +244,9 @@ func (w *world) Wake(aor usrloc.AOR, b *usrloc.Binding, c wake.Cause, done func(
 	if w.refuse != nil {
 		return "", nil, w.refuse
 	}
+	if b.Push.IsZero() {
+		return "", nil, errors.New("no token")
+	}
 	p := &pushed{aor: aor, binding: *b, cause: c, done: done}
 	w.pushes = append(w.pushes, p)
 	return fmt.Sprintf("push-%d", len(w.pushes)), func() {

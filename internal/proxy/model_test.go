@@ -66,7 +66,7 @@ func TestModel_AnyOrderOfEvents(t *testing.T) {
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			mode, fork := policies[seed%3], ForkMode(seed/3%3)
-			o := Options{Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second, Farewell: FarewellMode(seed / 9 % 3)}
+			o := Options{Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second, Farewell: FarewellMode(seed / 9 % 3), Dormant: seed%2 == 0}
 			inWorld(t, o, func(w *world) {
 				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 8599)), calls: map[string]*modelCall{}, farewell: o.Farewell}
 				defer func() {
@@ -147,13 +147,8 @@ func (m *model) step() {
 			m.say("%s breaks", f)
 			m.breaks(f)
 		}
-	case n < 11 && m.rng.IntN(3) == 0:
-		m.say("%s leaves", p.name())
-		m.unregister(p.phone)
-		if p.second != nil {
-			m.unregister(p.second)
-		}
-		p.registered = false
+	case n < 11:
+		m.ends(p)
 	case n < 13:
 		if all := m.asked(); len(all) > 0 {
 			pu := all[m.rng.IntN(len(all))]
@@ -174,6 +169,27 @@ func (m *model) step() {
 		d := []time.Duration{time.Millisecond, 250 * time.Millisecond, 300 * time.Millisecond, 2 * time.Second, 9 * time.Second, 20 * time.Second}[m.rng.IntN(6)]
 		m.say("%s pass", d)
 		time.Sleep(d)
+	}
+}
+
+// ends takes the phone's registration, the time that is left of it, or its token.
+func (m *model) ends(p *modelPhone) {
+	switch m.rng.IntN(3) {
+	case 0:
+		m.say("%s leaves", p.name())
+		m.unregister(p.phone)
+		if p.second != nil {
+			m.unregister(p.second)
+		}
+		p.registered = false
+	case 1:
+		one := m.one(p)
+		m.say("the registration of %s on %s ends", p.name(), one.flow)
+		m.lapse(one)
+	case 2:
+		one := m.one(p)
+		m.say("%s on %s loses its token", p.name(), one.flow)
+		m.loseToken(one, usrloc.CauseOperator)
 	}
 }
 

@@ -223,7 +223,9 @@ func TestInvite_TokenLostWhileParked_RFC8599_5_6_2(t *testing.T) {
 func (w *world) loseToken(p *phone, cause usrloc.Cause) {
 	w.store.Update(w.t.Context(), p.aor, func(r usrloc.Record) (usrloc.Record, error) {
 		r.Bindings, r.Cause = slices.Clone(r.Bindings), cause
-		r.Find(p.id).Push.PRID = ""
+		if b := r.Find(p.id); b != nil {
+			b.Push.PRID = ""
+		}
 		return r, nil
 	}, func(usrloc.Record, []usrloc.Change, error) {})
 	synctest.Wait()
