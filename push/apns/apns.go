@@ -173,11 +173,6 @@ func (s *Sender) notification(r *push.Request) (n *apns2.Notification, o push.Ou
 	if !ok {
 		return nil, push.Outcome{Class: push.Forbidden, Reason: "NoTokenForKind"}
 	}
-	if r.Kind == push.Cancel {
-		// A VoIP push would have to show a call again, and one in the background
-		// comes too late.
-		return nil, push.Outcome{Class: push.Forbidden, Reason: "NoCancelPush"}
-	}
 	if tok.Use == push.VoIP && r.Kind != push.Call {
 		return nil, push.Outcome{Class: push.Forbidden, Reason: "VoIPForCallsOnly"}
 	}

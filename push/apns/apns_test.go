@@ -78,8 +78,9 @@ func TestSend_WhatIsSentForEachKind(t *testing.T) {
 		{name: "refresh", r: request(push.Refresh, both()...), want: sent{remoteToken, pushsim.BundleID, "background", "5", "refresh"}},
 		{name: "call without PushKit", r: request(push.Call, anyToken), want: sent{remoteToken, pushsim.BundleID, "alert", "10", "call"}},
 		{name: "refresh, PushKit alone", r: request(push.Refresh, both()[0]), no: push.Forbidden},
-		{name: "cancel", r: request(push.Cancel, both()...), no: push.Forbidden},
-		{name: "cancel without PushKit", r: request(push.Cancel, anyToken), no: push.Forbidden},
+		{name: "cancel", r: request(push.Cancel, both()...), want: sent{remoteToken, pushsim.BundleID, "background", "5", "cancel"}},
+		{name: "cancel without PushKit", r: request(push.Cancel, anyToken), want: sent{remoteToken, pushsim.BundleID, "background", "5", "cancel"}},
+		{name: "cancel, PushKit alone", r: request(push.Cancel, both()[0]), no: push.Forbidden},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sim.Forget()

@@ -50,7 +50,7 @@ func newTemplate(text string, alerts map[push.Kind]string) (*payload.Template, e
 	}
 	for _, r := range payload.Samples("apns") {
 		tok, ok := r.Token()
-		if !ok || r.Kind == push.Cancel {
+		if !ok {
 			continue // Nothing is sent for these.
 		}
 		if _, err := templated(t, r, tok, alerts, time.Now()); err != nil {

@@ -81,8 +81,6 @@ func ofAPNs(reason string) Words {
 			"Apple finds the request itself wrong.",
 			"Look whether a proxy in between changes it; otherwise this is a fault of the server: please report it.",
 		}
-	case "NoCancelPush":
-		return Words{"Nothing is sent to iPhones for a call that has ended: a VoIP push would have to show a call again.", ""}
 	case "VoIPForCallsOnly":
 		return Words{
 			"The token is one of PushKit, which may be used for calls alone: iOS ends an app that gets such a push and shows no call.",
