@@ -5,8 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"reveille/internal/sipmsg"
 	"reveille/internal/wake"
+	"reveille/usrloc"
 )
 
 // The hard corners of requests in a dialog: lines, tokens, routes.
@@ -242,6 +245,23 @@ func TestPURR_OfADeviceThatIsGoneGivesNoRightToRelay(t *testing.T) {
 		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
 		w.recv(caller, request("INVITE", "sip:alice@example.com;pn-purr="+purr, "x2"))
 		w.expect("INVITE 198.51.100.1:5060")
+	})
+}
+
+// TestPURR_Counted: what PURRs come to can be seen.
+func TestPURR_Counted(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		alice := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")
+		w.register(alice)
+		purr := w.keys.Mint(alice.id)
+		for want, purr := range map[string]string{"found": purr, "foreign": "x" + purr, "gone": w.keys.Mint(usrloc.BindingID{1})} {
+			if got := w.proxy.device(purr); got.IsZero() != (want != "found") {
+				t.Errorf("a PURR that is %s names %v", want, got)
+			}
+			if n := testutil.ToFloat64(w.proxy.metrics.purrs.WithLabelValues(want)); n != 1 {
+				t.Errorf("%v are counted as %s", n, want)
+			}
+		}
 	})
 }
 

@@ -46,11 +46,17 @@ func (p *Proxy) device(purr string) usrloc.BindingID {
 	if purr == "" {
 		return usrloc.BindingID{}
 	}
+	result := "found"
 	id, err := p.opts().Keys.Open(purr)
 	if err != nil {
-		return usrloc.BindingID{}
+		result = "foreign"
+	} else if _, err := p.opts().Store.Resolve(context.Background(), id); errors.Is(err, usrloc.ErrNotFound) {
+		result = "gone"
+	} else if err != nil {
+		result = "error"
 	}
-	if _, err := p.opts().Store.Resolve(context.Background(), id); err != nil {
+	p.metrics.purrs.WithLabelValues(result).Inc()
+	if result != "found" {
 		return usrloc.BindingID{}
 	}
 	return id

@@ -15,6 +15,7 @@ type metrics struct {
 	wakeTime  *prometheus.HistogramVec
 	toPush    prometheus.Histogram
 	discarded *prometheus.CounterVec
+	purrs     *prometheus.CounterVec
 	// Farewells to phones that were pushed for nothing.
 	farewells     *prometheus.CounterVec
 	farewellsOpen prometheus.Gauge
@@ -46,6 +47,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		discarded: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_proxy_discarded_total", Help: "Messages that were dropped, by reason.",
 		}, []string{"reason"}),
+		purrs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_proxy_purrs_total",
+			Help: "PURRs that were read, by what they name: found (a phone), gone (one that is not registered any more), foreign (nothing of ours) or error.",
+		}, []string{"result"}),
 		farewells: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_proxy_farewells_total",
 			Help: "Phones that were pushed for a call which ended before they woke, and were to be told so, by what came of that.",
@@ -55,7 +60,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.farewells, m.farewellsOpen)
+		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen)
 	}
 	return m
 }
