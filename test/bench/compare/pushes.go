@@ -90,7 +90,7 @@ func pushesAt(at *services, o pushOptions, progress io.Writer) (string, error) {
 	defer runtime.KeepAlive(heap)
 	results := make([]pushResult, len(contenders))
 	var cold []float64
-	var took [2][]float64 // alone, and beside a lane that is stuck
+	var p99 [2][]float64 // alone, and beside a lane that is stuck
 	for round := range o.rounds {
 		fmt.Fprintf(progress, "pushes, round %d of %d\n", round+1, o.rounds)
 		var raw float64
@@ -118,10 +118,10 @@ func pushesAt(at *services, o pushOptions, progress io.Writer) (string, error) {
 			return "", err
 		}
 		for i := range both {
-			took[i] = append(took[i], both[i]...)
+			p99[i] = append(p99[i], both[i]...)
 		}
 	}
-	return pushTable(results, o, cold, took[0], took[1]), nil
+	return pushTable(results, o, cold, p99[0], p99[1]), nil
 }
 
 // expend makes n pushes and returns what one costs.
@@ -361,15 +361,16 @@ func (w *pushWorld) burst(n int) (float64, error) {
 
 // besideStuck pushes by APNs at a fixed rate, in turn through a Dispatcher that
 // has nothing else to do and through one whose lane of FCM has all its places and
-// its queue full of pushes that are not answered. It returns how long each took
-// from Submit to the outcome, in µs, by the first and by the second.
-func (w *pushWorld) besideStuck(lasts time.Duration) (took [2][]float64, err error) {
+// its queue full of pushes that are not answered. It returns the 99th percentiles
+// of the time from Submit to the outcome in each turn, in µs, by the first and by
+// the second.
+func (w *pushWorld) besideStuck(lasts time.Duration) (p99 [2][]float64, err error) {
 	jammed, err := push.NewDispatcher(push.Options{Apps: []push.App{
 		{Name: "apple", Provider: "apns", Sender: w.apple},
 		{Name: "google", Provider: "fcm", Sender: w.google},
 	}})
 	if err != nil {
-		return took, err
+		return p99, err
 	}
 	defer func() {
 		// What is stuck is not waited for, and the Senders are needed.
@@ -379,26 +380,27 @@ func (w *pushWorld) besideStuck(lasts time.Duration) (took [2][]float64, err err
 	}()
 	// The first success opens the lane.
 	if err := once(jammed, w.call("fcm")); err != nil {
-		return took, err
+		return p99, err
 	}
 	for range stuckPushes {
 		r := w.call("fcm")
 		r.Tokens[0].PRID = stuck + r.Tokens[0].PRID
 		r.Deadline = time.Now().Add(time.Minute)
 		if _, err := jammed.Submit(r, func(push.Outcome) {}); err != nil {
-			return took, err
+			return p99, err
 		}
 	}
 	for range int(lasts / pairedWindow) {
 		for i, d := range []*push.Dispatcher{w.through, jammed} {
 			t, err := w.paced(d, pairedWindow)
 			if err != nil {
-				return took, err
+				return p99, err
 			}
-			took[i] = append(took[i], t...)
+			slices.Sort(t)
+			p99[i] = append(p99[i], t[len(t)*99/100])
 		}
 	}
-	return took, nil
+	return p99, nil
 }
 
 // once makes one push and waits for its end.
@@ -443,7 +445,7 @@ func pushTable(results []pushResult, o pushOptions, cold, alone, beside []float6
 			slices.Sort(r.ratio)
 			against = ratio(r.ratio)
 		}
-		t.row(r.name, micro(middleOf(r.cpu)), against, fmt.Sprintf("%.0f", middleOf(r.allocs)), thousands(middleOf(r.size)))
+		t.row(r.name, micro(middle(r.cpu)), against, fmt.Sprintf("%.0f", middle(r.allocs)), thousands(middle(r.size)))
 	}
 	var b strings.Builder
 	b.WriteString(t.b.String())
@@ -451,16 +453,12 @@ func pushTable(results []pushResult, o pushOptions, cold, alone, beside []float6
 	t = newTable("", "", "")
 	t.row(fmt.Sprintf("%d pushes at once through a new connection to an APNs that allows one stream until the first success", o.cold),
 		fmt.Sprintf("%.0f ms", middle(cold)), fmt.Sprintf("%.0f to %.0f ms", cold[0], cold[len(cold)-1]))
-	p99 := func(took []float64) float64 {
-		slices.Sort(took)
-		return took[len(took)*99/100]
+	shares := make([]float64, len(alone))
+	for i := range alone {
+		shares[i] = beside[i] / alone[i]
 	}
-	t.row(fmt.Sprintf("p99 of %s pushes by APNs, %s a second, alone", thousands(float64(len(alone))), thousands(besideRate)), micro(p99(alone)), "")
-	t.row("the same, while FCM answers none of "+thousands(stuckPushes), micro(p99(beside)), fmt.Sprintf("**%.2f**", p99(beside)/p99(alone)))
+	slices.Sort(shares)
+	t.row(fmt.Sprintf("p99 of a push by APNs, %s a second, alone", thousands(besideRate)), micro(middle(alone)), "")
+	t.row("the same, while FCM answers none of "+thousands(stuckPushes), micro(middle(beside)), ratio(shares))
 	return b.String() + "\n" + t.b.String()
-}
-
-func middleOf(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return middle(sorted)
 }
