@@ -128,7 +128,7 @@ func (a *App) replaceSender(ctx context.Context, i int, c credential, mark [sha2
 	x.app.Sender, x.mark = made, mark
 	next := &senders{list: append(append([]sender(nil), a.senders.list[:i]...), x)}
 	next.list = append(next.list, a.senders.list[i+1:]...)
-	if err := a.pushes.Replace(next.apps()); err != nil {
+	if err := a.pushes.Replace(next.apps()); err != nil { //nolint:contextcheck // What it drains outlives this look.
 		return fmt.Errorf("%w, and close: %w", err, made.Close())
 	}
 	a.useSenders(next)
