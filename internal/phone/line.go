@@ -2,6 +2,7 @@ package phone
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -51,9 +52,12 @@ func (p *Phone) openLine(ctx context.Context) (*line, error) {
 	l := &line{p: p, ua: ua, client: client, done: make(chan struct{}), regCallID: randomToken()}
 	// Not sipgo.Server: it ends a transaction when its handler returns.
 	ua.TransactionLayer().OnRequest(l.request)
-	if p.o.Transport == "tcp" {
-		err = l.dialTCP(ctx)
-	} else {
+	switch p.o.Transport {
+	case "tcp":
+		err = l.dial(ctx, new(net.Dialer), ua.TransportLayer().ServeTCP)
+	case "tls":
+		err = l.dial(ctx, &tls.Dialer{Config: p.o.TLS}, ua.TransportLayer().ServeTLS)
+	default:
 		err = l.bindUDP(ctx)
 	}
 	if err != nil {
@@ -85,11 +89,16 @@ func (l *line) bindUDP(ctx context.Context) error {
 	return nil
 }
 
-// dialTCP connects to the server and hands the connection to sipgo as if a
-// listener had accepted it: so the phone knows its own port before it sends the
-// first Contact.
-func (l *line) dialTCP(ctx context.Context) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", l.p.o.Server)
+// A dialer is one of package net or crypto/tls.
+type dialer interface {
+	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// dial connects to the server and hands the connection to sipgo as if a listener
+// had accepted it: so the phone knows its own port before it sends the first
+// Contact.
+func (l *line) dial(ctx context.Context, d dialer, serve func(net.Listener) error) error {
+	conn, err := d.DialContext(ctx, "tcp", l.p.o.Server)
 	if err != nil {
 		return err
 	}
@@ -98,7 +107,7 @@ func (l *line) dialTCP(ctx context.Context) error {
 	l.setAddr(addr.IP, addr.Port)
 	ready := make(chan struct{})
 	one := &oneConn{conn: conn, ready: sync.OnceFunc(func() { close(ready) }), done: l.done}
-	l.p.work.Go(func() { _ = l.ua.TransportLayer().ServeTCP(one) })
+	l.p.work.Go(func() { _ = serve(one) })
 	<-ready
 	return nil
 }

@@ -16,6 +16,7 @@ package phone
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,8 +44,11 @@ type Options struct {
 	User, Domain, Password string
 	// Server is where everything is sent: "host:port".
 	Server string
-	// Transport is "udp", the default, or "tcp".
+	// Transport is "udp", the default, "tcp" or "tls".
 	Transport string
+	// TLS is the client side of "tls"; nil: the authorities of the machine, and the
+	// host of Server must be in the server's certificate.
+	TLS *tls.Config
 	// Push data for REGISTER; zero for a desk phone.
 	Push Push
 	// Instance is +sip.instance, e.g. "urn:uuid:..."; empty: a random one. It
@@ -72,9 +76,9 @@ func (o *Options) validate() error {
 	switch o.Transport {
 	case "":
 		o.Transport = "udp"
-	case "udp", "tcp":
+	case "udp", "tcp", "tls":
 	default:
-		return fmt.Errorf("phone: transport %q is neither udp nor tcp", o.Transport)
+		return fmt.Errorf("phone: transport %q is neither udp, tcp nor tls", o.Transport)
 	}
 	if o.Instance == "" {
 		o.Instance = randomInstance()

@@ -2,6 +2,7 @@ package phone
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -31,6 +32,7 @@ func newDevice(t *testing.T, s *switchboard, user string, change func(*Options))
 	o := Options{
 		User: user, Domain: "test.example", Password: user[:1] + "-secret", Server: s.addr,
 		Push: Push{Provider: "fcm", Param: "123", PRID: "tok:en=/+?"},
+		TLS:  &tls.Config{RootCAs: s.ca.Pool()},
 		On:   func(e Event) { d.events <- e },
 	}
 	if change != nil {
@@ -85,13 +87,14 @@ func testContext(t *testing.T) context.Context {
 
 func tcp(o *Options) { o.Transport = "tcp" }
 
-func bothTransports(t *testing.T, f func(t *testing.T, change func(*Options))) {
+func allTransports(t *testing.T, f func(t *testing.T, change func(*Options))) {
 	t.Run("udp", func(t *testing.T) { f(t, nil) })
 	t.Run("tcp", func(t *testing.T) { f(t, tcp) })
+	t.Run("tls", func(t *testing.T) { f(t, func(o *Options) { o.Transport = "tls" }) })
 }
 
 func TestRegister_RFC8599_4_1(t *testing.T) {
-	bothTransports(t, func(t *testing.T, change func(*Options)) {
+	allTransports(t, func(t *testing.T, change func(*Options)) {
 		s := newSwitchboard(t)
 		d := registered(t, s, "alice", change)
 		all := s.requests("REGISTER")
@@ -139,7 +142,7 @@ func TestRegister_Refused(t *testing.T) {
 }
 
 func TestWake_SameInstanceOtherPort(t *testing.T) {
-	bothTransports(t, func(t *testing.T, change func(*Options)) {
+	allTransports(t, func(t *testing.T, change func(*Options)) {
 		s := newSwitchboard(t)
 		d := registered(t, s, "alice", change)
 		d.Sleep()
@@ -183,7 +186,7 @@ func connect(t *testing.T, s *switchboard, alice, bob *device) *Call {
 }
 
 func TestCall(t *testing.T) {
-	bothTransports(t, func(t *testing.T, change func(*Options)) {
+	allTransports(t, func(t *testing.T, change func(*Options)) {
 		s := newSwitchboard(t)
 		alice, bob := registered(t, s, "alice", change), registered(t, s, "bob", change)
 		call := connect(t, s, alice, bob)
@@ -229,7 +232,7 @@ func TestCall(t *testing.T) {
 }
 
 func TestCall_CalleeHangsUpAfterSleep(t *testing.T) {
-	bothTransports(t, func(t *testing.T, change func(*Options)) {
+	allTransports(t, func(t *testing.T, change func(*Options)) {
 		s := newSwitchboard(t)
 		alice, bob := registered(t, s, "alice", change), registered(t, s, "bob", change)
 		call := connect(t, s, alice, bob)
@@ -255,7 +258,7 @@ func TestCall_CalleeHangsUpAfterSleep(t *testing.T) {
 }
 
 func TestCall_Cancelled_RFC3261_9(t *testing.T) {
-	bothTransports(t, func(t *testing.T, change func(*Options)) {
+	allTransports(t, func(t *testing.T, change func(*Options)) {
 		s := newSwitchboard(t)
 		alice := registered(t, s, "alice", change)
 		bob := registered(t, s, "bob", func(o *Options) {
@@ -421,5 +424,17 @@ func TestNew_Errors(t *testing.T) {
 		if k.String() == "" {
 			t.Errorf("kind %d has no name", k)
 		}
+	}
+}
+
+// A server that does not prove who it is gets nothing.
+func TestRegister_ServerOfAnotherAuthority(t *testing.T) {
+	s := newSwitchboard(t)
+	d := newDevice(t, s, "alice", func(o *Options) { o.Transport, o.TLS = "tls", nil })
+	if err := d.Register(testContext(t)); err == nil {
+		t.Error("registered")
+	}
+	if n := len(s.requests("REGISTER")); n != 0 {
+		t.Errorf("%d requests were sent", n)
 	}
 }

@@ -2,6 +2,7 @@ package phone
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"reveille/flow"
 	"reveille/internal/auth"
 	"reveille/internal/sipmsg"
+	"reveille/internal/tlscert/certtest"
 )
 
 // switchboard is the least server that phones can be tested with: a registrar
@@ -24,6 +26,9 @@ type switchboard struct {
 	udp  net.PacketConn
 	tcp  net.Listener
 	auth *auth.Authenticator
+	// ca and cert are for the phones that begin with TLS.
+	ca   *certtest.Authority
+	cert tls.Certificate
 	// challengeCalls asks for credentials in INVITE and MESSAGE, too.
 	challengeCalls atomic.Bool
 	wg             sync.WaitGroup
@@ -48,6 +53,8 @@ func newSwitchboard(t *testing.T) *switchboard {
 		t.Fatal(err)
 	}
 	s := &switchboard{t: t, auth: a, bindings: map[string]func([]byte){}, back: map[string]func([]byte){}, caller: map[string]string{}}
+	s.ca = certtest.New(t)
+	s.cert = s.ca.Issue("127.0.0.1")
 	s.listen()
 	s.wg.Go(s.readUDP)
 	s.wg.Go(s.acceptTCP)
@@ -92,9 +99,27 @@ func (s *switchboard) acceptTCP() {
 		if err != nil {
 			return
 		}
-		s.wg.Go(func() { s.readTCP(conn) })
+		s.wg.Go(func() { s.readTCP(s.unwrapped(conn)) })
 	}
 }
+
+// unwrapped is what a connection carries: TLS begins with a byte that SIP never
+// begins with.
+func (s *switchboard) unwrapped(conn net.Conn) net.Conn {
+	p := &peeked{Conn: conn, r: bufio.NewReader(conn)}
+	if b, err := p.r.Peek(1); err == nil && b[0] == 22 {
+		return tls.Server(p, &tls.Config{Certificates: []tls.Certificate{s.cert}})
+	}
+	return p
+}
+
+// A peeked connection is one whose first bytes were looked at.
+type peeked struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (p *peeked) Read(b []byte) (int, error) { return p.r.Read(b) }
 
 func (s *switchboard) readTCP(conn net.Conn) {
 	defer conn.Close()
