@@ -81,8 +81,10 @@ func TestEvents_Stream(t *testing.T) {
 		t.Errorf("begins with %v", r.resp.Header)
 	}
 	for _, e := range []event.Event{
-		event.RefreshDue{AOR: "sip:a@example.com"}, event.PushOutcome{AOR: "sip:a@example.com"},
-		event.PushSend{AOR: "sip:b@example.com"}, event.PushSend{AOR: "sip:a@example.com", PushID: "1", Token: "planted"},
+		event.RefreshDue{AOR: "sip:a@example.com"},
+		event.PushOutcome{AOR: "sip:a@example.com"},
+		event.PushSend{AOR: "sip:b@example.com"},
+		event.PushSend{AOR: "sip:a@example.com", PushID: "1", Token: "planted"},
 	} {
 		f.Emit(e)
 	}
@@ -274,8 +276,10 @@ func TestEvents_Woken(t *testing.T) {
 		}
 	}
 	want := []WakeReport{
-		{PushID: "1", Result: Delivered}, {AOR: "sip:a@example.com", Binding: "0a", Result: Gone, Reason: "uninstalled"},
-		{PushID: "unknown", Result: Failed}, {PushID: "broken", Result: Failed},
+		{PushID: "1", Result: Delivered},
+		{AOR: "sip:a@example.com", Binding: "0a", Result: Gone, Reason: "uninstalled"},
+		{PushID: "unknown", Result: Failed},
+		{PushID: "broken", Result: Failed},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("reports (-want +got):\n%s", d)

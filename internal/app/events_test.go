@@ -236,7 +236,7 @@ func TestEvents_PushSystemReportsFailure(t *testing.T) {
 			r.eventually("the token is as reported", func() bool { return (prid() == "") == (result == "gone") })
 			for body, want := range map[string]int{
 				`{"push_id":"unknown","result":"gone"}`: 404, `{"aor":"nobody","result":"gone"}`: 404,
-				`{"aor":"sip:alice@example.com","binding":"00","result":"gone"}`: 404,
+				`{"aor":"sip:alice@example.com","binding":"00","result":"gone"}`:  404,
 				`{"aor":"sip:alice@EXAMPLE.com;user=phone","result":"delivered"}`: map[string]int{"gone": 404, "failed": 204}[result],
 			} {
 				if got := r.reportWoken(body); got != want {
@@ -283,7 +283,10 @@ func TestEvents_Reload(t *testing.T) {
 		got := crm.types()
 		return got["binding.removed"] == 1 && got["binding.refreshed"] == 1 && len(got) == 2
 	})
-	r.eventually("the new file has the event", func() bool { b, err := os.ReadFile(log); return err == nil && bytes.Contains(b, []byte("binding.removed")) })
+	r.eventually("the new file has the event", func() bool {
+		b, err := os.ReadFile(log)
+		return err == nil && bytes.Contains(b, []byte("binding.removed"))
+	})
 	// A type that there is not is misspelt: nothing changes.
 	misspelt := r.config(store, eventsYAML(", log: {file: "+log+"}", crm.hook("crm", ", types: [binding.gone]")))
 	if err := r.Reload(misspelt); err == nil || !strings.Contains(err.Error(), `"binding.gone"`) {

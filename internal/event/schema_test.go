@@ -140,7 +140,8 @@ func TestEncode_LeavesOutWhatIsUnknown(t *testing.T) {
 		want string
 	}{
 		{
-			"refused", Registration{Action: "refused", AOR: "sip:a@example.com", Cause: "register", Status: 423, Reason: "Interval Too Brief"},
+			"refused",
+			Registration{Action: "refused", AOR: "sip:a@example.com", Cause: "register", Status: 423, Reason: "Interval Too Brief"},
 			`{"aor":"sip:a@example.com","domain":"example.com","cause":"register","wakeable":false,"status":423,"reason":"Interval Too Brief"}`,
 		},
 		{"q", Registration{Action: "created", Binding: "1", Q: 500}, `{"aor":"","domain":"","cause":"","binding":"1","q":0.5,"wakeable":false}`},

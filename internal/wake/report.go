@@ -49,7 +49,7 @@ func (r Result) String() string {
 	return "unknown"
 }
 
-// ErrUnknown: no push under way and no phone is what a Report names.
+// ErrUnknown says that no push under way and no phone is what a Report names.
 var ErrUnknown = errors.New("wake: report about nothing that is known")
 
 // Report takes the word of a push system. A dead token is forgotten as if a push
@@ -74,7 +74,7 @@ func (w *Waker) Report(ctx context.Context, r Report) error {
 		w.sink.Emit(event.PushReported{
 			PushID: r.PushID, AOR: string(p.aor), Binding: usrloc.BindingID(p.request.Binding).String(), Result: r.Result.String(), Reason: r.Reason,
 		})
-		w.report(p, r, now)
+		w.report(p, r, now) //nolint:contextcheck // A token that is dead is forgotten, whoever waits for that.
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func TestReport(t *testing.T) {
 				if c != 0 {
 					list = append(list, c)
 				}
-				return fmt.Sprint(list)
+				return fmt.Sprintf("%v", list)
 			}
 			if got := fmt.Sprint(*first, *again, *other, *refresh); got != fmt.Sprint(want(tt.a), " ", want(tt.a), " ", want(tt.b), " ", want(0)) {
 				t.Errorf("%s: the requests hear %s", tt.name, got)
@@ -123,8 +123,11 @@ func TestReport_Unknown(t *testing.T) {
 		id, told := r.taken(&b, push.Call)
 		time.Sleep(26 * time.Second)
 		for _, p := range []Report{
-			{PushID: id, Result: Failed}, {PushID: "never", Result: Gone}, {AOR: "sip:nobody@example.com", Result: Gone},
-			{AOR: alice, Binding: usrloc.BindingID{1}, Result: Gone}, {AOR: alice, Binding: r.bindings()[1].ID, Result: Gone},
+			{PushID: id, Result: Failed},
+			{PushID: "never", Result: Gone},
+			{AOR: "sip:nobody@example.com", Result: Gone},
+			{AOR: alice, Binding: usrloc.BindingID{1}, Result: Gone},
+			{AOR: alice, Binding: r.bindings()[1].ID, Result: Gone},
 		} {
 			if err := r.waker.Report(t.Context(), p); !errors.Is(err, ErrUnknown) {
 				t.Errorf("Report(%+v) = %v", p, err)
