@@ -99,5 +99,5 @@ func (r *Refresher) wakeUp(ctx context.Context, due usrloc.Due, now time.Time) {
 		a.end()
 		return
 	}
-	r.push(due.AOR, b, a, now)
+	r.push(due.AOR, b, a, now.Add(pushFor))
 }

@@ -244,23 +244,24 @@ func (r *Refresher) refresh(ctx context.Context, due usrloc.Due) {
 	// The next push is settled before this one is under way: it may last, and
 	// what is claimed too long is claimed by others.
 	next := r.retryAt(b, !due.At.After(b.RefreshAt), now)
+	deadline := b.Expires
+	if !next.IsZero() && now.Add(pushFor).Before(deadline) {
+		// The last one stays until the end: a phone that dozes takes it when it can.
+		deadline = now.Add(pushFor)
+	}
 	if next.IsZero() && r.keeps(b) {
 		next = b.Expires
 	}
 	r.o.Store.Done(due, next)
-	r.push(due.AOR, b, a, now)
+	r.push(due.AOR, b, a, deadline)
 }
 
-// push makes one attempt.
-func (r *Refresher) push(aor usrloc.AOR, b *usrloc.Binding, a *attempt, now time.Time) {
+// push makes one attempt, which is of no more use behind the deadline.
+func (r *Refresher) push(aor usrloc.AOR, b *usrloc.Binding, a *attempt, deadline time.Time) {
 	if r.o.Waker == nil || !r.o.Waker.Can(b) {
 		r.metrics.pushes.WithLabelValues("impossible").Inc()
 		a.end()
 		return
-	}
-	deadline := now.Add(pushFor)
-	if !b.Expired(now) && b.Expires.Before(deadline) {
-		deadline = b.Expires
 	}
 	_, cancel, err := r.o.Waker.Wake(aor, b, wake.Cause{Kind: push.Refresh, Deadline: deadline}, func(o push.Outcome) {
 		r.metrics.pushes.WithLabelValues(o.Class.String()).Inc()

@@ -237,6 +237,25 @@ func TestRefresher_PushesUntilThePhoneRegisters_RFC8599_5_5(t *testing.T) {
 	})
 }
 
+// FCM keeps a push of normal priority back while the phone dozes, and may do so for
+// longer than the tries take: it keeps the last one to the end.
+func TestRefresher_LastPushStaysUntilTheEnd_RFC8599_5_5(t *testing.T) {
+	keep(t, RefresherOptions{Retries: 2}, func(h *house) {
+		h.policy.Push.Leads = map[string]time.Duration{"fcm": time.Hour}
+		h.register(alice, 1, fcm+";expires=7200")
+		h.rest(2 * time.Hour)
+		if got := h.pushes(); !near(got, []float64{3600, 3605, 3615}) {
+			t.Fatalf("pushes at %v", got)
+		}
+		end := h.start.Add(2 * time.Hour)
+		for i, r := range h.service.requests {
+			if last := i == 2; r.Deadline.Equal(end) != last {
+				t.Errorf("push %d is kept until %v before the end", i, end.Sub(r.Deadline))
+			}
+		}
+	})
+}
+
 func TestRefresher_PushesUntilTheBindingExpires_RFC8599_5_5(t *testing.T) {
 	keep(t, RefresherOptions{}, func(h *house) {
 		h.register(alice, 1, fcm+";expires=600")
