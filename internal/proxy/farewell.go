@@ -17,13 +17,13 @@ import (
 type FarewellMode uint8
 
 const (
-	// NoFarewell: nothing more. The app finds no call when it has registered.
+	// NoFarewell tells it nothing: the app finds no call when it has registered.
 	NoFarewell FarewellMode = iota
-	// FarewellBranch: a call that is cancelled at once, if the phone registers soon.
+	// FarewellBranch makes a call that is cancelled at once, if the phone registers soon.
 	// iOS has an app show a call for each VoIP push; so it learns which it was, and
 	// why it ended.
 	FarewellBranch
-	// FarewellPush: a push that says that the call has ended.
+	// FarewellPush sends a push that says that the call has ended.
 	FarewellPush
 )
 

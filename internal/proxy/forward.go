@@ -18,7 +18,7 @@ func requestURI(contact string, also []string) string {
 	if err != nil {
 		return contact
 	}
-	s := u.WithoutPush(append(also[:len(also):len(also)], "method"))
+	s := u.WithoutPush(append(slices.Clip(also), "method"))
 	if u.Headers != "" {
 		s, _, _ = strings.Cut(s, "?")
 	}

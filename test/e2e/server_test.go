@@ -76,6 +76,8 @@ type options struct {
 	guard string
 	// secure is the host under which it listens by TLS, too; "" for not.
 	secure string
+	// farewell is push.farewell; "" for none.
+	farewell string
 }
 
 func start(t *testing.T, o options) *server {
@@ -97,6 +99,9 @@ func start(t *testing.T, o options) *server {
 	}
 	if o.guard == "" {
 		o.guard = "{}"
+	}
+	if o.farewell == "" {
+		o.farewell = "none"
 	}
 	mode := "required"
 	if o.open {
@@ -127,11 +132,12 @@ auth:
 guard: %[8]s
 push:
   wait: {invite: {default: %[4]s}, message: 15s, in_dialog: 15s}
+  farewell: %[10]s
   apps:
     - name: android
       param: %[5]s
       fcm: {service_account_file: fcm.json, endpoint: %[6]q, ca_file: ca.pem}
-`, s.addr, admin, mode, o.wait, pushsim.ProjectID, s.sim.FCMEndpoint(), o.algorithms, o.guard, secure)))
+`, s.addr, admin, mode, o.wait, pushsim.ProjectID, s.sim.FCMEndpoint(), o.algorithms, o.guard, secure, o.farewell)))
 	cmd := exec.Command(binary, "serve", "--config", config)
 	cmd.Stderr, cmd.Stdout = s.log, s.log
 	if err := cmd.Start(); err != nil {
