@@ -91,8 +91,8 @@ func (sh *shard) hashToken(p Push) uint32 {
 	var h maphash.Hash
 	h.SetSeed(sh.seed)
 	for _, part := range [...]string{strings.ToLower(p.Provider), p.Param, p.PRID} {
-		h.WriteString(part) //nolint:errcheck // it never fails
-		h.WriteByte(0)      //nolint:errcheck // nor does this
+		h.WriteString(part)
+		h.WriteByte(0)
 	}
 	return uint32(h.Sum64())
 }
