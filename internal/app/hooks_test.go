@@ -125,6 +125,36 @@ func TestHook_Register(t *testing.T) {
 	}
 }
 
+// TestHook_Attributes: what a header field says the script is told, and what the
+// script says stands in the binding.
+func TestHook_Attributes(t *testing.T) {
+	s := newScript(t, `{"allow": true, "attributes": {"plan": "gold"}}`)
+	r := newRig(t, openYAML, hooksYAML("register", s.URL, ""), `registrar: {capture_headers: [X-Model]}`)
+	w := r.dial("udp")
+	attributes := func() string {
+		t.Helper()
+		if got := w.registers("Contact: <sip:alice@127.0.0.1>", "X-Model: 7"); got != "200" {
+			t.Fatalf("REGISTER: %s", got)
+		}
+		rec, err := r.Store().Get(t.Context(), "sip:alice@example.com")
+		if err != nil || len(rec.Bindings) != 1 {
+			t.Fatalf("Get = %v, %v", rec, err)
+		}
+		return rec.Bindings[0].Attributes
+	}
+	if got := attributes(); got != `{"plan":"gold"}` {
+		t.Errorf("attributes %s", got)
+	}
+	if q := s.questions()[0]; fmt.Sprint(q["attributes"]) != "map[x-model:7]" {
+		t.Errorf("asked %v", q)
+	}
+	// A refresh is asked about too, for the header field may be another one.
+	s.says(`{"allow": true}`)
+	if got := attributes(); got != `{"x-model":"7"}` || len(s.questions()) != 2 {
+		t.Errorf("attributes %s after %d questions", got, len(s.questions()))
+	}
+}
+
 // TestHook_RegisterNoAnswer: what counts is on_failure, however the script fails.
 func TestHook_RegisterNoAnswer(t *testing.T) {
 	for _, tt := range []struct {
