@@ -47,7 +47,7 @@ func TestDormant_WokenNowAndThen_RFC8599_5_5(t *testing.T) {
 		if got := h.pushes(); len(got) != before+1 {
 			t.Errorf("%d pushes in 23 minutes, want 1", len(got)-before)
 		}
-		if r := h.service.requests[before]; r.Kind != push.Refresh || r.Deadline.Before(time.Now()) {
+		if r := h.service.request(before); r.Kind != push.Refresh || r.Deadline.Before(time.Now()) {
 			t.Errorf("request %+v", r)
 		}
 		h.rest(2 * time.Hour)

@@ -57,6 +57,13 @@ func (s *pushService) Submit(r *push.Request, done func(push.Outcome)) (func(), 
 	}, nil
 }
 
+// request is the i-th that came.
+func (s *pushService) request(i int) *push.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests[i]
+}
+
 // told collects events from any goroutine.
 type told struct {
 	mu     sync.Mutex
