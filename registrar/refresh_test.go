@@ -64,8 +64,7 @@ func (x *refreshing) input(callID string, cseq uint32) Input {
 func (x *refreshing) apply(in Input, contact string) string {
 	x.t.Helper()
 	na := x.contact(contact)
-	c := readContact(&na)
-	x.r.policy.Load().mapper.read(&c, &na, agentOf(&in), func(string) (string, bool) { return "", false })
+	c := x.read(&na, &in)
 	var err error
 	if c.ID, err = usrloc.NewBindingID(alice, x.r.random); err != nil {
 		x.t.Fatal(err)
@@ -83,6 +82,13 @@ func (x *refreshing) apply(in Input, contact string) string {
 		}
 	})
 	return out
+}
+
+// read reads a contact as the handler does.
+func (x *refreshing) read(na *sipmsg.NameAddr, in *Input) Contact {
+	c := readContact(na)
+	x.r.policy.Load().mapper.read(&c, na, agentOf(in), func(string) (string, bool) { return "", false })
+	return c
 }
 
 func (x *refreshing) try(in Input, contact string) (string, bool) {
@@ -119,6 +125,11 @@ var refreshPolicies = map[string]func(*Policy){
 	"default q":                func(p *Policy) { p.DefaultQ = 500 },
 	"jitter":                   func(p *Policy) { p.Jitter.Percent = 20 },
 	"short push":               func(p *Policy) { p.Push.MaxExpires = 10 * time.Minute },
+	"older apps": func(p *Policy) {
+		p.Push.Mappings = append(olderApps()[:3], Mapping{
+			UserAgent: regexp.MustCompile("phone/1"), Contact: map[string]string{"push-token": "{token}"}, Provider: "fcm", Param: "p", PRID: "{token}",
+		})
+	},
 	"early push": func(p *Policy) {
 		p.Push.Leads = map[string]time.Duration{"fcm": time.Hour, "webpush": 5 * time.Minute}
 		p.Push.NoBackground = true
@@ -143,6 +154,7 @@ var refreshContacts = []string{
 	`<sip:alice@192.0.2.1:5060;pn-provider>`, `<sip:alice@192.0.2.1:5060;pn-prid=only>`,
 	`<sip:alice@192.0.2.1;line=1>`, `<sip:alice@192.0.2.2;line=1>`, plainContact + ";a=b;expires=100;c=d", `"Alice" ` + plainContact + " ; expires=bad",
 	`<sip:alice@192.0.2.1:5060;pn-provider=apns;pn-param=TEAM.app.voip;pn-prid=00aa11bb>;reg-id=2;+sip.instance="<urn:x:3>"`,
+	`<sip:alice@192.0.2.1:5060;push-token=one>`, `<sip:alice@192.0.2.1:5060;app-id=1;pn-type=google;pn-tok=two>`,
 	`<sip:alice@192.0.2.1:5060;pn-provider=apns;pn-param=TEAM.app.voip&remote;pn-prid=00aa:voip&11bb:remote>;+sip.instance="<urn:x:4>"`,
 }
 
@@ -202,7 +214,7 @@ func TestRefresh_IsApply(t *testing.T) {
 				taken++
 				// The same once more, from the same start, by Apply.
 				na := x.contact(one)
-				in.Contacts = []Contact{readContact(&na)}
+				in.Contacts = []Contact{x.read(&na, &in)}
 				policy := x.r.policy.Load().of(&in)
 				want, res, err := Apply(policy, before, &in)
 				if err != nil {

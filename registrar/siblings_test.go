@@ -48,7 +48,7 @@ func (x *refreshing) refreshesOne(in Input, contact string) bool {
 		return false
 	}
 	na := x.contact(contact)
-	in.Contacts = []Contact{readContact(&na)}
+	in.Contacts = []Contact{x.read(&na, &in)}
 	policy := x.r.policy.Load().of(&in)
 	want, res, err := Apply(policy, before, &in)
 	if err != nil {
