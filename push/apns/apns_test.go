@@ -280,6 +280,7 @@ func TestClassify(t *testing.T) {
 		{"gone later", answer{410, "Unregistered", bound.Add(time.Second)}, push.Gone, 0},
 		{"gone without a time", answer{410, "Unregistered", time.Time{}}, push.Gone, 0},
 		{"gone then", answer{410, "Unregistered", bound}, push.Suspect, 0},
+		{"gone, says something in between", answer{410, "", time.Time{}}, push.Rejected, 0},
 		{"gone earlier", answer{410, "ExpiredToken", bound.Add(-time.Second)}, push.Suspect, 0},
 		{"bad token", answer{status: 400, reason: "BadDeviceToken"}, push.Suspect, 0},
 		{"not for topic", answer{status: 400, reason: "DeviceTokenNotForTopic"}, push.Suspect, 0},

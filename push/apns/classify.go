@@ -21,6 +21,9 @@ func (a answer) classify(bound time.Time) (push.Class, push.Scope) {
 	switch {
 	case a.status == http.StatusOK:
 		return push.OK, 0
+	case a.status == http.StatusGone && a.reason == "":
+		// Apple always says why. What answers in its place must not cost us the tokens.
+		return push.Rejected, 0
 	case a.status == http.StatusGone:
 		// The app may have been installed again since, and got the same token.
 		if !a.since.IsZero() && !a.since.After(bound) {

@@ -22,14 +22,14 @@ type answer struct {
 	code string
 	// blamesToken: the error is about the registration token.
 	blamesToken bool
-	// readable: the body is as FCM writes it, not a proxy's.
+	// readable: the body is as FCM writes it, not a proxy's, nor missing.
 	readable bool
 }
 
 // readAnswer reads status and body. The details come first: the top-level
 // status is a canonical code that says less.
 func readAnswer(status int, body []byte) answer {
-	a := answer{status: status, readable: len(body) == 0}
+	a := answer{status: status}
 	if status >= 200 && status < 300 {
 		return a // it says no more
 	}

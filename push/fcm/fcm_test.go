@@ -247,7 +247,7 @@ func TestClassify(t *testing.T) {
 		{"ok", 200, `{"name":"x"}`, push.OK, 0},
 		{"unregistered", 404, detail("NOT_FOUND", "UNREGISTERED"), push.Gone, 0},
 		{"not found without details", 404, `{"error":{"status":"NOT_FOUND"}}`, push.Gone, 0},
-		{"not found without body", 404, "", push.Gone, 0},
+		{"not found without body", 404, "", push.Rejected, 0},
 		{"not found, a proxy's page", 404, "<html>", push.Rejected, 0},
 		{"sender", 403, detail("PERMISSION_DENIED", "SENDER_ID_MISMATCH"), push.Suspect, 0},
 		{"permission", 403, `{"error":{"status":"PERMISSION_DENIED"}}`, push.Credential, 0},
