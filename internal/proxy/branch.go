@@ -31,7 +31,10 @@ type branch struct {
 	state  branchState
 	client *transaction.Client
 	past   *past
-	wait   wait
+	// breadth is the Max-Breadth with which the request leaves; held is what attempts
+	// have that are given up and may go on all the same.
+	breadth, held int
+	wait          wait
 	// lost: the connection broke under the request and the device was woken
 	// instead. That happens once.
 	lost bool
@@ -120,7 +123,7 @@ func (b *branch) outgoing(to flow.Flow) outgoing {
 	f := b.fork
 	b.target.flow = to
 	out := outgoing{
-		uri: b.target.uri, passage: f.passage, realm: f.realm, claim: f.claim, trusted: b.told(), pushID: b.wait.pushID, in: f.s.Flow(), out: to,
+		uri: b.target.uri, passage: f.passage, breadth: b.breadth, realm: f.realm, claim: f.claim, trusted: b.told(), pushID: b.wait.pushID, in: f.s.Flow(), out: to,
 	}
 	// In a dialog the route set goes before what the phone registered (RFC 3327 §5.2
 	// speaks of requests to the AOR), unless the dialog knows it by its GRUU alone.
@@ -195,7 +198,7 @@ func (b *branch) registered(n *usrloc.Binding) {
 		b.forward(contactFlow(n))
 	case b.state != calling || contactFlow(n) == b.target.flow:
 		// It rings, is done, or gets the request where it was sent to.
-	case b.target.reach == race:
+	case b.target.reach == race && b.widen():
 		// The phone came back elsewhere and has not been heard of on the old
 		// flow: the request follows it, once.
 		b.leave()
@@ -258,6 +261,7 @@ func (b *branch) finish(end final) {
 	b.forget()
 	b.ring.Stop()
 	b.state = ended
+	b.narrow()
 	if b.rungOut && end.code == 487 {
 		end = b.fork.unavailable("No Answer")
 	}
@@ -301,6 +305,7 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 		b.unpark("")
 		b.ring.Stop()
 		b.state = ended
+		b.narrow()
 		f.success(b, m)
 		b.forget()
 	case b.returns(code):

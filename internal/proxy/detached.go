@@ -35,6 +35,8 @@ const maxDetachedDialogs = 4
 // start sends the INVITE m, as o says.
 func (d *detachedCall) start(m *sipmsg.Message, o outgoing) {
 	o.contact = "<" + d.proxy.contact(d.flow) + ">"
+	// It is for this phone alone.
+	o.breadth = 1
 	client, err := d.queue.NewClient(d.flow, d.proxy.build(m, o, newBranch(loopHash(m))), d)
 	if err != nil {
 		d.done("failed")

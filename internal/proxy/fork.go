@@ -43,6 +43,9 @@ type fork struct {
 	// whose devices are tried.
 	aor      usrloc.AOR
 	branches []*branch
+	// breadth is what is left of the request's Max-Breadth; the branches that have not
+	// ended have the rest (RFC 5393 §5.3.3).
+	breadth int
 	// rest are the targets that are tried when all branches have failed.
 	rest []target
 	best final
@@ -66,6 +69,7 @@ func (p *Proxy) newFork(s *transaction.Server, g passage, realm string) *fork {
 	f := &fork{
 		p: p, s: s, lane: p.lane(s.Queue()), passage: g, began: time.Now(), realm: realm,
 		method: s.Message().Method(), claim: claim{trusted: p.trusts(s.Flow())},
+		breadth: breadthOf(s.Message()),
 	}
 	f.lane.forks[s] = f
 	s.OnEnd(func() {
@@ -94,9 +98,10 @@ func (f *fork) raceDelay() time.Duration {
 // a branch that fails at once must not end the request for the others.
 func (f *fork) start(set []target) {
 	first := len(f.branches)
-	for i := range set {
-		f.branches = append(f.branches, &branch{fork: f, target: set[i]})
+	for _, t := range f.fit(set) {
+		f.branches = append(f.branches, &branch{fork: f, target: t})
 	}
+	f.allot(f.branches[first:])
 	for _, b := range f.branches[first:] {
 		b.start()
 	}

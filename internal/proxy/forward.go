@@ -30,6 +30,8 @@ type outgoing struct {
 	uri string // "" keeps the received Request-URI
 	// passage says which Route values were ours.
 	passage passage
+	// breadth is the Max-Breadth; 0 means that of the request.
+	breadth int
 	// path becomes the Route in front of what is left (RFC 3327 §5.2).
 	path []string
 	// token, if not empty, is put into a Record-Route.
@@ -72,6 +74,10 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		hops = n - 1
 	}
 	e.SetMaxForwards(hops)
+	if o.breadth == 0 {
+		o.breadth = breadthOf(m)
+	}
+	setBreadth(m, e, o.breadth)
 	e.PopRoutes(o.passage.own)
 	for _, route := range slices.Backward(o.path) {
 		e.PushRoute(route)

@@ -59,6 +59,7 @@ Subject: one
  two
 k: timer, 100rel
 l: 3
+Max-Breadth: 45
 
 abc`, "\n")
 		if d := cmp.Diff(want, got); d != "" {

@@ -123,6 +123,10 @@ func (p *Proxy) check(m *sipmsg.Message) (r sipmsg.Reply, ok bool) {
 		}
 		return sipmsg.Reply{Code: 483}, false
 	}
+	if breadthOf(m) == 0 {
+		// RFC 5393 §5.3.3: one copy is already too many.
+		return sipmsg.Reply{Code: 440}, false
+	}
 	// RFC 5393 §4.2: whatever we may fork must not be looping.
 	if p.looped(m, loopHash(m)) {
 		return sipmsg.Reply{Code: 482}, false
