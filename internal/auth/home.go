@@ -65,9 +65,9 @@ func (r *request) named(means Means) (User, bool) {
 	return u, ok
 }
 
-// namesFirst reports whether somebody could be known by a name before credentials
-// are looked at.
-func (a *Authenticator) namesFirst() bool {
+// namesBefore reports whether somebody could be known by a name before means are
+// looked at.
+func (a *Authenticator) namesBefore(means Means) bool {
 	i := slices.IndexFunc(a.o.IdentifyBy, func(m Means) bool { return m == ByFrom || m == ByTo })
-	return i >= 0 && i < slices.Index(a.o.IdentifyBy, ByCredentials)
+	return i >= 0 && i < slices.Index(a.o.IdentifyBy, means)
 }

@@ -101,6 +101,23 @@ func TestIdentify_ByNameBeforeCredentials(t *testing.T) {
 	}
 }
 
+// TestIdentify_ByNameBeforePeers: who is a user by name is that user and no peer, on
+// no way, though the address is a peer's, too.
+func TestIdentify_ByNameBeforePeers(t *testing.T) {
+	f := flow.Flow{Transport: flow.UDP, Remote: netip.MustParseAddrPort("198.51.100.7:5060")}
+	a, _ := newAuth(t, func(o *Options) {
+		o.Source, o.IdentifyBy = atHome(t), []Means{ByTo, ByAddress, ByCredentials}
+		o.Trusted = []netip.Prefix{netip.PrefixFrom(f.Remote.Addr(), 32)}
+	})
+	m := message(t, "REGISTER", "sip:example.com", "sip:noor@example.com", "sip:noor@example.com")
+	if d := a.Check(t.Context(), m, f, Registrar, noon); d.Trusted || d.User.Name != "noor" {
+		t.Errorf("Check = %+v, want noor", d)
+	}
+	if _, ok := recognise(t, a, m, f, noon); ok {
+		t.Error("recognised as a peer")
+	}
+}
+
 func TestParseFile_Networks(t *testing.T) {
 	accounts, err := ParseFile("f", []byte("users: [{name: door, networks: [198.51.100.7/32, \"2001:db8::/64\"]}]"))
 	if err != nil || len(accounts) != 1 || len(accounts[0].Networks) != 2 {

@@ -51,10 +51,10 @@ func (a *Authenticator) Recognise(q *Question, f flow.Flow, now time.Time) (Proo
 	}
 	means, err := r.identify()
 	switch {
-	case means == ByCredentials && a.namesFirst():
-		// A Question has no names by which somebody could be known first.
-		return p, false
 	case err != nil || means == 0:
+		return p, false
+	case a.namesBefore(means):
+		// A Question has no names by which somebody could be known first.
 		return p, false
 	case means != ByCredentials:
 		p.d = trusted()
