@@ -59,6 +59,10 @@ func (p *Proxy) sendACK(q *transaction.Queue, from flow.Flow, m *sipmsg.Message,
 		}
 	}
 	p.withFlow(q, m, g, to.flow, func(out flow.Flow) {
+		if g.sips(m) && !out.Transport.Secure() {
+			p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
+			return
+		}
 		wire := p.build(m, outgoing{
 			uri: uri, passage: g, path: path, realm: p.opts().Realm,
 			claim: claim{trusted: p.trusts(from)}, trusted: p.trusts(out), in: from, out: out,

@@ -73,6 +73,10 @@ func (b *branch) start() {
 // connect sends the request as soon as there is a connection to the target.
 func (b *branch) connect() {
 	f, h := b.fork, b.target.hop
+	if f.barred(h.transport) {
+		b.fail(f.unavailable("Not Reachable Over TLS"))
+		return
+	}
 	q := f.s.Queue()
 	f.p.opts().Flows.Connect(h.transport, h.addr, func(to flow.Flow, err error) {
 		q.Post(func() {
@@ -93,6 +97,11 @@ func (b *branch) connect() {
 // forward sends the request on a flow.
 func (b *branch) forward(to flow.Flow) {
 	f := b.fork
+	if f.barred(to.Transport) {
+		// RFC 3261 §26.2.2: a sips URI means TLS all the way.
+		b.fail(f.unavailable("Not Reachable Over TLS"))
+		return
+	}
 	m := f.s.Message()
 	out := b.outgoing(to)
 	if !f.inDialog {

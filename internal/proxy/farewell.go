@@ -211,6 +211,10 @@ func (w *farewell) send() {
 		return
 	}
 	to := contactFlow(w.back)
+	if b.fork.barred(to.Transport) {
+		w.finish("failed")
+		return
+	}
 	if b.client != nil {
 		// What is out on the flow that it has left is not sent any more.
 		b.client.Hush()

@@ -33,6 +33,8 @@ type fork struct {
 	// method is that of the request.
 	method   string
 	inDialog bool
+	// sips: it leaves on secure flows alone.
+	sips bool
 	// gruu: the Request-URI is a GRUU of ours.
 	gruu bool
 	// one: the request is for one phone that a dialog knows, and device names it.
@@ -69,7 +71,7 @@ func (p *Proxy) newFork(s *transaction.Server, g passage, realm string) *fork {
 	f := &fork{
 		p: p, s: s, lane: p.lane(s.Queue()), passage: g, began: time.Now(), realm: realm,
 		method: s.Message().Method(), claim: claim{trusted: p.trusts(s.Flow())},
-		breadth: breadthOf(s.Message()),
+		breadth: breadthOf(s.Message()), sips: g.sips(s.Message()),
 	}
 	f.lane.forks[s] = f
 	s.OnEnd(func() {
@@ -217,7 +219,7 @@ func (f *fork) changedLater(c usrloc.Change) bool {
 // join adds a device that has just registered, at once or in its turn.
 func (f *fork) join(aor usrloc.AOR, n *usrloc.Binding) {
 	o := f.p.opts().of(f.aor)
-	v := f.p.view(f.method, time.Now())
+	v := f.look(f.p.view(f.method, time.Now()))
 	rec := f.p.opts().of(aor).pick(usrloc.Record{AOR: aor, Bindings: []usrloc.Binding{*n}}, v, &lookup{})
 	set := targets(rec, v)
 	for i := range set {

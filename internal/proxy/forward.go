@@ -85,7 +85,8 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 	if o.token != "" {
 		// Two Record-Routes if the sides differ, so that each peer is given an
 		// address on the transport that it uses (RFC 5658 §4).
-		in, out := p.recordRoute(o.token, o.in), p.recordRoute(o.token, o.out)
+		sips := o.passage.sips(m)
+		in, out := p.recordRoute(o.token, o.in, sips), p.recordRoute(o.token, o.out, sips)
 		e.PushRecordRoute(in)
 		if in != out {
 			e.PushRecordRoute(out)
@@ -121,9 +122,14 @@ func (p *Proxy) via(out flow.Flow, branch string) string {
 	return "SIP/2.0/" + out.Transport.String() + " " + hostPort(host, port) + ";branch=" + branch + ";rport"
 }
 
-// recordRoute is the value under which the peer of f finds us again.
-func (p *Proxy) recordRoute(token string, f flow.Flow) string {
-	return "<sip:" + token + "@" + strings.TrimPrefix(p.contact(f), "sip:") + ";lr>"
+// recordRoute is the value under which the peer of f finds us again. RFC 3261 §16.6
+// step 4: for a request to a sips URI it is one, too.
+func (p *Proxy) recordRoute(token string, f flow.Flow, sips bool) string {
+	scheme := "<sip:"
+	if sips && f.Transport.Secure() {
+		scheme = "<sips:"
+	}
+	return scheme + token + "@" + strings.TrimPrefix(p.contact(f), "sip:") + ";lr>"
 }
 
 // contact is our own URI for the peer of f.

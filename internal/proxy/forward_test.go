@@ -216,7 +216,7 @@ func TestRecordRoute_TransportParameter_RFC7118_5(t *testing.T) {
 		flow.UDP: "<sip:t@192.0.2.1:5060;lr>", flow.TCP: "<sip:t@192.0.2.1:5060;transport=tcp;lr>",
 		flow.WSS: "<sip:t@192.0.2.1:443;transport=ws;lr>",
 	} {
-		if got := p.recordRoute("t", flow.Flow{Transport: tp}); got != want {
+		if got := p.recordRoute("t", flow.Flow{Transport: tp}, false); got != want {
 			t.Errorf("recordRoute over %s = %s, want %s", tp, got, want)
 		}
 	}

@@ -132,7 +132,7 @@ func contactsOf(rec *usrloc.Record, id usrloc.BindingID, v view) []usrloc.Bindin
 // the phone of a dialog: it is awake more often than not, and then a push would
 // not make it register.
 func (f *fork) view(now time.Time) view {
-	v := f.p.view(f.method, now)
+	v := f.look(f.p.view(f.method, now))
 	if f.inDialog {
 		v.wakes = f.method != "PRACK"
 	}

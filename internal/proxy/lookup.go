@@ -48,7 +48,7 @@ func (f *fork) toUser(aor usrloc.AOR) {
 
 // gather adds the devices of aor, who was dialled as uri, and of whom ring with it.
 func (f *fork) gather(aor usrloc.AOR, uri sipmsg.URI, l *lookup) error {
-	v := f.p.view(f.method, time.Now())
+	v := f.look(f.p.view(f.method, time.Now()))
 	for _, one := range f.p.opts().expand(aor) {
 		rec, err := f.watch(one)
 		if err != nil {

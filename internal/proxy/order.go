@@ -106,7 +106,7 @@ func (f *fork) next() {
 	f.rest = f.rest[n:]
 	if len(f.branches) > 0 {
 		// Time has passed since they were looked at.
-		v := f.p.view(f.method, time.Now())
+		v := f.look(f.p.view(f.method, time.Now()))
 		for i := range set {
 			if t := &set[i]; !t.binding.ID.IsZero() {
 				set[i] = v.device(t.aor, t.bindings())

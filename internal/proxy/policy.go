@@ -110,7 +110,10 @@ func (v view) fresh(b *usrloc.Binding) bool {
 // counts reports whether b is a way to its device: the registration goes on, or
 // the device is woken although it has ended.
 func (v view) counts(b *usrloc.Binding) bool {
-	if !b.Expired(v.now) {
+	switch {
+	case v.sips && !securely(b):
+		return false
+	case !b.Expired(v.now):
 		return true
 	}
 	return v.keeps && v.wakes && !b.Push.IsZero() && v.can(b)

@@ -58,6 +58,8 @@ type view struct {
 	// keeps: devices whose registration has ended are woken, too.
 	keeps bool
 	wakes bool
+	// sips: devices that are not reached over TLS do not count.
+	sips bool
 	// secrets are Options.PushParams.
 	secrets []string
 	// first is the binding that is preferred among those of its device that are
