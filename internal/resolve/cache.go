@@ -41,7 +41,7 @@ func newCache(size int) (*cache, error) {
 }
 
 // get returns what is known now; ok is false if nothing is.
-func (c *cache) get(q question, now time.Time) (a answer, err error, ok bool) { //nolint:staticcheck // The error is what is kept.
+func (c *cache) get(q question, now time.Time) (a answer, err error, ok bool) {
 	q.name = strings.ToLower(q.name)
 	e, ok := c.entries.Get(q)
 	if !ok || !now.Before(e.until) {

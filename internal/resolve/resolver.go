@@ -120,7 +120,7 @@ func (r *Resolver) Resolve(ctx context.Context, t Target, done func([]Hop, error
 func (r *Resolver) resolve(ctx context.Context, t Target, done func([]Hop, error)) {
 	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
 	defer cancel()
-	defer context.AfterFunc(r.ctx, cancel)()
+	defer context.AfterFunc(r.ctx, cancel)() //nolint:contextcheck // Both contexts end it.
 	began := time.Now()
 	hops, err := r.search(t, func(name string, kind uint16) ([]dns.RR, error) { return r.lookup(ctx, name, kind) })
 	r.metrics.took.Observe(time.Since(began).Seconds())
