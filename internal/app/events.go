@@ -39,7 +39,7 @@ func (a *App) buildEvents(others event.Sink, lines io.Writer) (err error) {
 		return fmt.Errorf("events.log.types: %w", err)
 	}
 	if cfg.Log.Format == configs.JSON && lines != nil {
-		takers = append(takers, feed.NewLines(lines, filter, log))
+		takers = append(takers, feed.NewLines("log", lines, filter, log))
 	} else {
 		fan = append(fan, event.NewLog(log))
 	}
@@ -48,7 +48,7 @@ func (a *App) buildEvents(others event.Sink, lines io.Writer) (err error) {
 			return fmt.Errorf("events.log.file: %w", err)
 		}
 		a.onStop("event file", a.events.file.close)
-		takers = append(takers, feed.NewLines(a.events.file, filter, log))
+		takers = append(takers, feed.NewLines("file", a.events.file, filter, log))
 	}
 	if dir := a.config.SpoolDir(); dir != "" {
 		if err := a.buildOutbox(dir); err != nil {

@@ -2,9 +2,10 @@
 // gives each its place in one order, keeps the latest for subscribers who come
 // back, and hands them to Takers such as the outbox of webhooks and a log.
 //
-// Emit never waits: it puts the event into a bounded queue, and one goroutine does
-// the rest. Events are encoded when somebody reads them, so that those whom nobody
-// reads cost next to nothing.
+// Emit never waits: it puts the event into a bounded queue, from which one goroutine
+// hands it on. Each Taker has a queue and a goroutine of its own, so that a disk that
+// hangs holds up nobody else. Events are encoded when somebody reads them, so that
+// those whom nobody reads cost next to nothing.
 package feed
 
 import (
@@ -12,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,24 +29,11 @@ const (
 	DefaultSubscribers = 32
 )
 
-// maxBatch bounds what a Taker gets at a time.
-const maxBatch = 512
-
-// A Taker gets every event after another.
-type Taker interface {
-	// Take gets events in their order, from one goroutine. What it waits for, all
-	// events wait for.
-	Take(rs []*Record)
-	// Refreshes reports whether it wants events of event.TypeRefreshed. It is asked
-	// for every refresh of every phone.
-	Refreshes() bool
-}
-
 // Options of a Feed. All may be left out.
 type Options struct {
 	// Node is this node's number, part of every event.
 	Node uint32
-	// Queue bounds the events that wait for their Takers, Keep those kept for
+	// Queue bounds the events that wait for each Taker, Keep those kept for
 	// subscribers, Subscribers those.
 	Queue, Keep, Subscribers int
 	// Takers get all events.
@@ -60,7 +47,7 @@ type Options struct {
 type Feed struct {
 	node    uint32
 	queue   chan emitted
-	takers  []Taker
+	takers  []*follower
 	kept    *kept
 	log     *slog.Logger
 	metrics *metrics
@@ -88,8 +75,9 @@ func New(o Options) *Feed {
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
-	// Subscribers come last: what they have seen survives if anything does.
-	f.takers = append(slices.Clone(o.Takers), f.kept)
+	for _, t := range o.Takers {
+		f.takers = append(f.takers, &follower{Taker: t, queue: make(chan *Record, cap(f.queue))})
+	}
 	f.metrics = newMetrics(o.Registerer, f)
 	// Stop ends it, and waits for it.
 	go f.run()
@@ -108,7 +96,7 @@ func (f *Feed) Emit(e event.Event) {
 	select {
 	case f.queue <- emitted{time.Now(), e}:
 	default:
-		f.metrics.lost.Inc()
+		f.metrics.lost(toAll).Inc()
 	}
 }
 
@@ -119,14 +107,13 @@ func (f *Feed) Hears(e event.Event) bool {
 			return true
 		}
 	}
-	return e.Type() != event.TypeRefreshed
+	return f.kept.Refreshes() || e.Type() != event.TypeRefreshed
 }
 
 // Stop hands on what was emitted, and ends the subscriptions. It may be called
 // again. What is emitted afterwards is lost.
 func (f *Feed) Stop(ctx context.Context) error {
 	f.stop.Do(func() { close(f.ending) })
-	f.kept.close()
 	select {
 	case <-f.ended:
 		return nil
@@ -137,6 +124,20 @@ func (f *Feed) Stop(ctx context.Context) error {
 
 func (f *Feed) run() {
 	defer close(f.ended)
+	var followers sync.WaitGroup
+	for _, t := range f.takers {
+		followers.Go(t.run)
+	}
+	f.handAll()
+	f.kept.close()
+	for _, t := range f.takers {
+		close(t.queue)
+	}
+	followers.Wait()
+}
+
+// handAll hands on what is emitted until Stop, and what was until then.
+func (f *Feed) handAll() {
 	for {
 		select {
 		case e := <-f.queue:
@@ -154,12 +155,12 @@ func (f *Feed) run() {
 	}
 }
 
-// hand gives the Takers e and what came after it.
+// hand hands on e and what came after it. It does not wait.
 func (f *Feed) hand(e emitted) {
 	rs := make([]*Record, 0, min(len(f.queue)+1, maxBatch))
 	for {
 		if r, err := f.record(e); err != nil {
-			f.metrics.lost.Inc()
+			f.metrics.lost(toAll).Inc()
 			f.log.Error("number an event", "err", err)
 		} else {
 			rs = append(rs, r)
@@ -170,8 +171,11 @@ func (f *Feed) hand(e emitted) {
 		}
 		e = <-f.queue
 	}
+	f.kept.Take(rs)
 	for _, t := range f.takers {
-		t.Take(rs)
+		if lost := t.offer(rs); lost > 0 {
+			f.metrics.lost(t.Name()).Add(float64(lost))
+		}
 	}
 }
 

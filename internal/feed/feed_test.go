@@ -29,6 +29,8 @@ type taken struct {
 	block     chan struct{}
 }
 
+func (*taken) Name() string { return "taken" }
+
 func (t *taken) Refreshes() bool { return t.refreshes }
 
 func (t *taken) Take(rs []*Record) {
@@ -98,19 +100,35 @@ func TestFeed_OrderAndIDs(t *testing.T) {
 	})
 }
 
-// TestFeed_EmitNeverWaits: a Taker that hangs costs events, nobody's time.
-func TestFeed_EmitNeverWaits(t *testing.T) {
+type named struct {
+	*taken
+	name string
+}
+
+func (n named) Name() string { return n.name }
+
+// TestFeed_TakerThatHangs: it loses events, nobody else does, and nobody waits.
+func TestFeed_TakerThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
-		stuck := &taken{block: make(chan struct{})}
-		f := New(Options{Queue: 10, Takers: []Taker{stuck}, Registerer: reg})
-		f.Emit(due(0))
-		synctest.Wait()
-		for n := range 15 {
-			f.Emit(due(n))
+		stuck, other := &taken{block: make(chan struct{})}, &taken{}
+		f := New(Options{Queue: 10, Takers: []Taker{stuck, named{other, "other"}}, Registerer: reg})
+		s, err := f.Subscribe(all(t), "")
+		if err != nil {
+			t.Fatal(err)
 		}
-		if got := testutil.ToFloat64(f.metrics.lost); got != 5 {
+		for n := range 16 {
+			f.Emit(due(n))
+			synctest.Wait()
+		}
+		if got := read(t, s); len(got) != 16 || len(other.aors) != 16 {
+			t.Errorf("%d events are read and %d taken elsewhere, want 16", len(got), len(other.aors))
+		}
+		if got := testutil.ToFloat64(f.metrics.lost("taken")); got != 5 {
 			t.Errorf("%v events were lost, want 5", got)
+		}
+		if got := testutil.ToFloat64(f.metrics.lost("other")) + testutil.ToFloat64(f.metrics.lost(toAll)); got != 0 {
+			t.Errorf("%v events were lost to others", got)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -124,6 +142,38 @@ func TestFeed_EmitNeverWaits(t *testing.T) {
 		}
 		if problems, err := testutil.GatherAndLint(reg); err != nil || len(problems) > 0 {
 			t.Error(problems, err)
+		}
+	})
+}
+
+// TestFeed_StopHandsOnTheLast: subscribers read what was emitted before Stop.
+func TestFeed_StopHandsOnTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got := &taken{}
+		f := New(Options{Takers: []Taker{got}})
+		s, err := f.Subscribe(all(t), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for n := range 1000 {
+			f.Emit(due(n))
+		}
+		if err := f.Stop(t.Context()); err != nil || len(got.aors) != 1000 {
+			t.Errorf("%d taken, %v", len(got.aors), err)
+		}
+		n := 0
+		for {
+			rs, err := s.Next(t.Context())
+			if n += len(rs); errors.Is(err, ErrStopped) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n != 1000 {
+			t.Errorf("a subscriber read %d of 1000", n)
 		}
 	})
 }
@@ -289,11 +339,17 @@ func TestFeed_RefreshesAreMadeForThoseWhoWantThem(t *testing.T) {
 		heard(true, "it may come back")
 		time.Sleep(linger + time.Second)
 		heard(false, "it did not come back")
+		late, err := f.Subscribe(all(t), f.kept.ring[0].ID)
+		if err != nil || !late.Missing() {
+			t.Errorf("it came back late, and refreshes were not kept: missing %v, %v", late.Missing(), err)
+		}
+		late.Close()
+		time.Sleep(linger + time.Second)
 		webhook.refreshes = true
 		heard(true, "a webhook")
 		f.Emit(refreshed())
 		synctest.Wait()
-		if len(webhook.aors) != 3 || f.kept.next != 1 {
+		if len(webhook.aors) != 2 || f.kept.next != 1 {
 			t.Errorf("%d taken, %d kept", len(webhook.aors), f.kept.next)
 		}
 	})
@@ -315,12 +371,14 @@ func TestFeed_HearsAllocatesNothing(t *testing.T) {
 
 type broken struct {
 	failing bool
+	torn    int // bytes that are written all the same
 	bytes.Buffer
 }
 
 func (b *broken) Write(p []byte) (int, error) {
 	if b.failing {
-		return 0, errors.New("no space")
+		n, _ := b.Buffer.Write(p[:b.torn])
+		return n, errors.New("no space")
 	}
 	return b.Buffer.Write(p)
 }
@@ -329,7 +387,7 @@ func TestLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
 		out := &broken{}
-		lines := NewLines(out, all(t, "push.*"), slog.New(slog.NewTextHandler(&logged, nil)))
+		lines := NewLines("lines", out, all(t, "push.*"), slog.New(slog.NewTextHandler(&logged, nil)))
 		f := New(Options{Takers: []Taker{lines}})
 		f.Emit(event.PushSend{AOR: "sip:a@example.com", Token: "planted"})
 		f.Emit(due(1))
@@ -346,6 +404,17 @@ func TestLines(t *testing.T) {
 		}
 		if n := strings.Count(logged.String(), "no space"); n != 1 {
 			t.Errorf("the log says it %d times", n)
+		}
+		out.torn = 7
+		f.Emit(event.PushReported{})
+		synctest.Wait()
+		out.failing = false
+		f.Emit(event.PushReported{Result: "failed"})
+		f.Emit(event.PushReported{Result: "delivered"})
+		synctest.Wait()
+		got = strings.Split(strings.TrimSpace(out.String()), "\n")
+		if len(got) != 5 || got[2] != `{"v":1,` || !json.Valid([]byte(got[3])) || !json.Valid([]byte(got[4])) {
+			t.Errorf("behind half a line: %q", got)
 		}
 		if err := f.Stop(t.Context()); err != nil {
 			t.Error(err)

@@ -38,10 +38,10 @@ func newKept(keep, subscribers int) *kept {
 	return &kept{max: subscribers, ring: make([]*Record, keep), more: make(chan struct{})}
 }
 
-// Refreshes implements Taker.
+// Refreshes reports whether a subscriber wants events of event.TypeRefreshed.
 func (k *kept) Refreshes() bool { return k.refreshing.Load() > 0 }
 
-// Take implements Taker.
+// Take keeps events. Nothing holds it up.
 func (k *kept) Take(rs []*Record) {
 	refreshes := k.Refreshes()
 	k.mu.Lock()
@@ -117,8 +117,9 @@ func (f *Feed) Subscribe(filter event.Filter, after string) (*Subscription, erro
 	s := &Subscription{kept: k, filter: filter, next: k.next, refreshes: filter.Type(event.TypeRefreshed)}
 	if after != "" {
 		s.next = k.after(after)
-		// It is missing something unless it has seen an event that is kept.
-		s.missing = s.next == k.first()
+		// It is missing something unless it has seen an event that is kept, and
+		// refreshes if they were kept for nobody.
+		s.missing = s.next == k.first() || s.refreshes && !k.Refreshes()
 	}
 	if s.refreshes {
 		k.refreshing.Add(1)

@@ -197,6 +197,9 @@ func (o *Outbox) replaced(d *delivery) {
 	d.stop(ctx)
 }
 
+// Name implements feed.Taker.
+func (*Outbox) Name() string { return "webhooks" }
+
 // Refreshes implements feed.Taker.
 func (o *Outbox) Refreshes() bool { return o.refreshes.Load() }
 
