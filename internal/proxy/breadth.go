@@ -11,8 +11,6 @@ import (
 // This file is the bound that a request carries on how many copies of it may be on
 // their way at one time (RFC 5393 §5): what one proxy does not use, the next may.
 
-const maxBreadth = "Max-Breadth"
-
 // defaultBreadth is for requests that have none, and the most that is believed (RFC
 // 5393 §5.3.3 recommends it for both).
 const defaultBreadth = 60
@@ -20,7 +18,7 @@ const defaultBreadth = 60
 // breadthOf returns the Incoming Max-Breadth of a request, 0 to defaultBreadth. What
 // is no number counts as none, for that gives the sender nothing.
 func breadthOf(m *sipmsg.Message) int {
-	value, ok := m.HeaderNamed(maxBreadth)
+	value, ok := m.Header(sipmsg.HdrMaxBreadth)
 	if !ok {
 		return defaultBreadth
 	}
@@ -36,7 +34,7 @@ func breadthOf(m *sipmsg.Message) int {
 func setBreadth(m *sipmsg.Message, e *sipmsg.Edit, n int) {
 	count, same := 0, false
 	for h := range m.Headers() {
-		if strings.EqualFold(h.Name, maxBreadth) {
+		if h.ID == sipmsg.HdrMaxBreadth {
 			count++
 			same = h.Value == strconv.Itoa(n)
 		}
@@ -45,9 +43,9 @@ func setBreadth(m *sipmsg.Message, e *sipmsg.Edit, n int) {
 		return
 	}
 	if count > 0 {
-		e.RemoveNamed(maxBreadth)
+		e.Remove(sipmsg.HdrMaxBreadth)
 	}
-	e.Add(maxBreadth, strconv.Itoa(n))
+	e.Add("Max-Breadth", strconv.Itoa(n))
 }
 
 // fit returns those of a set for which there is breadth now. The others are tried when

@@ -76,7 +76,11 @@ func (p *Proxy) newFork(s *transaction.Server, g passage, realm string) *fork {
 	f.lane.forks[s] = f
 	s.OnEnd(func() {
 		delete(f.lane.forks, s)
-		if !f.closed {
+		switch {
+		case f.closed && f.pending() && f.leaveRinging():
+			// Whoever answers now is not heard any more (RFC 6026 §7.1).
+			f.stopOthers(nil, reasonFor(200))
+		case !f.closed:
 			// The sender of a request that is no INVITE has stopped waiting, or a
 			// handler broke down.
 			f.closed, f.over = true, true
@@ -218,7 +222,7 @@ func (f *fork) changedLater(c usrloc.Change) bool {
 
 // join adds a device that has just registered, at once or in its turn.
 func (f *fork) join(aor usrloc.AOR, n *usrloc.Binding) {
-	o := f.p.opts().of(f.aor)
+	o := f.choice(f.aor)
 	v := f.look(f.p.view(f.method, time.Now()))
 	rec := f.p.opts().of(aor).pick(usrloc.Record{AOR: aor, Bindings: []usrloc.Binding{*n}}, v, &lookup{})
 	set := targets(rec, v)

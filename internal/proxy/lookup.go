@@ -59,7 +59,7 @@ func (f *fork) gather(aor usrloc.AOR, uri sipmsg.URI, l *lookup) error {
 		l.known = l.known || f.p.known(one)
 	}
 	// RFC 3261 §16.5: locations that appear meanwhile should be added.
-	f.joins = f.invite() && f.p.opts().of(aor).Fork != FirstOnly
+	f.joins = f.invite() && f.choice(aor).Fork != FirstOnly
 	return nil
 }
 
@@ -84,7 +84,7 @@ func (f *fork) toTargets(l lookup) {
 	}
 	f.p.metrics.lookups.WithLabelValues(string(what)).Inc()
 	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
-	o := f.p.opts().of(f.aor)
+	o := f.choice(f.aor)
 	f.rest = o.order(o.near(l.set))
 	f.rest = f.rest[:min(len(f.rest), o.MaxForks)]
 	f.next()

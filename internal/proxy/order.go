@@ -98,7 +98,7 @@ func (o *Options) group(set []target) int {
 // next tries the next of the targets that are left. It is for a fork without a
 // pending branch.
 func (f *fork) next() {
-	n := f.p.opts().of(f.aor).group(f.rest)
+	n := f.choice(f.aor).group(f.rest)
 	if n == 0 {
 		return
 	}

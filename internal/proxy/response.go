@@ -63,6 +63,10 @@ func (f *fork) success(b *branch, m *sipmsg.Message) {
 	// A MESSAGE goes on to the devices that still sleep: each should have it.
 	if f.method != "MESSAGE" {
 		f.over = true
+		if f.leaveRinging() {
+			f.stopWaiting(b)
+			return
+		}
 		f.stopOthers(b, reasonFor(200))
 		f.release()
 	}
