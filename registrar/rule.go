@@ -68,8 +68,9 @@ func validateRules(p *Policy) []error {
 	for i := range p.Rules {
 		r := &p.Rules[i]
 		q := r.under(p)
-		// No Rule changes the domains, of which there may be many, as of users.
-		q.Domains, q.Aliases = q.Domains[:min(1, len(q.Domains))], nil
+		// No Rule changes the domains or mappings, of which there may be many, as of
+		// users.
+		q.Domains, q.Aliases, q.Push.Mappings = q.Domains[:min(1, len(q.Domains))], nil, nil
 		if err := q.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("rule %d: %w", i, err))
 		}

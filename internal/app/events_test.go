@@ -136,7 +136,7 @@ func TestEvents_OwnPushSystem(t *testing.T) {
 		if status := r.reportWoken(fmt.Sprintf(`{"push_id":%q,"result":"delivered"}`, d.PushID)); status != http.StatusNoContent {
 			t.Errorf("the report is answered %d", status)
 		}
-		if err := alice.Wake(t.Context()); err != nil {
+		if err := alice.Wake(t.Context()); err != nil && t.Context().Err() == nil {
 			t.Errorf("wake: %v", err)
 		}
 	})

@@ -65,9 +65,10 @@ func (g *gate) build(cfg *configs.Config) (r *gateRules, err error) {
 		o.Source, o.MaxLookups = auth.Sources{o.Source, g.directory}, maxLookups
 	}
 	r.home, r.realms = map[string]string{}, map[string]string{}
+	realms := cfg.Realms()
 	// The first domain of a realm is the home of its users.
 	for i, domain := range slices.Backward(r.hosts.Names()) {
-		realm := cfg.Realms()[cfg.Domains[i]]
+		realm := realms[cfg.Domains[i]]
 		r.realms[domain], r.home[realm] = realm, domain
 	}
 	r.anybody = r.verifier != nil || g.directory == nil && r.users.Len() == 0

@@ -99,7 +99,7 @@ func registration(in *registrar.Input, user string) hook.Registration {
 	}
 	for i := range in.Contacts {
 		c := &in.Contacts[i]
-		contact := hook.Contact{URI: withoutSecrets(c.URI), Instance: c.Instance, PushProvider: c.Push.Provider}
+		contact := hook.Contact{URI: withoutSecrets(c.URI, c.Push.PRID), Instance: c.Instance, PushProvider: c.Push.Provider}
 		switch {
 		case c.Expires.Present:
 			contact.Expires = &c.Expires.Seconds
@@ -111,9 +111,10 @@ func registration(in *registrar.Input, user string) hook.Registration {
 	return q
 }
 
-// withoutSecrets returns a URI as programs may see it: without what wakes a phone or
-// names it in a dialog, without a password and headers. It is empty if uri is none.
-func withoutSecrets(uri string) string {
+// withoutSecrets returns a URI as programs may see it: without what wakes a phone, by
+// whatever name it holds the token prid, or names it in a dialog, without a password
+// and headers. It is empty if uri is none.
+func withoutSecrets(uri, prid string) string {
 	u, err := sipmsg.ParseURI(uri)
 	switch {
 	case err != nil:
@@ -124,7 +125,7 @@ func withoutSecrets(uri string) string {
 	}
 	// A new URI, for the text of the old one holds all.
 	u = sipmsg.URI{Scheme: u.Scheme, User: u.User, Host: u.Host, Port: u.Port, Params: u.Params}
-	return u.WithoutPush([]string{"pn-purr"})
+	return u.WithoutPush(append(u.Telling(prid), "pn-purr"))
 }
 
 // verdict translates an answer.
@@ -165,7 +166,7 @@ func (g directedGate) Admit(m *sipmsg.Message, f flow.Flow, done func(proxy.Admi
 			return
 		}
 		q := hook.Request{
-			Method: m.Method(), From: string(a.User), To: withoutSecrets(m.RequestURI().String()), Trusted: a.Trusted,
+			Method: m.Method(), From: string(a.User), To: withoutSecrets(m.RequestURI().String(), ""), Trusted: a.Trusted,
 			CallID: m.CallID(), Source: f.Remote.String(), Transport: f.Transport.String(),
 		}
 		g.routes.AskRoute(q, func(d hook.Direction, err error) {

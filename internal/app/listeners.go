@@ -41,6 +41,14 @@ func (a *App) bindListeners(cfg *configs.Config, sets map[string]*tlscert.Set) (
 	return n, nil
 }
 
+// close gives up listeners that are not used after all.
+func (n newListeners) close() error {
+	if n.addition == nil {
+		return nil
+	}
+	return n.addition.Close()
+}
+
 // listen begins to serve on new listeners. The caller holds mu.
 func (a *App) listen(n newListeners) {
 	if n.addition == nil {

@@ -129,7 +129,6 @@ func setPush(p *registrar.Policy, c configs.Push, waking registrar.Waking, keys 
 	}
 }
 
-// registrarRules are those for phones, and what is said of single users.
 // mappings translates those for older apps.
 func mappings(list []configs.Mapping) ([]registrar.Mapping, error) {
 	var all []registrar.Mapping
@@ -149,6 +148,7 @@ func mappings(list []configs.Mapping) ([]registrar.Mapping, error) {
 	return all, nil
 }
 
+// registrarRules are those for phones, and what is said of single users.
 func registrarRules(cfg *configs.Config) ([]registrar.Rule, error) {
 	var rules []registrar.Rule
 	for i, r := range cfg.Registrar.Rules {

@@ -59,14 +59,14 @@ func (a *App) Reload(cfg *configs.Config) error {
 	senders.handTo(a.sink)
 	// From here on nothing fails but by a contradiction in the checks above.
 	if err := a.pushes.Replace(senders.apps()); err != nil {
-		return errors.Join(err, senders.closeUnless(a.senders))
+		return errors.Join(err, more.close(), senders.closeUnless(a.senders))
 	}
 	a.useSenders(senders)
 	if err := a.registrar.SetPolicy(policy); err != nil {
-		return err
+		return errors.Join(err, more.close())
 	}
 	if err := a.proxy.Reload(options); err != nil {
-		return err
+		return errors.Join(err, more.close())
 	}
 	a.refresher.SetRetries(retries(cfg.Push.Refresh))
 	a.refresher.SetWakeDormant(wakeDormant(cfg.Push))
