@@ -232,14 +232,15 @@ type APNs struct {
 	Template string `yaml:"template"`
 }
 
-// Alerts are texts by kind of push; an empty one shows nothing.
+// Alerts are texts by kind of push; with an empty one the push goes in the
+// background. A call that iOS does not show is lost, a message waits for the app.
 type Alerts struct {
 	Call    string `yaml:"call"`
 	Message string `yaml:"message"`
 }
 
 func (a *APNs) setDefaults() {
-	*a = APNs{Environment: Production, Alerts: Alerts{Call: "Incoming call", Message: "New message"}}
+	*a = APNs{Environment: Production, Alerts: Alerts{Call: "Incoming call"}}
 }
 
 // FCM is a credential for Google's push service.

@@ -73,7 +73,7 @@ func TestSend_WhatIsSentForEachKind(t *testing.T) {
 		no   push.Class // instead of want
 	}{
 		{name: "call, PushKit", r: request(push.Call, both()...), want: sent{voipToken, pushsim.BundleID + ".voip", "voip", "10", "call"}},
-		{name: "message", r: request(push.Message, both()...), want: sent{remoteToken, pushsim.BundleID, "alert", "10", "message"}},
+		{name: "message", r: request(push.Message, both()...), want: sent{remoteToken, pushsim.BundleID, "background", "5", "message"}},
 		{name: "in a dialog", r: request(push.MidDialog, both()...), want: sent{remoteToken, pushsim.BundleID, "background", "5", "mid_dialog"}},
 		{name: "refresh", r: request(push.Refresh, both()...), want: sent{remoteToken, pushsim.BundleID, "background", "5", "refresh"}},
 		{name: "call without PushKit", r: request(push.Call, anyToken), want: sent{remoteToken, pushsim.BundleID, "alert", "10", "call"}},

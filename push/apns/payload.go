@@ -18,9 +18,10 @@ const (
 	maxVoIPPayload = 5120
 )
 
-// DefaultAlerts are for apps without PushKit.
+// DefaultAlerts are for calls to apps without PushKit. All else goes in the
+// background: what a message says, and whether it is shown, is the app's business.
 func DefaultAlerts() map[push.Kind]string {
-	return map[push.Kind]string{push.Call: "Incoming call", push.Message: "New message"}
+	return map[push.Kind]string{push.Call: "Incoming call"}
 }
 
 // A form is how the app is told: the JSON, and how iOS is to take it.

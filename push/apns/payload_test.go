@@ -76,8 +76,12 @@ func TestPayload_Template(t *testing.T) {
 		{"without aps", `{"k": "{{.Kind}}"}`, request(push.Refresh, both()...), nil, apns2.PushTypeBackground, `{"aps":{"content-available":1},"k":"refresh"}`},
 		{"without aps, call", `{"k": "{{.Kind}}"}`, request(push.Call, both()...), nil, apns2.PushTypeVOIP, `{"aps":{},"k":"call"}`},
 		{
-			"without aps, message", `{"k": 1}`, request(push.Message, both()...), nil, apns2.PushTypeAlert,
-			`{"aps":{"alert":{"title":"New message"},"sound":"default","mutable-content":1},"k":1}`,
+			"without aps, message", `{"k": 1}`, request(push.Message, both()...), nil, apns2.PushTypeBackground,
+			`{"aps":{"content-available":1},"k":1}`,
+		},
+		{
+			"without aps, call without PushKit", `{"k": 1}`, request(push.Call, push.Token{PRID: remoteToken}), nil, apns2.PushTypeAlert,
+			`{"aps":{"alert":{"title":"Incoming call"},"sound":"default","mutable-content":1},"k":1}`,
 		},
 		{"badge alone", `{"aps": {"badge": 1}}`, request(push.Message, both()...), nil, apns2.PushTypeAlert, `{"aps":{"badge":1}}`},
 		{
@@ -101,6 +105,18 @@ func TestPayload_Template(t *testing.T) {
 				t.Errorf("type %s, want %s; payload (-want +got):\n%s", got.kind, c.kind, d)
 			}
 		})
+	}
+}
+
+// A message is shown only where the operator gave a text for it.
+func TestPayload_MessageIsShownByConfiguration(t *testing.T) {
+	r := request(push.Message, both()...)
+	tok, _ := r.Token()
+	for text, want := range map[string]apns2.EPushType{"": apns2.PushTypeBackground, "New message": apns2.PushTypeAlert} {
+		s := &Sender{alerts: map[push.Kind]string{push.Message: text}}
+		if got := s.form(r, tok, time.Now()); got.kind != want || strings.Contains(string(got.body), "New message") != (text != "") {
+			t.Errorf("with the text %q: type %s, payload %s; want %s", text, got.kind, got.body, want)
+		}
 	}
 }
 
