@@ -264,8 +264,31 @@ func (o *Outbox) leftOut(name string, l loss) {
 }
 
 // Stop ends the deliveries, lets requests under way finish until ctx ends, and
-// closes the spool. It may be called again.
+// closes the spool. The error is that of ctx if the disk does not let go. It may be
+// called again.
 func (o *Outbox) Stop(ctx context.Context) error {
+	ended := make(chan error, 1)
+	// Ends when the disk has done what it was asked, nobody waits for it longer than
+	// for ctx.
+	go func() { ended <- o.end(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	// Requests that ctx ended return at once.
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(lastWait):
+		return fmt.Errorf("events for webhooks on their way to the disk: %w", ctx.Err())
+	}
+}
+
+// lastWait is how long the deliveries have to end when their requests were ended.
+const lastWait = 100 * time.Millisecond
+
+func (o *Outbox) end(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.stopped {

@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -319,119 +317,6 @@ reveille_outbox_lost_total{reason="refused",webhook="a"} 1
 	})
 }
 
-func TestOutbox_Restart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		away := &receiver{err: errors.New("connection refused")}
-		r := newRig(t, dir, Options{})
-		r.set(map[string]*receiver{"a": away, "b": {}}, 10)
-		r.emit("1", "2")
-		// As kill -9 leaves it: nothing was closed.
-		crashed := filepath.Join(t.TempDir(), file)
-		b, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(crashed, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		r.stop()
-		for name, dir := range map[string]string{"stopped": dir, "killed": filepath.Dir(crashed)} {
-			r := newRig(t, dir, Options{})
-			if n := r.box.spool.waiting("a"); n.events != 2 || n.bytes == 0 || n.oldest.IsZero() {
-				t.Errorf("%s: %+v waits", name, n)
-			}
-			a, b := &receiver{}, &receiver{}
-			r.set(map[string]*receiver{"a": a, "b": b}, 10)
-			r.emit("3")
-			if got := strings.Join(a.got(), " "); got != "1 2 3" {
-				t.Errorf("%s: got %s", name, got)
-			}
-			if got := strings.Join(b.got(), " "); name == "stopped" && got != "3" {
-				t.Errorf("what was delivered came again: %s", got)
-			}
-			if n := r.box.spool.waiting("a"); n != (size{}) {
-				t.Errorf("%s: %+v waits afterwards", name, n)
-			}
-			r.stop()
-		}
-	})
-}
-
-func TestOutbox_Bounds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		away := &receiver{err: errors.New("connection refused")}
-		r := newRig(t, t.TempDir(), Options{MaxBytes: 1000, MaxAge: time.Hour})
-		defer r.stop()
-		r.set(map[string]*receiver{"a": away, "b": {}}, 10)
-		for n := range 20 {
-			r.emit(fmt.Sprintf("%02d", n))
-		}
-		n := r.box.spool.waiting("a")
-		if n.bytes > 1000 || n.bytes < 700 {
-			t.Errorf("%+v waits", n)
-		}
-		events, err := r.box.spool.next("a", 0, 100, 1<<20)
-		if err != nil || len(events) != n.events || !strings.Contains(string(events[len(events)-1].body), `"19"`) {
-			t.Errorf("%d events, %v; want the latest %d", len(events), err, n.events)
-		}
-		time.Sleep(2 * time.Hour)
-		if n := r.box.spool.waiting("a"); n != (size{}) {
-			t.Errorf("%+v waits after two hours", n)
-		}
-		r.metric("reveille_outbox_lost_total", fmt.Sprintf(`
-# HELP reveille_outbox_lost_total Events that webhooks did not get: too old, spool full, disk failed, refused.
-# TYPE reveille_outbox_lost_total counter
-reveille_outbox_lost_total{reason="full",webhook="a"} %d
-reveille_outbox_lost_total{reason="old",webhook="a"} %d
-`, 20-n.events, n.events))
-		if !strings.Contains(r.log.String(), "webhook=a") || strings.Contains(r.log.String(), "webhook=b") {
-			t.Error(r.log.String())
-		}
-	})
-}
-
-// TestOutbox_DiskFull: the server goes on, events are lost and counted, and the
-// webhook gets what came before and after.
-func TestOutbox_DiskFull(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, t.TempDir(), Options{})
-		to := &receiver{err: errors.New("connection refused")}
-		r.set(map[string]*receiver{"a": to}, 100)
-		r.emit("1")
-		info, err := os.Stat(filepath.Join(r.dir, file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.box.spool.db.MaxSize = int(info.Size()) + 64<<10
-		r.box.spool.db.AllocSize = 4 << 10
-		for n := range 200 {
-			r.emit(strings.Repeat("x", 1000) + fmt.Sprint(n))
-		}
-		lost := testutil.ToFloat64(r.box.metrics.losses.WithLabelValues("a", "disk"))
-		if lost == 0 || lost == 200 {
-			t.Errorf("%v events were lost", lost)
-		}
-		if n := strings.Count(r.log.String(), "cannot be kept"); n != 1 {
-			t.Errorf("the log says it %d times", n)
-		}
-		r.box.spool.db.MaxSize = 0
-		r.emit("last")
-		to.mu.Lock()
-		to.err = nil
-		to.mu.Unlock()
-		time.Sleep(5 * time.Minute)
-		all := strings.Fields(strings.Join(to.got()[len(to.got())-1:], " "))
-		if len(all) == 0 || all[len(all)-1] != "last" || !strings.Contains(r.log.String(), "kept again") {
-			t.Errorf("the last event is not there: %d", len(all))
-		}
-		if n := r.box.spool.waiting("a"); n != (size{}) {
-			t.Errorf("%+v waits", n)
-		}
-		r.stop()
-	})
-}
-
 func TestOutbox_Set(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, t.TempDir(), Options{})
@@ -493,22 +378,4 @@ func TestOutbox_StopEndsWhatHangs(t *testing.T) {
 		}
 		again.stop()
 	})
-}
-
-func TestNew_Files(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, file), bytes.Repeat([]byte("no database"), 1000), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := newRig(t, dir, Options{})
-	if _, err := os.Stat(filepath.Join(dir, file+".damaged")); err != nil || !strings.Contains(r.log.String(), "put aside") {
-		t.Error(err)
-	}
-	if _, err := New(Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "another process") {
-		t.Errorf("a second one: %v", err)
-	}
-	r.stop()
-	if _, err := New(Options{Dir: filepath.Join(dir, "none")}); err == nil {
-		t.Error("a folder that is not there is taken")
-	}
 }

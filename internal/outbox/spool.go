@@ -4,9 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -56,38 +58,60 @@ type entry struct {
 // openSpool opens or makes the file. One that cannot be read is put aside: events
 // that waited are worth less than those to come.
 func openSpool(path string, maxBytes int64, maxAge time.Duration, log *slog.Logger) (*spool, error) {
-	open := func() (*bbolt.DB, error) {
-		return bbolt.Open(path, 0o600, &bbolt.Options{
-			Timeout: openWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true, NoStatistics: true,
-		})
-	}
-	db, err := open()
-	if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) || errors.Is(err, berrors.ErrVersionMismatch) {
+	sizes, err := measure(path)
+	if errors.Is(err, errDamaged) {
 		aside := path + ".damaged"
 		log.Error("events that waited cannot be read and are put aside", "file", aside, "err", err)
-		if err := os.Rename(path, aside); err != nil {
-			return nil, err
-		}
-		db, err = open()
+		sizes, err = make(map[string]size), os.Rename(path, aside)
 	}
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("another process has %s", path)
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
-	s := &spool{db: db, maxBytes: maxBytes, maxAge: maxAge, sizes: make(map[string]size)}
-	if err := s.measure(); err != nil {
-		return nil, errors.Join(err, db.Close())
+	db, err := open(path, &bbolt.Options{FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
+	if err != nil {
+		return nil, err
 	}
-	return s, nil
+	return &spool{db: db, maxBytes: maxBytes, maxAge: maxAge, sizes: sizes}, nil
 }
 
 func (s *spool) close() error { return s.db.Close() }
 
-// measure counts what is there.
-func (s *spool) measure() error {
-	return s.db.View(func(tx *bbolt.Tx) error {
+// errDamaged says that the file is none of ours, or not any more.
+var errDamaged = errors.New("damaged")
+
+func open(path string, o *bbolt.Options) (*bbolt.DB, error) {
+	o.Timeout, o.NoStatistics = openWait, true
+	db, err := bbolt.Open(path, 0o600, o)
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("another process has %s", path)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return db, err
+}
+
+// measure reads the whole file, if there is one, and counts what waits for each
+// webhook. bbolt panics where it finds damage, and when it opens a file for writing
+// it does so on a goroutine of its own; so this comes first.
+func measure(path string) (sizes map[string]size, err error) {
+	sizes = make(map[string]size)
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return sizes, nil
+	}
+	// A file that was cut off faults where its end is missing.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, r)
+		}
+	}()
+	db, err := open(path, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return sizes, db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
 			var n size
 			err := b.ForEach(func(k, v []byte) error {
@@ -96,7 +120,7 @@ func (s *spool) measure() error {
 				}
 				return nil
 			})
-			s.sizes[string(name)] = n
+			sizes[string(name)] = n
 			return err
 		})
 	})
