@@ -129,6 +129,10 @@ func (b *branch) settled(n int, o push.Outcome) {
 		return
 	}
 	b.wait.known, b.wait.taken = true, o.Class == push.OK
+	if o.PushID != "" {
+		// It may be the push of another request: the app has its identifier.
+		b.wait.pushID = o.PushID
+	}
 	if b.farewell != nil {
 		b.farewell.settle()
 	}

@@ -33,6 +33,25 @@ func TestPushID_NamesThePushToItsDeviceAlone(t *testing.T) {
 	})
 }
 
+// Several requests may have one push: the app knows it by the identifier in the
+// payload, which is that of the first.
+func TestPushID_IsThatOfThePushThatWasSent(t *testing.T) {
+	inWorld(t, Options{PushIDHeader: "X-Push-ID"}, func(w *world) {
+		p := w.sleeper("198.51.100.1:5060")
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		w.pushCount(1).done(push.Outcome{Class: push.OK, PushID: "of-another-call"})
+		time.Sleep(time.Second)
+		w.register(p)
+		invite := w.expect("INVITE 198.51.100.1:5060")[0]
+		if raw := invite.m.Raw(); !strings.Contains(raw, "\r\nX-Push-ID: of-another-call\r\n") {
+			t.Errorf("the request does not name the push that woke the phone:\n%s", raw)
+		}
+		w.reply(invite, 486)
+		time.Sleep(time.Second)
+		w.take()
+	})
+}
+
 func TestPushID_CanBeLeftOut(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		p := w.sleeper("198.51.100.1:5060")
