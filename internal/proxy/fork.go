@@ -54,6 +54,8 @@ type fork struct {
 	// refusals are the 401 and 407 answers, whose challenges are aggregated.
 	refusals []*sipmsg.Message
 	unwatch  []func()
+	// life runs until the caller has no use for an answer any more; nil: it did not say.
+	life *transaction.Timer
 	// joins: devices of the user that register meanwhile are tried too.
 	joins bool
 	// closed: a final answer went upstream.
@@ -74,6 +76,7 @@ func (p *Proxy) newFork(s *transaction.Server, g passage, realm string) *fork {
 		breadth: breadthOf(s.Message()), sips: g.sips(s.Message()),
 	}
 	f.lane.forks[s] = f
+	f.limitLife()
 	s.OnEnd(func() {
 		delete(f.lane.forks, s)
 		switch {
@@ -323,6 +326,7 @@ func (f *fork) release() {
 		cancel()
 	}
 	f.unwatch = nil
+	f.life.Stop()
 	for _, b := range f.branches {
 		f.part(b)
 	}

@@ -5,7 +5,6 @@ import (
 
 	"reveille/flow"
 	"reveille/internal/event"
-	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
 	"reveille/internal/wake"
 	"reveille/push"
@@ -75,10 +74,8 @@ func (b *branch) waitUntil(t time.Time) {
 // caller is willing to wait (RFC 3261 §20.19).
 func (f *fork) waitFor(b *usrloc.Binding) time.Duration {
 	d := f.p.opts().Waits.of(f.method, f.inDialog, b.Push.Provider)
-	if value, ok := f.s.Message().Expires(); ok && f.invite() {
-		if s, ok := sipmsg.ParseDeltaSeconds(value); ok && s > 0 {
-			d = min(d, time.Duration(s)*time.Second)
-		}
+	if life, ok := f.lifetime(); ok {
+		d = min(d, life-time.Since(f.began))
 	}
 	return f.p.opts().Waker.Patience(b, d)
 }
