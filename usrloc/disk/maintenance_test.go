@@ -235,9 +235,29 @@ func TestImport_Malformed(t *testing.T) {
 		"Received":  importLine(t, "received", "sip:a\n"),
 		"UserAgent": importLine(t, "user_agent", "\x7f"),
 		"Path":      importLine(t, "path", []string{"<sip:p>\n"}),
+
+		"Attributes":         importLine(t, "attributes", "{"),
+		"AttributesNoObject": importLine(t, "attributes", `["a"]`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if n, err := Import(t.Context(), usrloc.NewMemory(usrloc.MemoryOptions{}), strings.NewReader(text)); err == nil || n != 0 {
+				t.Errorf("Import(%q) = %d, %v", text, n, err)
+			}
+		})
+	}
+}
+
+// What a REGISTER may hold comes back: tabs, letters beyond ASCII that are control
+// characters for Unicode, and any character in what a program says of the device.
+func TestImport_WhatPhonesMaySend(t *testing.T) {
+	for name, text := range map[string]string{
+		"Params":     importLine(t, "params", ";\ta=b"),
+		"CallID":     importLine(t, "call_id", "a\tb"),
+		"UserAgent":  importLine(t, "user_agent", "phone\t1\u0085"),
+		"Attributes": importLine(t, "attributes", "{\"a\":\"\x7f\u0085\"}"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if n, err := Import(t.Context(), usrloc.NewMemory(usrloc.MemoryOptions{}), strings.NewReader(text)); err != nil || n != 1 {
 				t.Errorf("Import(%q) = %d, %v", text, n, err)
 			}
 		})

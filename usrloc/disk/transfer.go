@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"strings"
 	"time"
-	"unicode"
 
 	"reveille/flow"
 	"reveille/usrloc"
@@ -169,6 +168,10 @@ func lineOf(aor usrloc.AOR, b *usrloc.Binding) line {
 	return l
 }
 
+// breaks reports whether r stands in no header field of a phone: for a tab that is not
+// so, nor for what is a control character beyond ASCII.
+func breaks(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+
 func (l *line) binding() (usrloc.Binding, error) {
 	id, err := usrloc.ParseBindingID(l.ID)
 	if err != nil {
@@ -177,11 +180,14 @@ func (l *line) binding() (usrloc.Binding, error) {
 	if l.AOR == "" || l.Contact == "" {
 		return usrloc.Binding{}, errors.New("no aor or no contact")
 	}
-	for _, s := range append([]string{string(l.AOR), l.Contact, l.Params, l.CallID, l.Received, l.UserAgent, l.Instance, l.Attributes}, l.Path...) {
+	for _, s := range append([]string{string(l.AOR), l.Contact, l.Params, l.CallID, l.Received, l.UserAgent, l.Instance}, l.Path...) {
 		// They go into header fields, which a line end would break.
-		if strings.ContainsFunc(s, unicode.IsControl) {
+		if strings.ContainsFunc(s, breaks) {
 			return usrloc.Binding{}, fmt.Errorf("control character in %q", s)
 		}
+	}
+	if l.Attributes != "" && json.Unmarshal([]byte(l.Attributes), new(map[string]string)) != nil {
+		return usrloc.Binding{}, fmt.Errorf("attributes %q are no JSON object of strings", l.Attributes)
 	}
 	b := usrloc.Binding{
 		ID: id, Contact: l.Contact, Params: l.Params, Q: l.Q, CallID: l.CallID, CSeq: l.CSeq,
