@@ -63,6 +63,40 @@ func TestWake_OneDeadTokenOfTwoLeavesTheOther(t *testing.T) {
 	}
 }
 
+// TestWake_NoMoreRefreshes: with its token for other pushes a phone loses its refreshes.
+// If it is kept when its registration ends, that end is still due; if it has ended,
+// nothing is.
+func TestWake_NoMoreRefreshes(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		refresh, retain time.Duration // after its end
+		due             bool
+	}{
+		{"not kept", -time.Minute, 0, false},
+		{"kept", -time.Minute, time.Hour, true},
+		{"refreshed by calls alone", 0, time.Hour, true},
+		{"has ended", time.Minute, time.Hour, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			old := r.bind(time.Now().Add(-time.Minute), pair("aa:voip&bb:remote"))[0]
+			old.RefreshAt, old.RetainUntil = old.Expires.Add(tt.refresh), old.Expires.Add(tt.retain)
+			r.store.Update(t.Context(), alice, func(rec usrloc.Record) (usrloc.Record, error) {
+				rec.Bindings = []usrloc.Binding{old}
+				return rec, nil
+			}, func(usrloc.Record, []usrloc.Change, error) {})
+			if _, _, err := r.waker.Wake(alice, &old, Cause{Kind: push.Refresh}, func(push.Outcome) {}); err != nil {
+				t.Fatal(err)
+			}
+			r.done[0](gone)
+			b := r.bindings()[0]
+			if b.Push.PRID != "aa:voip" || b.RefreshAt.Equal(b.Expires) != tt.due || !tt.due && !b.RefreshAt.IsZero() {
+				t.Errorf("token %q, refresh at %v, end %v", b.Push.PRID, b.RefreshAt, b.Expires)
+			}
+		})
+	}
+}
+
 func TestWake_BothTokensDead(t *testing.T) {
 	r := newRig(t)
 	old := r.bind(time.Now().Add(-time.Minute), pair("aa:voip&bb:remote"))[0]

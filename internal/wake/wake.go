@@ -202,12 +202,16 @@ func (w *Waker) forget(aor usrloc.AOR, token usrloc.Push, o push.Outcome) {
 				bindings = slices.Clone(rec.Bindings)
 			}
 			bindings[i].Push = left
-			if !Refreshable(left) {
-				bindings[i].RefreshAt = time.Time{}
-			}
-			if left.IsZero() {
+			switch ended := b.RefreshAt.After(b.Expires); {
+			case left.IsZero():
 				// Nothing can wake it when it has ended.
-				bindings[i].RetainUntil = b.Expires
+				bindings[i].RefreshAt, bindings[i].RetainUntil = time.Time{}, b.Expires
+			case Refreshable(left):
+			case !ended && !b.RefreshAt.IsZero() && b.RetainUntil.After(b.Expires):
+				// Calls alone wake it; that it has ended is to be told all the same.
+				bindings[i].RefreshAt = b.Expires
+			default:
+				bindings[i].RefreshAt = time.Time{}
 			}
 		}
 		if bindings != nil {
