@@ -35,6 +35,10 @@ func TestCancel_TakesTheTagOfTheRelayedResponse_RFC3261_9_2(t *testing.T) {
 		if got := r.last().ToTag(); got != "bob" {
 			t.Errorf("To tag of the 200 to CANCEL = %q, want bob", got)
 		}
+		r.on(r.server, func() { r.server.Reply(sipmsg.Reply{Code: 487}) })
+		if got := r.last().ToTag(); got != "bob" {
+			t.Errorf("To tag of the 487 = %q, want bob, as the 200 to CANCEL has it", got)
+		}
 	})
 }
 
@@ -44,6 +48,10 @@ func TestCancel_InADialogKeepsItsTag_RFC3261_9_2(t *testing.T) {
 		r.receive(tcpCaller, rq{toTag: "dialog", method: "CANCEL"}.on(t, tcpCaller))
 		if got := r.last().ToTag(); got != "dialog" {
 			t.Errorf("To tag of the 200 to CANCEL = %q, want dialog", got)
+		}
+		r.on(r.server, func() { r.server.Reply(sipmsg.Reply{Code: 487}) })
+		if got := r.last().To().String(); got != "<sip:bob@example.com>;tag=dialog" {
+			t.Errorf("To of the 487 = %s, want its one tag, dialog", got)
 		}
 	})
 }

@@ -87,7 +87,8 @@ func (q *Queue) cancel(f flow.Flow, m *sipmsg.Message) {
 	s := q.newServer(f, m)
 	q.serving = target
 	// RFC 3261 §9.2: the To tag is that of the answer to the INVITE.
-	s.Reply(sipmsg.Reply{Code: 200, ToTag: target.toTag()})
+	target.tag = target.toTag()
+	s.Reply(sipmsg.Reply{Code: 200, ToTag: target.tag})
 	// RFC 3261 §9.2: CANCEL has no effect on an answered request, nor on another
 	// method than INVITE.
 	if target.invite() && !target.Done() {

@@ -17,6 +17,7 @@ type Server struct {
 	q     *Queue
 	m     *sipmsg.Message
 	f     flow.Flow
+	tag   string  // To tag of the 200 to a CANCEL, "" if there was none
 	last  []byte  // the last response sent; nil: none, or only the 100 of the layer
 	chain *Server // the next one with the same key
 	onEnd func()
@@ -95,7 +96,12 @@ func (s *Server) Respond(code int, wire []byte) {
 // Reply responds with an answer of our own. If r needs a To tag and has none, it
 // gets one that stays the same for this request.
 func (s *Server) Reply(r sipmsg.Reply) {
-	if r.ToTag == "" {
+	switch {
+	case r.ToTag != "":
+	case s.tag != "":
+		// RFC 3261 §9.2: the answers to an INVITE and to its CANCEL have one tag.
+		r.ToTag = s.tag
+	default:
 		r.ToTag = s.q.layer.tag(s.m)
 	}
 	s.Respond(r.Code, s.m.AppendReply(nil, r))
