@@ -204,13 +204,16 @@ func TestEvents_PushSystemReportsFailure(t *testing.T) {
 	for _, result := range []string{"gone", "failed"} {
 		t.Run(result, func(t *testing.T) {
 			var r *rig
-			ready := make(chan struct{})
+			// The caller may hear of the report before the push system is answered.
+			ready, reported := make(chan struct{}), make(chan struct{})
+			var once sync.Once
 			system := newListener(t, func(e event.Envelope) {
 				<-ready
 				var d event.PushRequestedData
 				if err := json.Unmarshal(e.Data, &d); err != nil {
 					t.Error(err)
 				}
+				defer once.Do(func() { close(reported) })
 				if status := r.reportWoken(fmt.Sprintf(`{"push_id":%q,"result":%q,"reason":"uninstalled"}`, d.PushID, result)); status != http.StatusNoContent {
 					t.Errorf("the report is answered %d", status)
 				}
@@ -226,6 +229,7 @@ func TestEvents_PushSystemReportsFailure(t *testing.T) {
 			if _, err := bob.Call(r.within(), "sip:alice@example.com"); status(err) != 480 || time.Since(began) > 10*time.Second {
 				t.Errorf("the caller hears %v after %v", err, time.Since(began))
 			}
+			<-reported
 			prid := func() string {
 				rec, err := r.Store().Get(t.Context(), usrloc.AOR("sip:alice@example.com"))
 				if err != nil || len(rec.Bindings) != 1 {
