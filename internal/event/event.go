@@ -121,6 +121,9 @@ type PushReported struct {
 // PushOutcome says what became of a push.
 type PushOutcome struct {
 	PushID, AOR, Binding, Provider, PushKind string
+	// SentAs is the PushID of the push that was sent for this one, if both were one
+	// wake; else empty.
+	SentAs string
 	Class, Reason                            string
 	Status, Attempts                         int
 	Latency                                  time.Duration

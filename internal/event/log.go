@@ -124,7 +124,7 @@ func (e PushOutcome) level() slog.Level {
 
 func (e PushOutcome) line() (string, []slog.Attr) {
 	return "push outcome", []slog.Attr{
-		slog.String("class", e.Class), slog.String("push_id", e.PushID), slog.String("aor", e.AOR), slog.String("binding", e.Binding),
+		slog.String("class", e.Class), slog.String("push_id", e.PushID), slog.String("sent_as", e.SentAs), slog.String("aor", e.AOR), slog.String("binding", e.Binding),
 		slog.String("provider", e.Provider), slog.String("kind", e.PushKind), slog.String("reason", e.Reason), slog.Int("status", e.Status),
 		slog.Int("attempts", e.Attempts), slog.Duration("latency", e.Latency.Round(time.Microsecond)), slog.Any("err", e.Err),
 	}

@@ -219,6 +219,7 @@ func (e PushSend) data(tokens bool) any {
 // PushOutcomeData is in push.outcome.
 type PushOutcomeData struct {
 	PushID    string  `json:"push_id" doc:"as in push.requested"`
+	SentAs    string  `json:"sent_as,omitempty" doc:"the push_id of the push that was sent for this one, too, which is what the app has; absent if it is this one"`
 	AOR       string  `json:"aor" doc:"the user"`
 	Binding   string  `json:"binding" doc:"the phone"`
 	Provider  string  `json:"provider" doc:"pn-provider"`
@@ -236,7 +237,7 @@ func (PushOutcome) Type() string { return "push.outcome" }
 // data leaves out Err: what a library says may change.
 func (e PushOutcome) data(bool) any {
 	return PushOutcomeData{
-		e.PushID, e.AOR, e.Binding, e.Provider, e.PushKind, e.Class, e.Reason, e.Status, e.Attempts, milliseconds(e.Latency),
+		e.PushID, e.SentAs, e.AOR, e.Binding, e.Provider, e.PushKind, e.Class, e.Reason, e.Status, e.Attempts, milliseconds(e.Latency),
 	}
 }
 

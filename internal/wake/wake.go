@@ -134,8 +134,12 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 		Method: c.Method, CallID: c.CallID, Deadline: c.Deadline,
 	})
 	report := func(o push.Outcome) {
+		sentAs := o.PushID
+		if sentAs == r.PushID {
+			sentAs = ""
+		}
 		w.sink.Emit(event.PushOutcome{
-			PushID: r.PushID, AOR: r.AOR, Binding: id.String(), Provider: d.params.Provider, PushKind: c.Kind.String(),
+			PushID: r.PushID, SentAs: sentAs, AOR: r.AOR, Binding: id.String(), Provider: d.params.Provider, PushKind: c.Kind.String(),
 			Class: o.Class.String(), Reason: o.Reason, Status: o.Status, Attempts: o.Attempts,
 			Latency: time.Since(began), Err: o.Err,
 		})

@@ -139,6 +139,26 @@ func TestWake_RequestAndEvents(t *testing.T) {
 	}
 }
 
+// What was one wake is one push: events tell which identifier the app has.
+func TestWake_EventNamesThePushThatWasSent(t *testing.T) {
+	r := newRig(t)
+	b := r.bind(time.Now(), fcm(secret))[0]
+	for _, other := range []bool{false, true} {
+		id, _, err := r.waker.Wake(alice, &b, Cause{Kind: push.Call}, func(push.Outcome) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, want := id, ""
+		if other {
+			sent, want = "of-another", "of-another"
+		}
+		r.done[len(r.done)-1](push.Outcome{Class: push.OK, PushID: sent})
+		if o := r.events[len(r.events)-1].(event.PushOutcome); o.PushID != id || o.SentAs != want {
+			t.Errorf("event names %q, sent as %q; want %q and %q", o.PushID, o.SentAs, id, want)
+		}
+	}
+}
+
 func TestCan(t *testing.T) {
 	r := newRig(t)
 	tests := []struct {
