@@ -26,7 +26,8 @@ func (h *handover) Send(_ context.Context, r *push.Request) push.Outcome {
 	}
 	h.sink.Emit(event.PushSend{
 		PushID: r.PushID, AOR: r.AOR, Binding: hexadecimal(r.Binding), App: h.app, Provider: r.Params.Provider, Param: r.Params.Param,
-		PushKind: r.Kind.String(), Method: r.Method, CallID: r.CallID, Token: event.Secret(t.PRID), Extra: r.Data, Deadline: r.Deadline,
+		PushKind: r.Kind.String(), Method: r.Method, CallID: r.CallID, Token: event.Secret(t.PRID),
+		P256DH: event.Secret(r.Keys.P256DH), Auth: event.Secret(r.Keys.Auth), Extra: r.Data, Deadline: r.Deadline,
 	})
 	return push.Outcome{Class: push.OK, Reason: "HandedOver"}
 }

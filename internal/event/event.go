@@ -1,7 +1,8 @@
 // Package event holds the typed events of the server and the Sink that takes
 // them. The log line of an outcome is one Sink, the feed of webhooks and streams
 // another. Events carry plain values, so that the package stands on the lowest
-// floor. A push token is in one event alone, as a Secret.
+// floor. A push token, and the keys that go with one, are in one event alone, as
+// Secrets.
 //
 // What other programs get is in schema.go: it changes by additions only.
 package event
@@ -105,6 +106,9 @@ type PushSend struct {
 	PushID, AOR, Binding, App, Provider, Param, PushKind string
 	Method, CallID                                       string
 	Token                                                Secret
+	// P256DH and Auth are the keys of a Web Push subscription, empty if the phone gave
+	// none.
+	P256DH, Auth Secret
 	// Extra are the further fields of payloads, if any are configured.
 	Extra    map[string]string
 	Deadline time.Time
@@ -163,7 +167,7 @@ type AuthFailed struct {
 	Reason              string
 }
 
-// A Secret is a push token. It is shown to nobody but those whom the operator
+// A Secret is a push token or a key that goes with one. It is shown to nobody but those whom the operator
 // named.
 type Secret string
 

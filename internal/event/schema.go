@@ -183,6 +183,8 @@ type PushRequestedData struct {
 	Provider string    `json:"provider" doc:"pn-provider"`
 	Param    string    `json:"param,omitempty" doc:"pn-param"`
 	Token    string    `json:"token,omitempty" doc:"pn-prid; in push.send only, and where tokens are wanted"`
+	P256DH   string    `json:"p256dh,omitempty" doc:"key of a Web Push subscription (RFC 8291), in base64url, if the phone gave it; where token is"`
+	Auth     string    `json:"auth,omitempty" doc:"the secret of that subscription; where token is"`
 	Kind     string    `json:"kind" doc:"call, message, mid_dialog, refresh or cancel"`
 	Reason   string    `json:"reason" doc:"reg-refresh, ini-METHOD, mid-METHOD or cancel"`
 	Method   string    `json:"method,omitempty" doc:"method of the request that waits"`
@@ -211,7 +213,7 @@ func (e PushSend) data(tokens bool) any {
 		Reason: wakeReason(e.PushKind, e.Method), Method: e.Method, CallID: e.CallID, Deadline: utc(e.Deadline), Extra: e.Extra,
 	}
 	if tokens {
-		d.Token = string(e.Token)
+		d.Token, d.P256DH, d.Auth = string(e.Token), string(e.P256DH), string(e.Auth)
 	}
 	return d
 }

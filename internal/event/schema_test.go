@@ -87,7 +87,7 @@ func TestEncode_EveryTypeHasAllItsFields(t *testing.T) {
 			}
 			_, there := fields[name]
 			// Some are of push.send alone.
-			if want := info.Name != "push.requested" || name != "app" && name != "token" && name != "extra"; there != want {
+			if want := info.Name != "push.requested" || !slices.Contains([]string{"app", "token", "p256dh", "auth", "extra"}, name); there != want {
 				t.Errorf("%s: has %s: %v", info.Name, name, there)
 			}
 		}
@@ -123,7 +123,7 @@ func TestEncode_TokensAreShownToWhomTheyAreFor(t *testing.T) {
 			t.Errorf("%s with tokens has one: %v", info.Name, got)
 		}
 		for f := range reflect.TypeOf(e).Fields() {
-			secret := slices.ContainsFunc([]string{"token", "prid", "secret", "password", "ha1"}, func(s string) bool {
+			secret := f.Name == "Auth" || slices.ContainsFunc([]string{"token", "prid", "secret", "password", "ha1", "p256dh"}, func(s string) bool {
 				return strings.Contains(strings.ToLower(f.Name), s)
 			})
 			if secret && f.Type != reflect.TypeFor[Secret]() {
