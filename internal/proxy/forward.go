@@ -79,6 +79,17 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 	}
 	setBreadth(m, e, o.breadth)
 	e.PopRoutes(o.passage.own)
+	if next, ok := o.passage.strictRouter(m); ok && !p.own(uri) {
+		// RFC 3261 §16.6 step 6: it looks at the Request-URI alone, and puts the last
+		// Route in its place.
+		target := uri.WithoutPush(p.opts().PushParams)
+		if o.uri != "" {
+			target = o.uri
+		}
+		e.PopRoutes(1)
+		e.SetRequestURI(requestURI(next.String(), p.opts().PushParams))
+		e.AppendRoute("<" + target + ">")
+	}
 	for _, route := range slices.Backward(o.path) {
 		e.PushRoute(route)
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"fmt"
 	"strings"
 	"testing"
@@ -288,6 +289,35 @@ func TestInDialog_StrictRouterInFrontOfUs_RFC3261_16_4(t *testing.T) {
 		}
 		if n := len(got.m.Routes()); n != 0 {
 			t.Errorf("%d Route values left", n)
+		}
+	})
+}
+
+func TestInDialog_StrictRouterBehindUs_RFC3261_16_6_6(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		p := w.newPhone("alice", udp("198.51.100.1:5060"), "")
+		w.register(p)
+		ok := w.call(p, "c1")
+		tests := []struct {
+			behind, uri string
+			routes      []string
+		}{
+			{"<sip:198.51.100.50;lr>", "sip:alice@198.51.100.1:5060", []string{"<sip:198.51.100.50;lr>"}},
+			{"<sip:198.51.100.50>", "sip:198.51.100.50", []string{"<sip:alice@198.51.100.1:5060>"}},
+			{"<sip:198.51.100.50;x>, <sip:198.51.100.51;lr>", "sip:198.51.100.50;x", []string{"<sip:198.51.100.51;lr>", "<sip:alice@198.51.100.1:5060>"}},
+		}
+		for i, tt := range tests {
+			w.recv(caller, inDialogRequest("INFO", i+2, ok, true, "sip:alice@198.51.100.1:5060;pn-prid=x", "Route: "+tt.behind))
+			got := w.expect("INFO 198.51.100.1:5060")[0]
+			var routes []string
+			for _, r := range got.m.Routes() {
+				routes = append(routes, r.String())
+			}
+			if uri := got.m.RequestURI().String(); uri != tt.uri || !slices.Equal(routes, tt.routes) {
+				t.Errorf("Route %s: Request-URI %s, Route %q, want %s and %q", tt.behind, uri, routes, tt.uri, tt.routes)
+			}
+			w.reply(got, 200)
+			w.expect("200 203.0.113.9:5060")
 		}
 	})
 }

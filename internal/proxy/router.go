@@ -68,6 +68,17 @@ func (p *Proxy) passage(m *sipmsg.Message) passage {
 	return g
 }
 
+// strictRouter returns the next hop if that is one of RFC 2543, to which loose routing
+// means nothing: the first Route of others, without lr.
+func (g *passage) strictRouter(m *sipmsg.Message) (next sipmsg.URI, ok bool) {
+	if !g.foreign {
+		return sipmsg.URI{}, false
+	}
+	next = m.Routes()[g.own].URI
+	_, loose := next.Param("lr")
+	return next, !loose
+}
+
 // Request implements transaction.User.
 func (p *Proxy) Request(s *transaction.Server) {
 	m := s.Message()
