@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxParts bounds the lanes of one app whose Sender is a Partitioner; what
-// comes after them shares one more.
+// maxParts bounds the lanes of one app whose Sender is a Partitioner. Idle ones
+// make room for others; while none is idle, what comes after them shares one more.
 const maxParts = 64
 
 // A Partitioner is a Sender whose push service has several parts that fail on
@@ -197,13 +197,32 @@ func (d *Dispatcher) lane(r *Request) (*lane, error) {
 	if rt = d.routes.find(r.Params); rt == nil {
 		return nil, ErrNoApp
 	}
-	if len(rt.lanes) >= maxParts && rt.lanes[part] == nil {
+	if len(rt.lanes) >= maxParts && rt.lanes[part] == nil && !rt.makeRoom() {
 		part = "other"
 	}
 	if rt.lanes[part] == nil {
 		rt.lanes[part] = newLane(rt.app, part, d.exec, d.metrics, d.log)
 	}
 	return rt.lanes[part], nil
+}
+
+// makeRoom takes the lane out that is idle and whose push service took nothing for
+// the longest time: phones choose the parts, and names that lead nowhere must not
+// keep a push service from a lane of its own. It reports false if there is none.
+// Call with the Dispatcher's mu held.
+func (r *route) makeRoom() bool {
+	var oldest *lane
+	var last time.Time
+	for _, l := range r.lanes {
+		if at, idle := l.idle(); idle && (oldest == nil || at.Before(last)) {
+			oldest, last = l, at
+		}
+	}
+	if oldest == nil || !oldest.retire() {
+		return false
+	}
+	delete(r.lanes, oldest.part)
+	return true
 }
 
 // Replace swaps the apps. An app that keeps its Name and Sender keeps its lanes,

@@ -407,6 +407,33 @@ func TestLane_PartsOfAServiceAreBounded(t *testing.T) {
 	})
 }
 
+// Phones choose the parts: names that lead nowhere must not take the lanes of those
+// that work, nor of those that come later.
+func TestLane_IdlePartsMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &parts{fake{send: func(ctx context.Context, n int, r *Request) Outcome {
+			if r.Tokens[0].PRID[1] == 'z' {
+				return Outcome{Class: Unavailable}
+			}
+			return Outcome{Class: OK}
+		}}}
+		d := newTestDispatcher(t, App{Name: "a", Provider: "fcm", Sender: p})
+		submit(t, d, fcmRequest("ay")).once(t)
+		for i := range 2 * maxParts {
+			submit(t, d, fcmRequest(string(rune('0'+i%maxParts))+"z")).once(t)
+		}
+		submit(t, d, fcmRequest("\x7fy")).once(t)
+		parts := map[string]LaneHealth{}
+		for _, h := range d.Health() {
+			parts[h.Part] = h
+		}
+		if _, shared := parts["other"]; shared || len(parts) != maxParts || parts["a"].LastOK.IsZero() || parts["\x7f"].LastOK.IsZero() {
+			t.Errorf("%d lanes, shared one %t; want %d, with those that work among them: %+v", len(parts), shared, maxParts, parts)
+		}
+		closeNow(t, d)
+	})
+}
+
 func TestSubmit_CoalescesOneWake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{send: func(context.Context, int, *Request) Outcome {
@@ -780,8 +807,9 @@ func TestPause_OneTokenThrottledHoldsNoOther(t *testing.T) {
 			return Outcome{Class: OK}
 		}}
 		d := newTestDispatcher(t, App{Name: "a", Provider: "fcm", Sender: f})
-		if o := submit(t, d, fcmRequest("busy")).once(t); o.Class != Throttled || o.Attempts != 1 {
-			t.Errorf("outcome = %+v, want throttled: a minute is too long", o)
+		began := time.Now()
+		if o := submit(t, d, fcmRequest("busy")).once(t); o.Class != Throttled || o.Attempts != 1 || time.Since(began) != 0 {
+			t.Errorf("outcome = %+v after %v, want throttled at once: a minute is too long", o, time.Since(began))
 		}
 		if o := submit(t, d, fcmRequest("other")).once(t); o.Class != OK {
 			t.Errorf("outcome = %+v, want ok", o)

@@ -418,6 +418,29 @@ func (l *lane) close() {
 	}
 }
 
+// idle reports whether the lane has nothing to do, and when the push service last
+// took a push; zero if never.
+func (l *lane) idle() (lastOK time.Time, idle bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lastOK, len(l.jobs) == 0
+}
+
+// retire closes the lane if it has nothing to do.
+func (l *lane) retire() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(l.jobs) > 0 {
+		return false
+	}
+	l.closed = true
+	close(l.empty)
+	if l.resume != nil {
+		l.resume.Stop()
+	}
+	return true
+}
+
 // wait reports whether the jobs of a closed lane ended before done was closed.
 func (l *lane) wait(done <-chan struct{}) bool {
 	select {
