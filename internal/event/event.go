@@ -137,8 +137,8 @@ type PushOutcome struct {
 // Call is a step in the life of a request that the proxy handles.
 type Call struct {
 	// Step is "received", "parked", "woken", "released", "forwarded", "ringing",
-	// "answered", "timed_out", "cancelled" or "failed". A request that waited for
-	// its phone is released where others are forwarded.
+	// "answered", "timed_out", "diverted", "cancelled" or "failed". A request
+	// that waited for its phone is released where others are forwarded.
 	Step           string
 	Method, CallID string
 	From, To       string // AORs or URIs without parameters

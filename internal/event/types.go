@@ -33,6 +33,7 @@ func Types() []TypeInfo {
 		{"request.ringing", "the caller hears that a phone rings", call("ringing")},
 		{"request.answered", "a phone took the call or request", call("answered")},
 		{"request.timed_out", "a phone did not wake in time", call("timed_out")},
+		{"request.diverted", "nobody of the user took the call, and it is sent elsewhere, such as to voicemail", call("diverted")},
 		{"request.cancelled", "the caller gave up", call("cancelled")},
 		{"request.failed", "the caller was told that it came to nothing", call("failed")},
 		{"flow.closed", "a connection ended", FlowClosed{}},

@@ -13,6 +13,10 @@ type AOR struct {
 	Contacts []Contact
 	// Rings are other users whose devices are called too, and theirs in turn.
 	Rings []usrloc.AOR
+	// Fallbacks are where calls go that nobody takes, in place of Options.Fallbacks;
+	// NoFallback: nowhere.
+	Fallbacks  []Fallback
+	NoFallback bool
 }
 
 // A Contact is a device that does not register. Its host is an IP address.

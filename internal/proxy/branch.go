@@ -45,6 +45,10 @@ type branch struct {
 	// overdue: it has rung for its time, and is to stop as soon as that serves others.
 	overdue bool
 	ring    *transaction.Timer
+	// slept: it was waited for in vain.
+	slept bool
+	// diversion says that the branch is that of a fallback; nil: it is not.
+	diversion *diversion
 	// farewell is what follows a call that ended before the device woke; nil: nothing.
 	farewell *farewell
 }
@@ -132,7 +136,7 @@ func (b *branch) outgoing(to flow.Flow) outgoing {
 	f := b.fork
 	b.target.flow = to
 	out := outgoing{
-		uri: b.target.uri, passage: f.passage, breadth: b.breadth, realm: f.realm, claim: f.claim, trusted: b.told(), pushID: b.wait.pushID, in: f.s.Flow(), out: to,
+		uri: b.target.uri, passage: f.passage, breadth: b.breadth, realm: f.realm, claim: f.claim, trusted: b.told(), pushID: b.wait.pushID, diversion: b.diversion, in: f.s.Flow(), out: to,
 	}
 	// In a dialog the route set goes before what the phone registered (RFC 3327 §5.2
 	// speaks of requests to the AOR), unless the dialog knows it by its GRUU alone.
@@ -300,6 +304,7 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 		if code > 100 {
 			b.rang = true
 			b.forget()
+			f.rings()
 		}
 		b.limitRing()
 		// RFC 3261 §16.7 step 4: 100 ends here; RFC 4320 §4.1: nothing

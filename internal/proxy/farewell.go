@@ -105,8 +105,8 @@ func (f *fork) pushedInVain(b *branch) bool {
 func heard(b *branch) bool { return b.client != nil && (b.client.Provisional() || b.client.Done()) }
 
 // ending is how the call ended, in the words of payloads.
-func (f *fork) ending() string {
-	for _, h := range f.why {
+func (w *farewell) ending() string {
+	for _, h := range w.why {
 		// RFC 3326 §2: SIP;cause=200.
 		if protocol, params, _ := strings.Cut(h.Value, ";"); strings.EqualFold(strings.TrimSpace(protocol), "SIP") {
 			if cause, _ := sipmsg.Params(";" + params).Get("cause"); cause == "200" {
@@ -115,9 +115,9 @@ func (f *fork) ending() string {
 		}
 	}
 	switch {
-	case f.cancelled:
+	case w.b.fork.cancelled:
 		return "cancelled"
-	case f.best.code >= 600:
+	case w.b.fork.best.code >= 600:
 		return "declined"
 	}
 	return "missed"
@@ -197,7 +197,7 @@ func (w *farewell) push() {
 	b := w.b
 	m := b.fork.s.Message()
 	_, _, err := b.fork.p.opts().Waker.Wake(b.user(), &b.target.binding, wake.Cause{
-		Kind: push.Cancel, Method: m.Method(), CallID: m.CallID(), Deadline: time.Now().Add(farewellWait), End: b.fork.ending(),
+		Kind: push.Cancel, Method: m.Method(), CallID: m.CallID(), Deadline: time.Now().Add(farewellWait), End: w.ending(),
 	}, func(push.Outcome) {})
 	if err != nil {
 		w.finish("failed")

@@ -50,7 +50,12 @@ type fork struct {
 	breadth int
 	// rest are the targets that are tried when all branches have failed.
 	rest []target
-	best final
+	// fallbacks are where the call goes when nobody of the user takes it; nil: nowhere,
+	// or it has gone there, of which diversion tells. total runs while phones ring.
+	fallbacks []Fallback
+	diversion *diversion
+	total     *transaction.Timer
+	best      final
 	// refusals are the 401 and 407 answers, whose challenges are aggregated.
 	refusals []*sipmsg.Message
 	unwatch  []func()
@@ -108,7 +113,7 @@ func (f *fork) raceDelay() time.Duration {
 func (f *fork) start(set []target) {
 	first := len(f.branches)
 	for _, t := range f.fit(set) {
-		f.branches = append(f.branches, &branch{fork: f, target: t})
+		f.branches = append(f.branches, &branch{fork: f, target: t, diversion: f.diversion})
 	}
 	f.allot(f.branches[first:])
 	for _, b := range f.branches[first:] {
@@ -279,6 +284,8 @@ func (f *fork) conclude() {
 	case f.cancelled && f.best.code < 600:
 		// RFC 3261 §9.2: the caller gave up, whatever the branches made of it.
 		f.refuse(sipmsg.Reply{Code: 487})
+	case f.fallBack():
+		// Somebody else is asked.
 	default:
 		f.sendFinal(f.best)
 	}
@@ -327,6 +334,7 @@ func (f *fork) release() {
 	}
 	f.unwatch = nil
 	f.life.Stop()
+	f.total.Stop()
 	for _, b := range f.branches {
 		f.part(b)
 	}

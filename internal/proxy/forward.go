@@ -43,6 +43,8 @@ type outgoing struct {
 	trusted bool
 	// contact replaces Contact; "" keeps it.
 	contact string
+	// diversion says why the receiver gets a call that was for others; nil: it was not.
+	diversion *diversion
 	// pushID names the push that woke the receiver; "" if none did.
 	pushID string
 	in     flow.Flow // where the request came from
@@ -113,6 +115,7 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		concealPush(m, e, p.opts().PushParams)
 	}
 	p.identify(m, e, o.claim, o.trusted)
+	o.diversion.write(m, e, p.opts().PushParams)
 	if name := p.opts().PushIDHeader; name != "" && o.pushID != "" {
 		// The app knows by it which push this is about. What others wrote there is
 		// not known to it.

@@ -32,7 +32,7 @@ func (f *fork) toHop(h hop, a Admission) {
 		f.refuse(relayingRefused())
 		return
 	}
-	f.start([]target{{reach: dial, hop: h}})
+	f.start([]target{h.target()})
 }
 
 // mayRelay reports whether the sender may call others than users of ours: no relay
@@ -73,6 +73,8 @@ type hop struct {
 	transport flow.Transport
 	addr      netip.AddrPort
 }
+
+func (h hop) target() target { return target{reach: dial, hop: h} }
 
 // nextHop reads the address of the next Route, or of the Request-URI (RFC 3261
 // §16.6 step 7), if it is written as an IP address. Only requests with a token

@@ -38,6 +38,7 @@ type lookup struct {
 // toUser looks the user up and starts a branch for each device.
 func (f *fork) toUser(aor usrloc.AOR) {
 	f.aor = aor
+	f.fallbacks = f.mayFallBack(aor)
 	var l lookup
 	if err := f.gather(aor, f.s.Message().RequestURI(), &l); err != nil {
 		f.noFinding(failed, f.noLookup())
@@ -73,6 +74,12 @@ func (f *fork) toTargets(l lookup) {
 		return
 	case !l.known:
 		f.noFinding(none, sipmsg.Reply{Code: 404})
+		return
+	case f.fallbacks != nil:
+		f.p.metrics.lookups.WithLabelValues(string(none)).Inc()
+		f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
+		f.best = f.unavailable("Not Registered")
+		f.conclude()
 		return
 	default:
 		f.noFinding(none, sipmsg.Reply{Code: 480, Reason: "Not Registered"})

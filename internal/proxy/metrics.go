@@ -19,6 +19,7 @@ type metrics struct {
 	// Farewells to phones that were pushed for nothing.
 	farewells     *prometheus.CounterVec
 	farewellsOpen prometheus.Gauge
+	fallbacks     *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -58,9 +59,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		farewellsOpen: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "reveille_proxy_farewells", Help: "Phones that are still to be told that their call has ended.",
 		}),
+		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_proxy_fallbacks_total",
+			Help: "Calls that nobody took and that were sent elsewhere, by why: busy, no_answer, timeout (not woken) or unreachable.",
+		}, []string{"reason"}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen)
+		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen, m.fallbacks)
 	}
 	return m
 }

@@ -122,6 +122,11 @@ type Options struct {
 	// Ring is how long a phone rings while others wait for their turn; default
 	// 20 s.
 	Ring time.Duration
+	// Fallbacks are where calls go that nobody of a user takes; the first whose When
+	// fits counts. RingTotal is how long devices ring, all in all, before that is so
+	// for WhenNoAnswer; 0: as long as they and the caller like.
+	Fallbacks []Fallback
+	RingTotal time.Duration
 	// MethodFilter leaves out devices that do not take the request's method.
 	MethodFilter bool
 	// UserAgents leaves out devices with another User-Agent; nil: none.
@@ -222,7 +227,17 @@ func (o *Options) validate() error {
 	if o.Trusted == nil {
 		o.Trusted = func(flow.Flow) bool { return false }
 	}
+	for i := range o.Fallbacks {
+		if err := o.Fallbacks[i].validate(); err != nil {
+			return err
+		}
+	}
 	for aor, a := range o.AORs {
+		for i := range a.Fallbacks {
+			if err := a.Fallbacks[i].validate(); err != nil {
+				return fmt.Errorf("%w, for %s", err, aor)
+			}
+		}
 		for _, c := range a.Contacts {
 			if _, ok := hopOf(c.URI); !ok {
 				return fmt.Errorf("proxy: contact %s of %s is no IP address that can be sent to", c.URI, aor)

@@ -225,6 +225,7 @@ func (b *branch) timedOut() {
 	if b.wait.taken {
 		f.p.opts().Waker.Slept(&b.target.binding)
 	}
+	b.slept = true
 	b.unpark("timed_out")
 	f.p.emit(f.s.Message(), event.Call{Step: "timed_out", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Elapsed: time.Since(f.began)})
 	b.finish(f.unavailable("Device Did Not Wake"))

@@ -55,6 +55,7 @@ const (
 	HdrAcceptContact
 	HdrRejectContact
 	HdrHistoryInfo
+	HdrDiversion
 	HdrIdentity
 	HdrPAssertedIdentity
 	HdrPPreferredIdentity
@@ -111,6 +112,7 @@ var headerNames = [numHeaderIDs]string{
 	HdrAcceptContact:      "Accept-Contact",
 	HdrRejectContact:      "Reject-Contact",
 	HdrHistoryInfo:        "History-Info",
+	HdrDiversion:          "Diversion",
 	HdrIdentity:           "Identity",
 	HdrPAssertedIdentity:  "P-Asserted-Identity",
 	HdrPPreferredIdentity: "P-Preferred-Identity",
@@ -155,7 +157,7 @@ var headersByHash = func() (t [256]HeaderID) {
 // headerHash tells the long names apart, whatever their case; name must not be
 // empty. The factor was found by trial.
 func headerHash(name string) uint8 {
-	return uint8(len(name)) + 56*(name[0]|0x20) + (name[len(name)-1] | 0x20)
+	return uint8(len(name)) + 97*(name[0]|0x20) + (name[len(name)-1] | 0x20)
 }
 
 // HeaderIDOf returns the ID of a header field name in any case, long or compact;

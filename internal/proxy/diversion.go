@@ -1,0 +1,169 @@
+package proxy
+
+import (
+	"strconv"
+	"strings"
+
+	"reveille/internal/sipmsg"
+	"reveille/usrloc"
+)
+
+// DiversionMode says how the target of a fallback learns who was called, and why it
+// gets the call.
+type DiversionMode uint8
+
+// The modes.
+const (
+	// NoDiversion: by nothing but To.
+	NoDiversion DiversionMode = iota
+	// DiversionHeader: by Diversion (RFC 5806).
+	DiversionHeader
+	// HistoryInfo: by History-Info (RFC 7044).
+	HistoryInfo
+)
+
+// ParseDiversionMode reads a mode's name.
+func ParseDiversionMode(s string) (DiversionMode, bool) {
+	switch s {
+	case "none":
+		return NoDiversion, true
+	case "diversion":
+		return DiversionHeader, true
+	case "history_info":
+		return HistoryInfo, true
+	}
+	return 0, false
+}
+
+// A diversion is what a call that was sent on says of that. Nil says nothing.
+type diversion struct {
+	mode DiversionMode
+	aor  usrloc.AOR
+	why  When
+	// cause is the SIP status of what the user's devices said.
+	cause int
+	// to is the new Request-URI; empty: it is the old one.
+	to string
+}
+
+func (f *fork) newDiversion(r *Fallback, why When) *diversion {
+	d := &diversion{mode: r.Diversion, aor: f.aor, why: why, cause: f.best.code}
+	if f.best.message == nil && why == WhenNoAnswer {
+		// RFC 7044 §10.2: as if a 408 had come.
+		d.cause = 408
+	}
+	if !r.To.IsZero() {
+		d.to = requestURI(r.To.String(), f.p.opts().PushParams)
+	}
+	return d
+}
+
+// write adds what d says to a message that leaves. secrets are Options.PushParams.
+func (d *diversion) write(m *sipmsg.Message, e *sipmsg.Edit, secrets []string) {
+	switch {
+	case d == nil:
+	case d.mode == DiversionHeader:
+		// RFC 5806 §4: the last diversion comes first.
+		e.Push("Diversion", "<"+string(d.aor)+">;reason="+d.why.diversion()+";counter=1")
+	case d.mode == HistoryInfo:
+		e.Remove(sipmsg.HdrHistoryInfo)
+		for _, entry := range d.history(m, secrets) {
+			e.Add("History-Info", entry)
+		}
+	}
+}
+
+// diversion is the reason as RFC 5806 §4 calls it.
+func (w When) diversion() string {
+	switch w {
+	case WhenBusy:
+		return "user-busy"
+	case WhenNoAnswer:
+		return "no-answer"
+	default:
+		return "unavailable"
+	}
+}
+
+// history returns the entries of m's History-Info, with one for the user who was
+// called, which has the cause, and one for the new target behind it.
+func (d *diversion) history(m *sipmsg.Message, secrets []string) []string {
+	var entries []string
+	for entry := range m.Values(sipmsg.HdrHistoryInfo) {
+		entries = append(entries, entry)
+	}
+	called := m.RequestURI()
+	index := "1"
+	if n := len(entries); n > 0 {
+		last, err := sipmsg.ParseNameAddr(entries[n-1])
+		if at, _ := last.Params.Get("index"); err == nil && at != "" {
+			index = at
+		}
+		if err == nil && samePlace(last.URI, called) {
+			// RFC 7044 §9.3 step 2: the cause goes into the entry that is there.
+			entries[n-1] = nameAddr(last.Display, d.withCause(last.URI, secrets)) + string(last.Params)
+		} else {
+			// RFC 7044 §10.3 rule 6: whoever sent the request to us wrote none.
+			index += ".0"
+			entries = append(entries, "<"+d.withCause(called, secrets)+">;index="+index)
+		}
+	} else {
+		entries = append(entries, "<"+d.withCause(called, secrets)+">;index=1")
+	}
+	// RFC 7044 §10.3 rule 2, §10.4: one level further; mp is for another user, np for a
+	// Request-URI that stays.
+	to, parameter := d.to, ";mp="
+	if to == "" {
+		to, parameter = plain(called, secrets), ";np="
+	}
+	return append(entries, "<"+to+">;index="+index+".1"+parameter+index)
+}
+
+// withCause is a URI with the Reason of the failure in its headers (RFC 7044 §10.2).
+func (d *diversion) withCause(u sipmsg.URI, secrets []string) string {
+	headers := "?"
+	if u.Headers != "" {
+		headers = u.Headers + "&"
+	}
+	return plain(u, secrets) + headers + "Reason=SIP%3Bcause%3D" + strconv.Itoa(d.cause)
+}
+
+// plain is a URI without headers and push parameters.
+func plain(u sipmsg.URI, secrets []string) string {
+	s, _, _ := strings.Cut(u.WithoutPush(secrets), "?")
+	return s
+}
+
+// samePlace reports whether an entry of a History-Info is about u: headers do not
+// count.
+func samePlace(entry, u sipmsg.URI) bool {
+	a, err := sipmsg.ParseURI(entry.WithoutHeaders())
+	return err == nil && a.Equal(u)
+}
+
+// divertedFrom reports whether a request says that it was sent on for aor before.
+func divertedFrom(m *sipmsg.Message, aor usrloc.AOR) bool {
+	for value := range m.Values(sipmsg.HdrDiversion) {
+		if names(value, aor) {
+			return true
+		}
+	}
+	for value := range m.Values(sipmsg.HdrHistoryInfo) {
+		// An entry without a cause is only a station on the way.
+		entry, err := sipmsg.ParseNameAddr(value)
+		if err == nil && strings.Contains(strings.ToLower(entry.URI.Headers), "reason=") && names(value, aor) {
+			return true
+		}
+	}
+	return false
+}
+
+// names reports whether a name-addr is that of a user.
+func names(value string, aor usrloc.AOR) bool {
+	party, err := sipmsg.ParseNameAddr(value)
+	if err != nil {
+		return false
+	}
+	key, err := sipmsg.CanonicalAOR(party.URI)
+	return err == nil && usrloc.AOR(key) == aor
+}
