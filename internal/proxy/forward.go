@@ -67,6 +67,9 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 	switch {
 	case o.uri != "":
 		e.SetRequestURI(o.uri)
+	case !uri.IsSIP():
+		// RFC 3261 §19.1.6: the next hop need not know telephone numbers.
+		e.SetRequestURI(p.dialled(uri).String())
 	case uri.HasPush(p.opts().PushParams):
 		e.SetRequestURI(uri.WithoutPush(p.opts().PushParams))
 	}

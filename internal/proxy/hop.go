@@ -13,7 +13,7 @@ import (
 
 // toRoute sends a request for a foreign domain to a configured next hop.
 func (f *fork) toRoute(a Admission) {
-	uri := f.s.Message().RequestURI()
+	uri := f.p.dialled(f.s.Message().RequestURI())
 	route, ok := f.p.routeFor(uri)
 	switch {
 	case !ok && f.p.ours(uri):

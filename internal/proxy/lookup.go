@@ -40,7 +40,7 @@ func (f *fork) toUser(aor usrloc.AOR) {
 	f.aor = aor
 	f.fallbacks = f.mayFallBack(aor)
 	var l lookup
-	if err := f.gather(aor, f.s.Message().RequestURI(), &l); err != nil {
+	if err := f.gather(aor, f.p.dialled(f.s.Message().RequestURI()), &l); err != nil {
 		f.noFinding(failed, f.noLookup())
 		return
 	}

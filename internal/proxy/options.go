@@ -188,6 +188,8 @@ type Options struct {
 	// nobody, for they do not pass through here.
 	NoRecordRoute bool
 	Routes        []Route
+	// Emergency says where emergency calls go.
+	Emergency Emergency
 	Sink          event.Sink
 	Logger        *slog.Logger
 	// Registerer takes the metrics; nil: none.

@@ -120,7 +120,7 @@ func (p *Proxy) Request(s *transaction.Server) {
 // check is RFC 3261 §16.3, in its order. ok is false if r answers the request.
 func (p *Proxy) check(m *sipmsg.Message) (r sipmsg.Reply, ok bool) {
 	uri := m.RequestURI()
-	if !uri.IsSIP() {
+	if !p.readable(uri) {
 		return sipmsg.Reply{Code: 416}, false
 	}
 	// RFC 3261 §16.4 would have us resolve maddr; it is a way to make a proxy
@@ -201,12 +201,17 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 	if recordRouted(f.method) && !f.inDialog {
 		f.caller = p.callerLeg(m, a.User, s.Flow())
 	}
+	if p.isEmergency(m.RequestURI()) && !f.inDialog {
+		// Whatever others would do with it.
+		a.Direction = Direction{Route: p.opts().Emergency.Route}
+	}
 	if a.Direction.given() && !f.inDialog {
 		f.direct(a)
 		return
 	}
 	device := p.device(g.purr)
-	aor, ours := p.aorOf(m.RequestURI())
+	uri := p.dialled(m.RequestURI())
+	aor, ours := p.aorOf(uri)
 	if (ours || !device.IsZero()) && !f.inDialog {
 		switch f.method {
 		case "SUBSCRIBE":
@@ -229,11 +234,11 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 			return
 		}
 	}
-	if p.namesGRUU(m.RequestURI()) {
-		f.toGRUU(p.gruuOf(m.RequestURI()))
+	if p.namesGRUU(uri) {
+		f.toGRUU(p.gruuOf(uri))
 		return
 	}
-	if ours {
+	if ours && !f.leadsOut(uri) {
 		f.toUser(aor)
 		return
 	}

@@ -31,7 +31,7 @@ func TestRequest_Refusals(t *testing.T) {
 		{"foreign Route", request("INVITE", "sip:alice@example.com", "x", "Route: <sip:203.0.113.50;lr>"), 403, ""},
 		{"foreign Route behind ours", request("INVITE", "sip:alice@example.com", "x", "Route: <sip:192.0.2.1;lr>, <sip:203.0.113.50;lr>"), 403, ""},
 		{"maddr", request("INVITE", "sip:alice@example.com;maddr=203.0.113.50", "x"), 403, ""},
-		{"scheme_RFC3261_16_3", request("INVITE", "tel:+15551234", "x"), 416, ""},
+		{"scheme_RFC3261_16_3", request("INVITE", "mailto:alice@example.com", "x"), 416, ""},
 		{"Max-Forwards 0_RFC3261_16_3", strings.Replace(request("INVITE", "sip:alice@example.com", "x"), "Max-Forwards: 70", "Max-Forwards: 0", 1), 483, ""},
 		{"Max-Forwards 0 of OPTIONS", strings.Replace(request("OPTIONS", "sip:alice@example.com", "x"), "Max-Forwards: 70", "Max-Forwards: 0", 1), 200, "Allow"},
 		{"Proxy-Require_RFC3261_16_3", request("INVITE", "sip:alice@example.com", "x", "Proxy-Require: foo, bar"), 420, "Unsupported"},
