@@ -51,7 +51,7 @@ func (r *Refresher) sleepOn(ctx context.Context, due usrloc.Due, now time.Time) 
 	r.o.Store.Update(context.WithoutCancel(ctx), due.AOR, set, func(rec usrloc.Record, changes []usrloc.Change, err error) {
 		if err != nil {
 			// The claim lapses and the timer is due again.
-			r.warn("keep dormant binding", due.AOR, err)
+			r.warn(ctx, "keep dormant binding", due.AOR, err)
 			return
 		}
 		r.tell(changes)
@@ -89,7 +89,7 @@ func (r *Refresher) wakeUp(ctx context.Context, due usrloc.Due, now time.Time) {
 	if err != nil {
 		a.end()
 		if ctx.Err() == nil {
-			r.warn("read dormant binding", due.AOR, err)
+			r.warn(ctx, "read dormant binding", due.AOR, err)
 		}
 		return
 	}

@@ -147,6 +147,7 @@ func (p *Policy) sameContact(in *Input, pl *plan, stored *identity, b *usrloc.Bi
 		return id.uri.Equal(stored.uri) || pl.remove() && id.equalBare(stored, p.mapper.names())
 	}
 	switch p.Match {
+	case MatchURI:
 	case MatchURICallID:
 		return in.CallID == b.CallID && id.equalBare(stored, p.mapper.names())
 	case MatchParameter:

@@ -145,7 +145,7 @@ func (r *Refresher) Run(ctx context.Context) {
 		}
 		due, err := r.o.Store.Claim(ctx, time.Now(), batch)
 		if err != nil && ctx.Err() == nil && !failing {
-			r.warn("claim timers", "", err)
+			r.warn(ctx, "claim timers", "", err)
 		}
 		failing = err != nil
 		for i := range due {
@@ -175,7 +175,7 @@ func (r *Refresher) expire(ctx context.Context, due usrloc.Due) {
 	r.o.Store.Update(context.WithoutCancel(ctx), due.AOR, unchanged, func(rec usrloc.Record, changes []usrloc.Change, err error) {
 		if err != nil {
 			// The claim lapses and the timer is due again.
-			r.warn("expire bindings", due.AOR, err)
+			r.warn(ctx, "expire bindings", due.AOR, err)
 			return
 		}
 		r.tell(changes)
@@ -218,7 +218,7 @@ func (r *Refresher) refresh(ctx context.Context, due usrloc.Due) {
 		// The claim lapses and the timer is due again.
 		a.end()
 		if ctx.Err() == nil {
-			r.warn("read binding to refresh", due.AOR, err)
+			r.warn(ctx, "read binding to refresh", due.AOR, err)
 		}
 		return
 	}
@@ -325,6 +325,7 @@ func (r *Refresher) spread(d time.Duration) time.Duration {
 	return d + rand.N(d/10+1)
 }
 
-func (r *Refresher) warn(what string, aor usrloc.AOR, err error) {
-	r.o.Logger.LogAttrs(context.Background(), slog.LevelWarn, what, slog.String("aor", string(aor)), slog.Any("err", err))
+// warn says what could not be done for a user, or for all if aor is empty.
+func (r *Refresher) warn(ctx context.Context, what string, aor usrloc.AOR, err error) {
+	r.o.Logger.LogAttrs(ctx, slog.LevelWarn, "a timer was not handled", slog.String("step", what), slog.String("aor", string(aor)), slog.Any("err", err))
 }

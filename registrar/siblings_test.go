@@ -123,7 +123,8 @@ func TestRefresh_Beside(t *testing.T) {
 
 // TestRefresh_BesideIsApply refreshes each of two devices, whatever they are.
 func TestRefresh_BesideIsApply(t *testing.T) {
-	contacts := append([]string{deskContact, tabletContact, bareContact,
+	contacts := append([]string{
+		deskContact, tabletContact, bareContact,
 		`<sip:alice@192.0.2.1:5060;pn-provider=fcm;pn-param=proj;pn-prid=token>`,
 		`<sip:alice@192.0.2.1:5060;pn-provider=fcm;pn-param=proj;pn-prid=rotated>;+sip.instance="<urn:x:1>";reg-id=2`,
 		`<sip:alice@192.0.2.1:5060;pn-provider=FCM;pn-param=proj;pn-prid=token>;+sip.instance="<urn:x:4>"`,

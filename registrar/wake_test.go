@@ -24,20 +24,24 @@ func TestApply_PushBinding_RFC8599_5_6_1_1(t *testing.T) {
 		caps    string // Feature-Caps of the answer
 	}{
 		{
-			"apns", apns, usrloc.Push{Provider: "apns", Param: "TEAM.com.example.app.voip&remote", PRID: "00aa:voip&11bb:remote"},
+			"apns", apns,
+			usrloc.Push{Provider: "apns", Param: "TEAM.com.example.app.voip&remote", PRID: "00aa:voip&11bb:remote"},
 			`*;+sip.pns="apns";+sip.pnspurr="purr0001"`,
 		},
 		{"fcm", fcm, usrloc.Push{Provider: "fcm", Param: "proj", PRID: "tok"}, `*;+sip.pns="fcm";+sip.pnspurr="purr0001"`},
 		{
-			"webpush has VAPID", web, usrloc.Push{Provider: "webpush", PRID: "https://push.example/a=b"},
+			"webpush has VAPID", web,
+			usrloc.Push{Provider: "webpush", PRID: "https://push.example/a=b"},
 			`*;+sip.pns="webpush";+sip.vapid="BPub-Key_0";+sip.pnspurr="purr0001"`,
 		},
 		{
-			"wakes itself (§4.1.4)", fcm + ";+sip.pnsreg", usrloc.Push{Provider: "fcm", Param: "proj", PRID: "tok", SelfWaking: true},
+			"wakes itself (§4.1.4)", fcm + ";+sip.pnsreg",
+			usrloc.Push{Provider: "fcm", Param: "proj", PRID: "tok", SelfWaking: true},
 			`*;+sip.pns="fcm";+sip.pnsreg="130";+sip.pnspurr="purr0001"`,
 		},
 		{
-			"provider in capitals", strings.Replace(fcm, "fcm", "FCM", 1), usrloc.Push{Provider: "FCM", Param: "proj", PRID: "tok"},
+			"provider in capitals", strings.Replace(fcm, "fcm", "FCM", 1),
+			usrloc.Push{Provider: "FCM", Param: "proj", PRID: "tok"},
 			`*;+sip.pns="fcm";+sip.pnspurr="purr0001"`,
 		},
 		// §5.6.1: nothing to do with push.

@@ -152,7 +152,8 @@ func parseBody(b *Binding, h *head, body string, words *dictionary) error {
 }
 
 func appendLiteral(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))<<tagBits|tagLiteral), s...)
+	tag := uint64(tagLiteral) // Zero, and part of the form all the same.
+	return append(binary.AppendUvarint(dst, uint64(len(s))<<tagBits|tag), s...)
 }
 
 func appendWord(dst []byte, s string, words *dictionary) []byte {

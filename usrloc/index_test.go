@@ -80,8 +80,8 @@ func TestSlots_HaveNoPointers(t *testing.T) {
 	check = func(typ reflect.Type) {
 		switch typ.Kind() {
 		case reflect.Struct:
-			for i := range typ.NumField() {
-				check(typ.Field(i).Type)
+			for field := range typ.Fields() {
+				check(field.Type)
 			}
 		case reflect.Array:
 			check(typ.Elem())

@@ -334,6 +334,7 @@ func (m *Memory) admit(sh *shard, aor AOR, changes []Change) error {
 			}
 		case Removed, Expired:
 			grow--
+		case Updated:
 		}
 	}
 	if total := m.bindings.Add(grow); grow > 0 && total > int64(m.opts.MaxBindings) {

@@ -70,7 +70,6 @@ func scatter(i, n int) int { return int(uint64(i) * 0x9e3779b97f4a7c15 % uint64(
 func BenchmarkMemory_Create(b *testing.B) {
 	benchmarkPopulations(b, func(b *testing.B, m *usrloc.Memory, n int) {
 		now := time.Now()
-		remove := usrloctest.Remove(usrloc.CauseRegister)
 		for i := range b.N {
 			// A new AOR comes and an old one goes, so that the number stays.
 			aor, bd := binding(n+i%1000, now)
@@ -79,7 +78,7 @@ func BenchmarkMemory_Create(b *testing.B) {
 				b.StopTimer()
 				for j := range 1000 {
 					aor := usrloctest.AOR(n + j)
-					remove = usrloctest.Remove(usrloc.CauseRegister, usrloctest.ID(aor, 1))
+					remove := usrloctest.Remove(usrloc.CauseRegister, usrloctest.ID(aor, 1))
 					m.Update(context.Background(), aor, remove, func(usrloc.Record, []usrloc.Change, error) {})
 				}
 				b.StartTimer()

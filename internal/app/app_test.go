@@ -120,8 +120,7 @@ func TestApp_WrongPasswordRegistersNothing(t *testing.T) {
 
 // status is the SIP status in an error of a phone, 0 if it is no such error.
 func status(err error) int {
-	var s *phone.StatusError
-	if errors.As(err, &s) {
+	if s, ok := errors.AsType[*phone.StatusError](err); ok {
 		return s.Code
 	}
 	return 0

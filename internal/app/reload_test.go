@@ -148,8 +148,10 @@ func TestReload_WrongConfigurationChangesNothing(t *testing.T) {
 					tt.yaml = u.yaml
 				}
 			}
-			lines := []string{`domains: [example.com, example.net]`, `proxy: {max_forwards: 5}`,
-				`auth: {mode: {registrar: "off", proxy: "off"}}`, `push: {apps: []}`, tt.yaml}
+			lines := []string{
+				`domains: [example.com, example.net]`, `proxy: {max_forwards: 5}`,
+				`auth: {mode: {registrar: "off", proxy: "off"}}`, `push: {apps: []}`, tt.yaml,
+			}
 			before, senders, rules := r.App.config, r.App.senders, r.gate.rules.Load()
 			err := r.Reload(r.config(lines...))
 			if err == nil {

@@ -148,7 +148,7 @@ func proportional(t testing.TB) float64 {
 	if err != nil {
 		return 0
 	}
-	for _, line := range strings.Split(string(text), "\n") {
+	for line := range strings.SplitSeq(string(text), "\n") {
 		var kb float64
 		if n, _ := fmt.Sscanf(line, "Pss: %f kB", &kb); n == 1 {
 			return kb / 1024

@@ -252,7 +252,7 @@ func ExampleOpen() {
 		fmt.Println(err)
 		return
 	}
-	defer s.Close() //nolint:errcheck // an example
+	defer s.Close()
 	ended := make(chan struct{})
 	aor := usrloc.AOR("sip:alice@example.com")
 	put := usrloctest.Put(usrloctest.Binding(aor, 1, time.Now()))

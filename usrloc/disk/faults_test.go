@@ -153,7 +153,7 @@ func TestCommitFailure_OnFailureOnce(t *testing.T) {
 				t.Errorf("OnFailure was told %q", text)
 			}
 			after := mem.CrashClone(vfs.CrashCloneCfg{})
-			s.Close() //nolint:errcheck // of a broken store
+			s.Close()
 
 			s = mustOpen(t, Options{Dir: "store", FS: after, OnFailure: failNow(t)})
 			for i := range 50 {

@@ -198,7 +198,7 @@ func TestOpen_SecondProcessIsToldWhoHasTheStore(t *testing.T) {
 	if _, err := io.Copy(io.Discard, out); err != nil {
 		t.Fatal(err)
 	}
-	cmd.Wait() //nolint:errcheck // it was killed
+	cmd.Wait()
 	mustOpen(t, Options{Dir: dir, OnFailure: failNow(t)})
 }
 
@@ -234,7 +234,7 @@ func runVictim(t *testing.T, dir, mode string, after int, start time.Duration, k
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	kill := func() { cmd.Process.Kill() } //nolint:errcheck // it may have ended
+	kill := func() { cmd.Process.Kill() }
 	if start > 0 {
 		defer time.AfterFunc(start, kill).Stop()
 	}

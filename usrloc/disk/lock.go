@@ -16,8 +16,7 @@ func lockDirectory(dir string, fs vfs.FS) (*pebble.Lock, error) {
 	if err == nil {
 		return lock, nil
 	}
-	var path *os.PathError
-	if errors.As(err, &path) { // the file cannot be made
+	if _, ok := errors.AsType[*os.PathError](err); ok { // the file cannot be made
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return nil, fmt.Errorf("lock %s: %w by %s: %w", dir, ErrLocked, lockHolder(fs.PathJoin(dir, "LOCK"), err), err)

@@ -21,7 +21,7 @@ func (*pebbleLogger) Infof(string, ...any) {}
 
 // Errorf implements pebble.Logger.
 func (l *pebbleLogger) Errorf(format string, args ...any) {
-	l.log.Warn("database: " + fmt.Sprintf(format, args...))
+	l.log.Warn("the database complains", "what", fmt.Sprintf(format, args...))
 }
 
 // Fatalf implements pebble.Logger. It must not return: Pebble would go on as if

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"cmp"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -25,9 +26,7 @@ const modelAORs = 60
 func (md model) step(t *testing.T, r *rand.Rand, s *Store, now time.Time) {
 	aor := usrloctest.AOR(r.IntN(modelAORs))
 	next := make(map[usrloc.BindingID]usrloc.Binding)
-	for id, b := range md[aor] {
-		next[id] = b
-	}
+	maps.Copy(next, md[aor])
 	if len(next) > 0 && r.IntN(3) > 0 && md.touch(t, r, s, aor, now) {
 		return
 	}

@@ -120,7 +120,7 @@ func appendRefresh(dst []byte, b *usrloc.Binding) []byte {
 	dst = append(dst, uint8(b.Flow.Transport))
 	addr := b.Flow.Remote.Addr()
 	dst = binary.AppendUvarint(dst, uint64(addr.BitLen()/8+len(addr.Zone())))
-	dst, _ = addr.AppendBinary(dst) //nolint:errcheck // it never fails
+	dst, _ = addr.AppendBinary(dst) // It never fails.
 	dst = be.AppendUint16(dst, b.Flow.Remote.Port())
 	dst = appendString(dst, b.CallID)
 	dst = appendString(dst, b.Flow.Listener)

@@ -307,7 +307,7 @@ func TestCommitFailure_OfWhatGatheredMeanwhile(t *testing.T) {
 			t.Errorf("told %v, want ErrUnavailable and the cause", err)
 		}
 	}
-	s.Close() //nolint:errcheck // of a broken store
+	s.Close()
 	if len(results) != 0 {
 		t.Errorf("%d more were told", len(results))
 	}

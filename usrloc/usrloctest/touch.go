@@ -57,6 +57,7 @@ func refresh(s toucher, aor usrloc.AOR, fn func(*usrloc.Binding), done func(erro
 func refreshAt(s toucher, aor usrloc.AOR, i int, fn func([]usrloc.Binding), done func(error)) (touched usrloc.Touched) {
 	touched = s.Touch(aor, time.Now(), func(all []usrloc.Binding) int { fn(all); return i }, waiter(done))
 	switch touched {
+	case usrloc.TouchPending:
 	case usrloc.TouchDone:
 		done(nil)
 	case usrloc.TouchDeclined:
@@ -194,6 +195,7 @@ func testTouchKeeps(t *testing.T, s toucher) {
 	}), waiter(func(err error) { ended <- err })) {
 	case usrloc.TouchDeclined:
 		return
+	case usrloc.TouchDone:
 	case usrloc.TouchPending:
 		if err := <-ended; err != nil {
 			t.Fatal(err)

@@ -367,8 +367,7 @@ func testDoneReenters(t *testing.T, s usrloc.Store) {
 		if got, err := s.Get(context.Background(), aor); err != nil || got.Version < rec.Version {
 			t.Errorf("Get in done = %+v, %v", got, err)
 		}
-		_, cancel, err := s.Watch(context.Background(), aor, now.Add(time.Minute), func(usrloc.Change) {})
-		if err != nil {
+		if _, cancel, err := s.Watch(context.Background(), aor, now.Add(time.Minute), func(usrloc.Change) {}); err != nil {
 			t.Errorf("Watch in done: %v", err)
 		} else {
 			cancel()
