@@ -55,5 +55,7 @@ func (g *Guard) accepts(s *settings, m *sipmsg.Message) bool {
 	}
 	uri := m.RequestURI()
 	return g.o.Hosts.Domain(uri.Host) || slices.Contains(s.Routed, strings.ToLower(uri.Host)) ||
-		s.Accept == OwnHosts && g.o.Hosts.Address(uri.Host, uri.PortNum())
+		// A telephone number, or a service such as urn:service:sos, names no host: it is
+		// meant for who gets it, as is one at our address.
+		s.Accept == OwnHosts && (!uri.IsSIP() || g.o.Hosts.Address(uri.Host, uri.PortNum()))
 }

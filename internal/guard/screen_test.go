@@ -29,6 +29,7 @@ func TestScreen(t *testing.T) {
 		{"own: our address", OwnHosts, "198.51.100.7", "sip:100@192.0.2.1", nil, false},
 		{"own: a port that is not ours", OwnHosts, "198.51.100.7", "sip:100@192.0.2.1:5070", nil, true},
 		{"own: another address", OwnHosts, "198.51.100.7", "sip:100@203.0.113.1", nil, true},
+		{"own: no host at all", OwnHosts, "198.51.100.7", "tel:+1555", nil, false},
 		{"own: exempt", OwnHosts, "192.0.2.99", "sip:100@203.0.113.1", nil, false},
 		{"own: inside a dialog", OwnHosts, "198.51.100.7", "sip:bob@203.0.113.1", []string{"To: <sip:bob@example.com>;tag=2"}, false},
 		{"domains: a domain", DomainsOnly, "198.51.100.7", "sip:alice@example.com", nil, false},
