@@ -89,9 +89,11 @@ func (a App) sameLane(b App) bool {
 
 // takes reports whether a serves p.
 func (a App) takes(p Params) bool {
-	return (a.Provider == p.Provider || a.Provider == AnyProvider) && slices.ContainsFunc(p.services(), func(param string) bool {
-		return match(a.ParamPattern, param)
-	})
+	if a.Provider != p.Provider && a.Provider != AnyProvider {
+		return false
+	}
+	return match(a.ParamPattern, p.Param) ||
+		slices.ContainsFunc(p.services(), func(param string) bool { return match(a.ParamPattern, param) })
 }
 
 // match reports whether s is as pattern says, in which * stands for any

@@ -52,7 +52,7 @@ type recent struct {
 // A recentWake is a push that was asked for at since and taken; the push service
 // drops it at until.
 type recentWake struct {
-	outcome Outcome
+	outcome *Outcome
 	since   time.Time
 	until   time.Time
 }
@@ -78,11 +78,11 @@ func (rc *recent) add(k wakeKey, w recentWake, now time.Time) {
 // get returns the outcome of k if it is recent, lives long enough for a request
 // with this deadline, and the device, which last registered at boundAt, has not
 // come back since: then that wake is over.
-func (rc *recent) get(k wakeKey, boundAt, deadline, now time.Time) (Outcome, bool) {
+func (rc *recent) get(k wakeKey, boundAt, deadline, now time.Time) (*Outcome, bool) {
 	rc.forget(now, maxRecent)
 	w, ok := rc.wakes[k]
 	if !ok || over(w.since, boundAt) || !covers(w.until, deadline) {
-		return Outcome{}, false
+		return nil, false
 	}
 	return w.outcome, true
 }

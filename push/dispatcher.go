@@ -157,9 +157,9 @@ func (d *Dispatcher) submit(r *Request, done func(Outcome)) (cancel func(), err 
 	if !ok {
 		// Only a VoIP token for something that is no call, or the reverse. iOS
 		// ends an app that gets a VoIP push and shows no call.
-		out := Outcome{Class: Forbidden, Reason: "NoTokenForKind"}
-		d.metrics.finished(l.app, r.Kind, out, 0)
-		if !d.exec.post(func() { done(out) }) {
+		o := &Outcome{Class: Forbidden, Reason: "NoTokenForKind"}
+		d.metrics.finished(l.app, r.Kind, *o, 0)
+		if !d.exec.post(done, o) {
 			return nil, ErrClosed
 		}
 		return func() {}, nil

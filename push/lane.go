@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -13,9 +12,6 @@ import (
 
 // defaultDeadline is for requests that have none.
 const defaultDeadline = 30 * time.Second
-
-// idleWorker is how long a goroutine that made an attempt waits for the next.
-const idleWorker = 5 * time.Second
 
 // errLaneClosed: the lane's app was replaced or the Dispatcher closed.
 var errLaneClosed = errors.New("push: lane closed")
@@ -75,6 +71,9 @@ type job struct {
 	since    time.Time
 	until    time.Time // the deadline that the last attempt was sent with
 	waiters  []*waiter
+	// Most jobs have but one waiter: it needs no memory of its own.
+	first    waiter
+	room     [1]*waiter
 	attempts int
 	state    jobState
 	elem     *list.Element // while queued
@@ -122,37 +121,43 @@ func (l *lane) submit(r *Request, tok Token, done func(Outcome)) (cancel func(),
 	}
 	if o, ok := l.recent.get(key, r.BoundAt, deadline, now); ok {
 		l.metrics.coalesced(l.app)
-		l.exec.post(func() { done(o) })
+		l.exec.post(done, o)
 		return func() {}, nil
 	}
-	w := &waiter{done: done}
-	j := l.jobs[key]
-	for j != nil && !j.answersFor(r.BoundAt, deadline) && key.again < maxAgain {
+	other := l.jobs[key]
+	for other != nil && !other.answersFor(r.BoundAt, deadline) && key.again < maxAgain {
 		key.again++
-		j = l.jobs[key]
+		other = l.jobs[key]
 	}
-	if j != nil {
-		if l.joined >= maxJoined {
-			return nil, ErrQueueFull
-		}
-		l.joined++
-		l.metrics.coalesced(l.app)
-		j.waiters = append(j.waiters, w)
-		if deadline.After(j.deadline) {
-			j.deadline = deadline
-			if j.state == queued {
-				j.timer.Reset(time.Until(deadline))
-			}
-		}
-		return func() { l.cancel(j, w) }, nil
+	if other != nil {
+		return l.join(other, deadline, done)
 	}
 
 	if l.full(r.Kind) {
 		return nil, ErrQueueFull
 	}
-	j = &job{key: key, req: r, deadline: deadline, since: now, waiters: []*waiter{w}}
+	j := &job{key: key, req: r, deadline: deadline, since: now, first: waiter{done: done}}
+	j.waiters = append(j.room[:0], &j.first)
 	l.jobs[key] = j
 	l.enqueue(j, now)
+	return func() { l.cancel(j, &j.first) }, nil
+}
+
+// join lets a request with this deadline wait for j, too. Call with mu held.
+func (l *lane) join(j *job, deadline time.Time, done func(Outcome)) (cancel func(), err error) {
+	if l.joined >= maxJoined {
+		return nil, ErrQueueFull
+	}
+	l.joined++
+	l.metrics.coalesced(l.app)
+	w := &waiter{done: done}
+	j.waiters = append(j.waiters, w)
+	if deadline.After(j.deadline) {
+		j.deadline = deadline
+		if j.state == queued {
+			j.timer.Reset(time.Until(deadline))
+		}
+	}
 	return func() { l.cancel(j, w) }, nil
 }
 
@@ -188,12 +193,17 @@ func (l *lane) enqueue(j *job, now time.Time) {
 		l.finish(j, l.pauseOutcome(now))
 		return
 	}
+	j.timer = nil
+	if l.open(now) && l.first[0].Len()+l.first[1].Len() == 0 {
+		l.begin(j)
+		l.load.show(l.waiting(), l.inFlight)
+		return
+	}
 	q := &l.first[0]
 	if j.key.kind == Refresh {
 		q = &l.first[1]
 	}
 	j.elem = q.PushBack(j)
-	j.timer = nil
 	l.pump(now)
 	if j.state == queued {
 		j.timer = time.AfterFunc(j.deadline.Sub(now), func() { l.expire(j) })
@@ -211,7 +221,7 @@ func (l *lane) expire(j *job) {
 
 // pump starts as many attempts as the lane's state allows. Call with mu held.
 func (l *lane) pump(now time.Time) {
-	for l.inFlight < l.limit() && !l.paused(now) {
+	for l.open(now) {
 		e := l.first[0].Front()
 		if e == nil {
 			e = l.first[1].Front()
@@ -221,25 +231,13 @@ func (l *lane) pump(now time.Time) {
 		}
 		j := e.Value.(*job)
 		l.unqueue(j)
-		j.state = sending
-		l.inFlight++
-		// The push service is told the deadline of whoever waits longest.
-		j.until = j.deadline
-		a := attempt{job: j, req: j.req, before: l.seen}
-		if !a.req.Deadline.Equal(j.deadline) {
-			r := *j.req
-			r.Deadline = j.deadline
-			a.req = &r
-		}
-		select {
-		case l.hand <- a:
-		default:
-			// Ends when it was idle for idleWorker, or with the lane's last job.
-			go l.work(a)
-		}
+		l.begin(j)
 	}
 	l.load.show(l.waiting(), l.inFlight)
 }
+
+// open reports whether an attempt may begin. Call with mu held.
+func (l *lane) open(now time.Time) bool { return l.inFlight < l.limit() && !l.paused(now) }
 
 // unqueue takes j out of where it waits. Call with mu held.
 func (l *lane) unqueue(j *job) {
@@ -261,54 +259,6 @@ func (l *lane) limit() int {
 		return l.app.InFlight
 	}
 	return 1
-}
-
-// An attempt is one request to the push service: req is the job's with its
-// deadline of now, before what the lane had seen when it began.
-type attempt struct {
-	job    *job
-	req    *Request
-	before seen
-}
-
-// work makes attempts, one after the other. A goroutine for each would grow its
-// stack each time, at a fifth of what a push costs.
-func (l *lane) work(a attempt) {
-	idle := time.NewTimer(idleWorker)
-	defer idle.Stop()
-	for {
-		l.attempt(a)
-		idle.Reset(idleWorker)
-		select {
-		case a = <-l.hand:
-		case <-idle.C:
-			return
-		case <-l.empty:
-			return
-		}
-	}
-}
-
-func (l *lane) attempt(a attempt) {
-	start := time.Now()
-	deadline := a.req.Deadline
-	if end := start.Add(l.app.AttemptTimeout); deadline.IsZero() || end.Before(deadline) {
-		deadline = end
-	}
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
-	defer cancel()
-	o := l.send(ctx, a.req)
-	l.settle(a.job, o, time.Since(start), a.before)
-}
-
-// send keeps a fault of a Sender from ending the process.
-func (l *lane) send(ctx context.Context, r *Request) (o Outcome) {
-	defer func() {
-		if v := recover(); v != nil {
-			o = Outcome{Class: Rejected, Reason: "SenderPanic", Err: fmt.Errorf("sender panicked: %v", v)}
-		}
-	}()
-	return l.app.Sender.Send(ctx, r)
 }
 
 // settle notes how an attempt ended that took so long, and decides what becomes
@@ -381,24 +331,24 @@ func (l *lane) finish(j *job, o Outcome) {
 	l.unqueue(j)
 	j.state = finished
 	delete(l.jobs, j.key)
-	o.Attempts, o.PushID = j.attempts, j.req.PushID
 	now := time.Now()
-	o.Proven = l.proven(now)
+	told := o // what all of them share
+	told.Attempts, told.PushID, told.Proven = j.attempts, j.req.PushID, l.proven(now)
 	if o.Class == OK {
 		key := j.key
 		key.again = 0
-		l.recent.add(key, recentWake{outcome: o, since: j.since, until: j.until}, now)
+		l.recent.add(key, recentWake{outcome: &told, since: j.since, until: j.until}, now)
 	}
 	l.series.finished(j.key.kind, o, now.Sub(j.since))
 	l.load.show(l.waiting(), l.inFlight)
 	if o.Class != OK {
 		l.log.LogAttrs(context.Background(), slog.LevelDebug, "push failed", slog.String("push_id", j.req.PushID),
 			slog.String("kind", j.key.kind.String()), slog.String("class", o.Class.String()), slog.String("reason", o.Reason),
-			slog.Int("status", o.Status), slog.Int("attempts", o.Attempts), slog.Any("err", o.Err))
+			slog.Int("status", o.Status), slog.Int("attempts", j.attempts), slog.Any("err", o.Err))
 	}
 	l.joined -= len(j.waiters) - 1
 	for _, w := range j.waiters {
-		l.exec.post(func() { w.done(o) })
+		l.exec.post(w.done, &told)
 	}
 	if l.closed && len(l.jobs) == 0 {
 		close(l.empty)

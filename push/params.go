@@ -143,13 +143,16 @@ func (p Params) canonical() string {
 }
 
 // services lists p.Param with each of its services alone: what an app's pattern
-// is matched with. It has one element unless the phone uses two services.
+// is matched with, too. It is nil unless the phone uses two services.
 func (p Params) services() []string {
+	if !strings.Contains(p.Param, "&") {
+		return nil
+	}
 	app, services := p.split()
 	if len(services) < 2 {
-		return []string{p.Param}
+		return nil
 	}
-	all := []string{p.Param}
+	all := make([]string, 0, len(services))
 	for _, s := range services {
 		all = append(all, app+"."+s)
 	}
