@@ -1,6 +1,9 @@
 package push
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Bounds of coalescing.
 const (
@@ -85,6 +88,12 @@ func (rc *recent) get(k wakeKey, boundAt, deadline, now time.Time) (*Outcome, bo
 		return nil, false
 	}
 	return w.outcome, true
+}
+
+// drop forgets a wake that came to nothing after it was taken.
+func (rc *recent) drop(k wakeKey) {
+	delete(rc.wakes, k)
+	rc.order = slices.DeleteFunc(rc.order, func(t taken) bool { return t.key == k })
 }
 
 // over reports whether a wake that began at since is over for a device that last

@@ -167,6 +167,20 @@ func (d *Dispatcher) submit(r *Request, done func(Outcome)) (cancel func(), err 
 	return l.submit(r, tok, done)
 }
 
+// Forget says that the push of r, or of another of the same wake, came to nothing
+// after it was taken: it answers for no request any more.
+func (d *Dispatcher) Forget(r *Request) {
+	tok, ok := r.Token()
+	if !ok {
+		return
+	}
+	if l, err := d.lane(r); err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.recent.drop(keyOf(r, tok))
+	}
+}
+
 // lane finds the lane for r and makes it if r is the first to need it.
 func (d *Dispatcher) lane(r *Request) (*lane, error) {
 	d.mu.RLock()

@@ -480,9 +480,27 @@ func TestSubmit_CoalescesOneWake(t *testing.T) {
 		if want := 2 + len(others); f.count() != want {
 			t.Errorf("%d pushes after the device came back, want %d", f.count(), want)
 		}
+		// What was taken came to nothing: it answers for no other.
+		before := f.count()
+		d.Forget(vary(func(r *Request) { r.Kind, r.CallID = Message, "c3" }))
+		submit(t, d, base).once(t)
+		if f.count() != before {
+			t.Errorf("what came of a push of another kind is taken for this one: %d pushes, want %d", f.count(), before)
+		}
+		time.Sleep(time.Second)
+		d.Forget(vary(func(r *Request) { r.CallID = "c3" }))
+		submit(t, d, base).once(t)
+		if want := before + 1; f.count() != want {
+			t.Errorf("%d pushes after one came to nothing, want %d", f.count(), want)
+		}
+		time.Sleep(coalesceFor - time.Millisecond)
+		submit(t, d, base).once(t)
+		if want := before + 1; f.count() != want {
+			t.Errorf("%d pushes when the latest is recent, want %d", f.count(), want)
+		}
 		// A later request of the dialog is another.
 		time.Sleep(coalesceFor)
-		before := f.count()
+		before = f.count()
 		submit(t, d, base).once(t)
 		if f.count() != before+1 {
 			t.Errorf("%d pushes later, want 1", f.count()-before)

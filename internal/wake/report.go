@@ -121,6 +121,8 @@ func (w *Waker) report(p *takenPush, r Report, now time.Time) {
 	}
 	// Requests that came together are one push: all that wait for it are told.
 	for _, x := range w.taken.alike(p, now) {
+		// Nor is it that of requests to come.
+		w.dispatcher.Forget(x.request)
 		if x.request.Kind != push.Refresh {
 			x.done(o)
 		}

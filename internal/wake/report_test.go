@@ -86,6 +86,9 @@ func TestReport(t *testing.T) {
 			if !ok || e.Result != strings.SplitN(tt.name, ",", 2)[0] || e.AOR != string(alice) || e.Binding == "" {
 				t.Errorf("%s: the event is %+v", tt.name, r.events[0])
 			}
+			if got, want := slices.Contains(r.forgotten, id), tt.a != 0; got != want {
+				t.Errorf("%s: the push answers for others still: %v", tt.name, !got)
+			}
 			if got := r.waker.Can(&bs[0]); got != strings.HasPrefix(tt.prids, "[a") {
 				t.Errorf("%s: the first can be woken again: %v", tt.name, got)
 			}

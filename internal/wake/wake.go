@@ -28,6 +28,7 @@ import (
 type Dispatcher interface {
 	Supports(push.Params) bool
 	Submit(r *push.Request, done func(push.Outcome)) (cancel func(), err error)
+	Forget(r *push.Request)
 }
 
 // A Cause says why a device is woken.

@@ -33,8 +33,10 @@ type rig struct {
 	events   []event.Event
 	requests []*push.Request
 	done     []func(push.Outcome)
-	refuse   error
-	cannot   bool
+	// forgotten are the pushes that answer for no other any more.
+	forgotten []string
+	refuse    error
+	cannot    bool
 }
 
 func newRig(t *testing.T) *rig {
@@ -52,6 +54,8 @@ func (r *rig) Submit(q *push.Request, done func(push.Outcome)) (func(), error) {
 	r.requests, r.done = append(r.requests, q), append(r.done, done)
 	return func() {}, nil
 }
+
+func (r *rig) Forget(q *push.Request) { r.forgotten = append(r.forgotten, q.PushID) }
 
 func (r *rig) Emit(e event.Event) { r.events = append(r.events, e) }
 
