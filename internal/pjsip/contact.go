@@ -8,10 +8,12 @@ import (
 	"strings"
 )
 
-// fixed is a user with devices that never register.
-type fixed struct {
-	aor      string
+// An addressee is a user of whom something is said that is not so for all.
+type addressee struct {
+	aor string
+	// contacts are devices that never register.
 	contacts []string
+	lifetimes
 }
 
 // A hop is where calls may be led by a route.
@@ -66,13 +68,20 @@ func (p *planner) contacts() {
 		}
 		for _, aor := range aors {
 			// [100] and [100@example.com] may be one.
-			if i := slices.IndexFunc(p.fixed, func(f fixed) bool { return f.aor == aor }); i >= 0 {
-				p.fixed[i].contacts = append(slices.Clip(p.fixed[i].contacts), contacts...)
-				continue
-			}
-			p.fixed = append(p.fixed, fixed{aor, contacts})
+			a := p.addressed(aor)
+			a.contacts = append(slices.Clip(a.contacts), contacts...)
 		}
 	}
+}
+
+// addressed returns what is said of a user.
+func (p *planner) addressed(aor string) *addressee {
+	i := slices.IndexFunc(p.addressees, func(a addressee) bool { return a.aor == aor })
+	if i < 0 {
+		i = len(p.addressees)
+		p.addressees = append(p.addressees, addressee{aor: aor})
+	}
+	return &p.addressees[i]
 }
 
 // addresses are those of an AOR section: in all domains, unless its name says in

@@ -32,7 +32,7 @@ type Plan struct {
 	listeners       []listener
 	domains         []string
 	domainAliases   []alias
-	fixed           []fixed
+	addressees      []addressee
 	realm           string
 	users           []account
 	trusted         []trusted

@@ -32,7 +32,7 @@ func TestPlan_Notes(t *testing.T) {
 		{"an option nobody knows", phone("u", "Colour=red", "password=p", ""), "a:5: [u] Colour: is not known to this import"},
 		{"an endpoint that proves nothing", "[u]\ntype=endpoint\naors=u\n[u]\ntype=aor\n", "a:1: [u]: has neither auth nor identify"},
 		{"an AOR that nobody has", "[u]\ntype=aor\n", "a:1: [u]: no endpoint names this aor"},
-		{"two lifetimes", phone("u", "", "password=p", "maximum_expiration=60") + phone("v", "", "password=p", "maximum_expiration=7200"), "a:12: [u] maximum_expiration: is 2h for all users, not 1m"},
+		{"a lifetime without end", phone("u", "", "password=p", "maximum_expiration=99999999"), "a:12: [u] maximum_expiration: is 720h here, the nearest that there is"},
 		{"an AOR for nobody", phone("u", "", "password=p", ""), "a:10: [u]: lets nobody register in Asterisk"},
 		{"a number to be called by", phone("u", "callerid=U <100>", "password=p", "max_contacts=1"), "a:5: [u] callerid: the number has no counterpart"},
 		{"a second access list", "[a]\ntype=acl\ndeny=192.0.2.1\n[b]\ntype=acl\ndeny=192.0.2.2\n", "a:4: [b]: is the second list"},
@@ -159,6 +159,14 @@ func TestPlan_Config(t *testing.T) {
 			"domain aliases",
 			"[b.example]\ntype=domain_alias\ndomain=c.example\n[c.example]\ntype=domain_alias\ndomain=d.example\n[d2.example]\ntype=domain_alias\ndomain=D.example\n",
 			[]string{"domains: [c.example, d.example]\ndomain_aliases:\n  - {alias: b.example, domain: c.example}\n  - {alias: d2.example, domain: d.example}\n"},
+		},
+		{
+			"lifetimes of one user", phone("u", "", "password=p", "maximum_expiration=60") + phone("v", "", "password=p", "maximum_expiration=7200"),
+			[]string{"expires: {default: 1m, max: 1m}", "- aor: \"sip:v@", "\n    default: 1h\n    max: 2h\n"},
+		},
+		{
+			"lifetimes of most users", phone("u", "", "password=p", "minimum_expiration=90") + phone("v", "", "password=p", "") + phone("w", "", "password=p", "default_expiration=9000"),
+			[]string{"- aor: \"sip:u@localhost\"\n    min: 90s\n", "- aor: \"sip:w@localhost\"\n    default: 150m\n    max: 150m\n"},
 		},
 		{"lifetimes", phone("u", "", "password=p", "default_expiration=86400\nminimum_expiration=90"), []string{"expires: {default: 24h, min: 90s, max: 24h}"}},
 	}

@@ -25,7 +25,7 @@ func (p *Plan) Config() []byte {
 	p.printACL(&b)
 	p.printRegistrar(&b)
 	p.printProxy(&b)
-	p.printFixed(&b)
+	p.printAORs(&b)
 	return b.Bytes()
 }
 
@@ -168,12 +168,7 @@ func (p *Plan) printACL(b *bytes.Buffer) {
 
 func (p *Plan) printRegistrar(b *bytes.Buffer) {
 	r := p.registrar
-	var expires []string
-	for _, e := range [][2]string{{"default", r.expires}, {"min", r.shortest}, {"max", r.max}} {
-		if e[1] != "" {
-			expires = append(expires, e[0]+": "+e[1])
-		}
-	}
+	expires := r.keys()
 	if len(expires) == 0 && r.overflow == "" && r.qualify == "" {
 		return
 	}
@@ -213,13 +208,19 @@ func (p *Plan) printProxy(b *bytes.Buffer) {
 	}
 }
 
-func (p *Plan) printFixed(b *bytes.Buffer) {
-	if len(p.fixed) == 0 {
+func (p *Plan) printAORs(b *bytes.Buffer) {
+	if len(p.addressees) == 0 {
 		return
 	}
 	b.WriteString("\naors:\n")
-	for _, f := range p.fixed {
-		fmt.Fprintf(b, "  - aor: %s\n    contacts: %s\n", scalar(f.aor), list(f.contacts))
+	for _, a := range p.addressees {
+		fmt.Fprintf(b, "  - aor: %s\n", scalar(a.aor))
+		if len(a.contacts) > 0 {
+			b.WriteString("    contacts: " + list(a.contacts) + "\n")
+		}
+		for _, key := range a.keys() {
+			b.WriteString("    " + key + "\n")
+		}
 	}
 }
 
