@@ -1,8 +1,8 @@
 package proxy
 
 import (
-	"slices"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
