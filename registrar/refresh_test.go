@@ -141,6 +141,10 @@ var refreshPolicies = map[string]func(*Policy){
 	},
 	"no outbound":   func(p *Policy) { p.Outbound.Mode, p.RequestContactsOnly = OutboundOff, true },
 	"outbound only": func(p *Policy) { p.Outbound.Mode = OutboundRequired },
+	"a rule of the user": func(p *Policy) {
+		p.Rules = []Rule{{MaxExpires: 20 * time.Minute}, {AOR: alice, DefaultExpires: 7 * time.Minute, MaxExpires: 9 * time.Minute}}
+		p.Push.Retain, p.Push.NoBackground = time.Hour, true
+	},
 	"rules": func(p *Policy) {
 		p.Rules = []Rule{{UserAgent: regexp.MustCompile("phone/2"), MaxExpires: 4 * time.Minute}, {MaxExpires: 20 * time.Minute, Domain: "example.com"}}
 	},
@@ -208,6 +212,10 @@ func TestRefresh_IsApply(t *testing.T) {
 					if full(before) != full(after) {
 						t.Fatalf("step %d: declined and changed:\n%s", n, cmp.Diff(before, after, sameRecord))
 					}
+					if r.IntN(3) == 0 {
+						said := fmt.Sprintf(`{"n":"%d"}`, n)
+						in.Attributes = &said
+					}
 					x.apply(in, one)
 					continue
 				}
@@ -240,9 +248,20 @@ func full(rec usrloc.Record) string {
 	for i := range rec.Bindings {
 		b := &rec.Bindings[i]
 		s += fmt.Sprintln(b.Params, b.Q, b.CSeq, b.Created.UnixMilli(), b.RetainUntil.UnixMilli(), b.UserAgent, b.RegID,
-			b.Push.Provider, b.Push.Param, b.Push.SelfWaking, len(b.Path), b.Received, b.Methods)
+			b.Push.Provider, b.Push.Param, b.Push.SelfWaking, len(b.Path), b.Received, b.Methods, b.Attributes)
 	}
 	return s
+}
+
+// TestRefresh_Captured: what a header field says is read anew each time, the long way.
+func TestRefresh_Captured(t *testing.T) {
+	for _, list := range [][]string{nil, {"X-Device"}} {
+		x := newRefreshing(t, nil, func(p *Policy) { p.Capture = list })
+		x.apply(x.input("c", 1), pushContact)
+		if _, ok := x.try(x.input("c", 2), pushContact); ok != (list == nil) {
+			t.Errorf("%v to capture: taken %v", list, ok)
+		}
+	}
 }
 
 func TestRefresh_AnotherPolicy(t *testing.T) {

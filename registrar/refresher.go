@@ -54,6 +54,8 @@ type RefresherOptions struct {
 type Dispatcher interface {
 	Supports(push.Params) bool
 	Submit(r *push.Request, done func(push.Outcome)) (cancel func(), err error)
+	// Forget says that the push of r came to nothing after it was taken.
+	Forget(r *push.Request)
 }
 
 // Waker wakes the device of a binding; the server's internal one implements it.

@@ -36,6 +36,8 @@ type pushService struct {
 
 func (s *pushService) Supports(p push.Params) bool { return p.Provider == "fcm" }
 
+func (s *pushService) Forget(*push.Request) {}
+
 func (s *pushService) Submit(r *push.Request, done func(push.Outcome)) (func(), error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
