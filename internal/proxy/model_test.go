@@ -27,6 +27,7 @@ type model struct {
 	// farewell is what phones hear that were pushed in vain; told counts those that did.
 	farewell FarewellMode
 	told     int
+	wait     time.Duration // how long a phone is waited for that says nothing
 }
 
 type modelPhone struct {
@@ -62,7 +63,7 @@ type modelCall struct {
 }
 
 func TestModel_AnyOrderOfEvents(t *testing.T) {
-	seeds := []uint64{714, 1773, 1857, 3873} // They found something once.
+	seeds := []uint64{714, 1773, 1857, 3873, 7608, 10533} // They found something once.
 	for seed := range uint64(200) {
 		seeds = append(seeds, seed)
 	}
@@ -73,7 +74,7 @@ func TestModel_AnyOrderOfEvents(t *testing.T) {
 			mode, fork := policies[seed%3], ForkMode(seed/3%3)
 			o := Options{Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second, Farewell: FarewellMode(seed / 9 % 3), Dormant: seed%2 == 0}
 			inWorld(t, o, func(w *world) {
-				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 8599)), calls: map[string]*modelCall{}, farewell: o.Farewell}
+				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 8599)), calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second}
 				defer func() {
 					if t.Failed() {
 						t.Logf("policy %d, fork %d, trace:\n%s", mode, fork, strings.Join(m.trace, "\n"))
@@ -246,12 +247,15 @@ func (m *model) answers(p *modelPhone) {
 	if b.cancelled && m.rng.IntN(4) > 0 {
 		status = 487
 	}
+	if status >= 600 && !b.provisional && time.Since(b.request.at) >= m.wait {
+		status = 486 // It was given up if it was pushed; then it does not speak for others.
+	}
 	if status < 200 {
 		b.provisional = true
 	} else {
 		b.final = status
-		// RFC 3261 §16.7 step 5: a 6xx ends all other branches.
-		// On a flow that the phone has left it says so no more: there the call is lost.
+		// RFC 3261 §16.7 step 5: a 6xx ends all other branches. On a flow that the phone
+		// has left it is not heard any more.
 		if status >= 600 && b.call.method == "INVITE" && !b.farewell && !b.superseded {
 			b.call.declined = true
 		}
