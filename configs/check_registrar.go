@@ -40,8 +40,14 @@ func (l *loader) checkRegistrar(cfg *Config) {
 		l.errorAt("registrar.capture_headers", "names more than 8", "")
 	}
 	for i, name := range r.CaptureHeaders {
+		at := fmt.Sprintf("registrar.capture_headers[%d]", i)
 		if !parameterName.MatchString(name) {
-			l.errorAt(fmt.Sprintf("registrar.capture_headers[%d]", i), fmt.Sprintf("%q is no name of a header field", name), "write X-Device")
+			l.errorAt(at, fmt.Sprintf("%q is no name of a header field", name), "write X-Device")
+		}
+		switch strings.ToLower(name) {
+		case "contact", "m", "authorization", "proxy-authorization":
+			// What is kept is told to others.
+			l.errorAt(at, fmt.Sprintf("%q holds push tokens or proofs of passwords", name), "")
 		}
 	}
 	l.checkQualify(cfg)
