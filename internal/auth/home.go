@@ -3,6 +3,7 @@ package auth
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"reveille/internal/sipmsg"
 )
@@ -61,6 +62,9 @@ func (r *request) named(means Means) (User, bool) {
 		return User{}, false
 	}
 	u := User{Name: sipmsg.Unescape(uri.User), Realm: r.a.realmOfDomain(uri.Host)}
+	if r.a.o.FoldUser {
+		u.Name = strings.ToLower(u.Name)
+	}
 	u.Profile, ok = source.AtHome(u.Realm, u.Name, r.f.Remote.Addr())
 	return u, ok
 }

@@ -101,6 +101,18 @@ func TestIdentify_ByNameBeforeCredentials(t *testing.T) {
 	}
 }
 
+// TestIdentify_ByNameInAnyCase: where case does not count, it does not in names.
+func TestIdentify_ByNameInAnyCase(t *testing.T) {
+	f := flow.Flow{Transport: flow.UDP, Remote: netip.MustParseAddrPort("198.51.100.7:5060")}
+	for _, fold := range []bool{false, true} {
+		a, _ := newAuth(t, func(o *Options) { o.Source, o.FoldUser = atHome(t), fold })
+		m := message(t, "REGISTER", "sip:example.com", "sip:Door@example.com", "sip:Door@example.com")
+		if d := a.Check(t.Context(), m, f, Registrar, noon); (d.User.Name == "door") != fold {
+			t.Errorf("case does not count: %v, decision %v about %q", fold, d.Reason, d.User.Name)
+		}
+	}
+}
+
 // TestIdentify_ByNameBeforePeers: who is a user by name is that user and no peer, on
 // no way, though the address is a peer's, too.
 func TestIdentify_ByNameBeforePeers(t *testing.T) {
