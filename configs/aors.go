@@ -2,9 +2,7 @@ package configs
 
 import (
 	"fmt"
-	"net/netip"
 	"regexp"
-	"strings"
 	"time"
 )
 
@@ -12,8 +10,8 @@ import (
 type AOR struct {
 	// AOR is a SIP URI of a user in one of the domains.
 	AOR string `yaml:"aor"`
-	// Contacts are SIP URIs of devices that do not register, by IP address.
-	// Without a user part the device is called with the user that was dialled.
+	// Contacts are SIP URIs of devices that do not register. Without a
+	// user part the device is called with the user that was dialled.
 	Contacts []string `yaml:"contacts"`
 	// Rings are other users whose devices are called, too.
 	Rings []string `yaml:"rings"`
@@ -57,11 +55,7 @@ func (l *loader) checkAORs(cfg *Config) {
 
 func (l *loader) checkContact(at, s string) {
 	m := contactSyntax.FindStringSubmatch(s)
-	if m == nil {
+	if m == nil || !validNextHost(m[2]) {
 		l.errorAt(at, fmt.Sprintf("%q is no SIP URI of a device", s), "write sip:192.0.2.20:5060;transport=tcp")
-		return
-	}
-	if _, err := netip.ParseAddr(strings.Trim(m[2], "[]")); err != nil {
-		l.errorAt(at, fmt.Sprintf("%q is no IP address", m[2]), "names are not resolved yet")
 	}
 }

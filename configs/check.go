@@ -23,6 +23,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkGuard(&cfg.Guard)
 	l.checkPush(cfg)
 	l.checkProxy(&cfg.Proxy)
+	l.checkDNS(&cfg.DNS)
 	l.checkAORs(cfg)
 	l.checkProxyDomains(cfg)
 	l.checkHooks(&cfg.Hooks)
@@ -168,16 +169,9 @@ func (l *loader) checkProxy(p *Proxy) {
 		if r.Domain != "" && !validHost(r.Domain) {
 			l.errorAt(at+".domain", fmt.Sprintf("%q is no domain", r.Domain), "")
 		}
-		if r.To == "" {
-			l.required(at+".to", "write the next hop, e.g. sip:192.0.2.10:5060;transport=tcp")
-		} else if !sipURI.MatchString(r.To) {
-			l.errorAt(at+".to", fmt.Sprintf("%q is no SIP URI of a next hop", r.To), "write sip:192.0.2.10:5060;transport=tcp")
-		}
+		l.checkNextHops(at, &r)
 	}
 }
-
-// sipURI is a next hop: host, port and parameters.
-var sipURI = regexp.MustCompile(`^sip:(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+)(:\d{1,5})?(;[^\s<>"?]+)?$`)
 
 func (l *loader) checkHTTP(h *HTTP) {
 	if h.Addr == "" {

@@ -26,6 +26,7 @@ type Config struct {
 	Guard         Guard     `yaml:"guard"`
 	Push          Push      `yaml:"push"`
 	Proxy         Proxy     `yaml:"proxy"`
+	DNS           DNS       `yaml:"dns" restart:"yes"`
 	AORs          []AOR     `yaml:"aors"`
 	Identity      Identity  `yaml:"identity"`
 	Hooks         Hooks     `yaml:"hooks" restart:"yes"`
@@ -373,6 +374,8 @@ type Proxy struct {
 	RecordRoute bool `yaml:"record_route"`
 	// MaxForwards is given to requests that arrive without Max-Forwards.
 	MaxForwards int `yaml:"max_forwards" range:"1..255"`
+	// HopTimeout is how long a next hop may be silent before the next one is tried.
+	HopTimeout time.Duration `yaml:"hop_timeout" range:"1s..30s"`
 	// Routes lead to others than registered phones, for senders that are
 	// authenticated or trusted; the first that matches is taken.
 	Routes []Route `yaml:"routes"`
@@ -385,8 +388,9 @@ type Route struct {
 	// user part begins.
 	Domain string `yaml:"domain"`
 	Prefix string `yaml:"prefix"`
-	// To is the SIP URI of the next hop.
-	To string `yaml:"to"`
+	// To is the SIP URI of the next hop; NextHops are several.
+	To       string    `yaml:"to"`
+	NextHops []NextHop `yaml:"next_hops"`
 	// Trusted: the next hop is told who calls, and believed (RFC 3325).
 	Trusted bool `yaml:"trusted"`
 }

@@ -128,7 +128,10 @@ func Default() *Config {
 			Ring:        20 * time.Second,
 			TimerC:      181 * time.Second,
 			RecordRoute: true,
-			MaxForwards: 70,
+			MaxForwards: 70, HopTimeout: 6 * time.Second,
+		},
+		DNS: DNS{
+			Timeout: 2 * time.Second,
 		},
 		Identity: Identity{From: RejectFrom},
 		Hooks:    Hooks{Register: defaultHook(), Route: defaultHook()},

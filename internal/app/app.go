@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"reveille/internal/fastpath"
 	"reveille/internal/guard"
 	"reveille/internal/proxy"
+	"reveille/internal/resolve"
 	"reveille/internal/qualify"
 	"reveille/internal/tlscert"
 	"reveille/internal/transaction"
@@ -71,6 +73,7 @@ type App struct {
 	registrar *registrar.Registrar
 	refresher *registrar.Refresher
 	proxy     *proxy.Proxy
+	resolver  *resolve.Resolver
 	qualifier *qualify.Qualifier // nil: nobody is asked
 	layer     *transaction.Layer
 	transport *transport.Transport
@@ -204,6 +207,9 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.onStop("hooks", a.hooks.close)
+	if err := a.buildResolver(); err != nil {
+		return err
+	}
 	policy, err := a.registrarPolicy(cfg)
 	if err != nil {
 		return err
@@ -331,9 +337,9 @@ func (a *App) Stop(ctx context.Context) error {
 	a.mu.Unlock()
 	a.ready.Store(false)
 	var errs []error
-	for i := len(cleanups) - 1; i >= 0; i-- {
-		if err := cleanups[i].fn(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", cleanups[i].name, err))
+	for _, c := range slices.Backward(cleanups) {
+		if err := c.fn(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", c.name, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -16,8 +16,8 @@ func unusual(r *rig) []struct{ name, yaml, says string } {
 	return []struct{ name, yaml, says string }{
 		{"a lead too long for any lifetime", `push: {trigger_interval: 2h}`, "push min expires"},
 		{"pnsreg within the lead", `push: {trigger_interval: 10m, pnsreg_interval: 5m}`, "pnsreg 5m0s is not above the lead"},
-		{"a route to a name", `proxy: {routes: [{name: pstn, prefix: "+", to: "sip:gw.example.com"}]}`, "proxy.routes[pstn].to"},
-		{"a route over WSS", `proxy: {routes: [{name: pstn, prefix: "+", to: "sip:192.0.2.1;transport=wss"}]}`, `transport "wss" is none of udp, tcp, tls`},
+		{"a route over SCTP", `proxy: {routes: [{name: pstn, prefix: "+", next_hops: [{uri: "sip:192.0.2.1"}, {uri: "sip:gw.example.com;transport=sctp"}]}]}`, "proxy.routes[pstn].next_hops[1].uri"},
+		{"a route over WSS", `proxy: {routes: [{name: pstn, prefix: "+", to: "sip:192.0.2.1;transport=wss"}]}`, `proxy.routes[pstn].to: transport "wss"`},
 		{"a service account that is none", `push: {apps: [` + r.fcm("android", "ca.pem") + `]}`, "push.apps[android]"},
 		{"a webhook template that does not parse", `push: {apps: [{name: hook, provider: acme, webhook: {url: "https://192.0.2.1/", secret: xxxxxxxxxxxxxxxx, body: "{{"}}]}`, "push.apps[hook]"},
 		{"users that are none", `auth: {mode: {registrar: required, proxy: required}, users_file: ca.pem}`, "ca.pem"},
@@ -50,7 +50,7 @@ func TestCheck_SaysWhatNewSays(t *testing.T) {
 func TestCheck_TellsAllAtOnce(t *testing.T) {
 	r := newRig(t)
 	err := Check(r.config(
-		`proxy: {routes: [{name: one, prefix: "1", to: "sip:a.example.com"}, {name: two, prefix: "2", to: "sip:b.example.com"}]}`,
+		`proxy: {routes: [{name: one, prefix: "1", to: "sip:a.example.com;transport=ws"}, {name: two, prefix: "2", to: "sip:b.example.com;transport=ws"}]}`,
 		`push: {trigger_interval: 2h, apps: [`+r.fcm("android", "ca.pem")+`, `+strings.Replace(r.fcm("other", "ca.pem"), "param: ", "param: x", 1)+`]}`,
 		`auth: {mode: {registrar: required, proxy: required}, users_file: ca.pem}`))
 	for _, want := range []string{"routes[one]", "routes[two]", "push min expires", "push.apps[android]", "push.apps[other]", "ca.pem"} {

@@ -70,10 +70,12 @@ func guardSettings(cfg *configs.Config) guard.Settings {
 			s.Routed = append(s.Routed, strings.ToLower(r.Domain))
 		}
 		// A gateway answers for many.
-		if u, err := sipmsg.ParseURI(r.To); err == nil {
-			if addr, ok := u.HostAddr(); ok {
-				addr = addr.Unmap()
-				s.Exempt = append(s.Exempt, netip.PrefixFrom(addr, addr.BitLen()))
+		for _, n := range r.Hops() {
+			if u, err := sipmsg.ParseURI(n.URI); err == nil {
+				if addr, ok := u.HostAddr(); ok {
+					addr = addr.Unmap()
+					s.Exempt = append(s.Exempt, netip.PrefixFrom(addr, addr.BitLen()))
+				}
 			}
 		}
 	}

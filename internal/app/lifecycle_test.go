@@ -208,7 +208,7 @@ func TestNew_FailureLeavesNothingBehind(t *testing.T) {
 		{"credentials", `push: {apps: [` + r.fcm("android", "ca.pem") + `]}`},
 		{"users", `auth: {mode: {registrar: required, proxy: required}, users_file: ca.pem}`},
 		{"policy", `push: {trigger_interval: 2h}`},
-		{"routes", `proxy: {routes: [{name: pstn, prefix: "+", to: "sip:gw.example.com"}]}`},
+		{"routes", `proxy: {routes: [{name: pstn, prefix: "+", to: "sip:gw.example.com;transport=ws"}]}`},
 		{"second listener", fmt.Sprintf(`listen: [{name: udp, transport: udp, addr: %q}, {name: tcp, transport: tcp, addr: %q}]`, udp, r.Addr("tcp"))},
 		{"HTTP", fmt.Sprintf(`http: {addr: %q}`, r.HTTPAddr())},
 	}

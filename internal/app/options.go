@@ -4,12 +4,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"reveille/configs"
 	"reveille/flow"
 	"reveille/internal/proxy"
+	"reveille/internal/resolve"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transport"
 	"reveille/purr"
@@ -66,6 +66,7 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 		Store: a.store, Flows: a.transport, Waker: a.waker, Gate: a.hooks.directed(limitedGate{a.gate, a}, cfg), Keys: a.keys,
 		Domains: cfg.Domains, Realm: cfg.Realm(), Tokens: cfg.Auth.Bearer.Issuer != "", Known: a.gate.known,
 		MaxParked: cfg.Limits.Parked, MaxParkedPerAOR: cfg.Limits.ParkedPerAOR,
+		Resolver: a.resolver, HopTimeout: cfg.Proxy.HopTimeout,
 		MaxForwards: cfg.Proxy.MaxForwards, NoRecordRoute: !cfg.Proxy.RecordRoute,
 		Latencies: measured{a}, MaxLatency: cfg.Proxy.MaxLatency,
 		Sink: a.watched(), Logger: a.component("proxy"), Registerer: a.registry,
@@ -95,23 +96,22 @@ func proxyRoutes(cfg *configs.Config) ([]proxy.Route, error) {
 
 // proxyRoute translates a route. Without a domain it is for the own domains.
 func proxyRoute(r configs.Route, own []string) ([]proxy.Route, error) {
-	u, err := sipmsg.ParseURI(r.To)
-	if err != nil {
-		return nil, fmt.Errorf("proxy.routes[%s].to: %w", r.Name, err)
-	}
-	addr, ok := u.HostAddr()
-	if !ok {
-		return nil, fmt.Errorf("proxy.routes[%s].to: %s is no IP address; names are not resolved yet", r.Name, u.Host)
-	}
-	t := flow.UDP
-	if name, has := u.Param("transport"); has {
-		if t, ok = flow.ParseTransport(name); !ok || t > flow.TLS {
-			return nil, fmt.Errorf("proxy.routes[%s].to: transport %q is none of udp, tcp, tls", r.Name, name)
+	var to []proxy.NextHop
+	for i, n := range r.Hops() {
+		at := fmt.Sprintf("proxy.routes[%s].to", r.Name)
+		if len(r.NextHops) > 0 {
+			at = fmt.Sprintf("proxy.routes[%s].next_hops[%d].uri", r.Name, i)
 		}
-	}
-	port := u.PortNum()
-	if port == 0 {
-		port = transport.DefaultPort(t)
+		u, err := sipmsg.ParseURI(n.URI)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", at, err)
+		}
+		t, err := resolve.TargetOf(u)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", at, err)
+		}
+		// configs keeps both in their bounds.
+		to = append(to, proxy.NextHop{Target: t, Priority: uint16(n.Priority), Weight: uint16(n.Weight)}) //nolint:gosec // See above.
 	}
 	domains := []string{r.Domain}
 	if r.Domain == "" {
@@ -119,7 +119,7 @@ func proxyRoute(r configs.Route, own []string) ([]proxy.Route, error) {
 	}
 	var out []proxy.Route
 	for _, d := range domains {
-		out = append(out, proxy.Route{Name: r.Name, Domain: d, Prefix: r.Prefix, Transport: t, NextHop: netip.AddrPortFrom(addr, port), Trusted: r.Trusted})
+		out = append(out, proxy.Route{Name: r.Name, Domain: d, Prefix: r.Prefix, To: to, Trusted: r.Trusted})
 	}
 	return out, nil
 }

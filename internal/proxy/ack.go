@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"reveille/flow"
+	"reveille/internal/resolve"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
 )
@@ -85,17 +86,33 @@ func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to 
 		p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 		return
 	}
-	h, ok := p.nextHop(m, g)
+	t, ok := p.nextHop(m, g)
 	if !ok {
 		p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 		return
 	}
-	p.opts().Flows.Connect(h.transport, h.addr, func(out flow.Flow, err error) {
+	p.connect(t, func(out flow.Flow, err error) {
 		if err != nil {
 			p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 			return
 		}
 		q.Post(func() { fn(out) })
+	})
+}
+
+// connect makes a flow to the first hop of a target.
+func (p *Proxy) connect(t resolve.Target, done func(flow.Flow, error)) {
+	dialHop := func(h hop) { p.opts().Flows.ConnectTo(h.transport, h.name, h.addr, done) }
+	if h, numeric := t.Hop(); numeric {
+		dialHop(hopAt(h))
+		return
+	}
+	p.resolve(t, func(hops []resolve.Hop, err error) {
+		if err != nil {
+			done(flow.Flow{}, err)
+			return
+		}
+		dialHop(hopAt(hops[0]))
 	})
 }
 

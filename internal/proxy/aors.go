@@ -3,6 +3,7 @@ package proxy
 import (
 	"slices"
 
+	"reveille/internal/resolve"
 	"reveille/internal/sipmsg"
 	"reveille/usrloc"
 )
@@ -19,7 +20,7 @@ type AOR struct {
 	NoFallback bool
 }
 
-// A Contact is a device that does not register. Its host is an IP address.
+// A Contact is a device that does not register.
 type Contact struct {
 	URI sipmsg.URI
 }
@@ -45,8 +46,8 @@ func (o *Options) expand(aor usrloc.AOR) []usrloc.AOR {
 func (o *Options) fixed(aor usrloc.AOR, uri sipmsg.URI) []target {
 	var set []target
 	for _, c := range o.AORs[aor].Contacts {
-		h, ok := hopOf(c.URI)
-		if !ok {
+		to, err := resolve.TargetOf(c.URI)
+		if err != nil {
 			// validate has seen to it that there are none.
 			continue
 		}
@@ -56,7 +57,9 @@ func (o *Options) fixed(aor usrloc.AOR, uri sipmsg.URI) []target {
 			// the caller dialled.
 			u = sipmsg.URI{Scheme: u.Scheme, User: uri.User, Host: u.Host, Port: u.Port, Params: u.Params}
 		}
-		set = append(set, target{reach: dial, aor: aor, binding: usrloc.Binding{Q: usrloc.QUnset}, hop: h, uri: u.String()})
+		t := dialTarget(to)
+		t.aor, t.binding.Q, t.uri = aor, usrloc.QUnset, u.String()
+		set = append(set, t)
 	}
 	return set
 }

@@ -45,6 +45,8 @@ type branch struct {
 	// overdue: it has rung for its time, and is to stop as soon as that serves others.
 	overdue bool
 	ring    *transaction.Timer
+	// silence runs while a next hop has not answered and there is another one.
+	silence *transaction.Timer
 	// slept: it was waited for in vain.
 	slept bool
 	// diversion says that the branch is that of a fallback; nil: it is not.
@@ -77,12 +79,16 @@ func (b *branch) start() {
 // connect sends the request as soon as there is a connection to the target.
 func (b *branch) connect() {
 	f, h := b.fork, b.target.hop
+	if h == (hop{}) {
+		b.find()
+		return
+	}
 	if f.barred(h.transport) {
 		b.fail(f.unavailable("Not Reachable Over TLS"))
 		return
 	}
 	q := f.s.Queue()
-	f.p.opts().Flows.Connect(h.transport, h.addr, func(to flow.Flow, err error) {
+	f.p.opts().Flows.ConnectTo(h.transport, h.name, h.addr, func(to flow.Flow, err error) {
 		q.Post(func() {
 			switch {
 			case b.state != idle || b.target.hop != h:
@@ -124,6 +130,7 @@ func (b *branch) forward(to flow.Flow) {
 		return
 	}
 	b.client, b.state = client, calling
+	b.awaitSign()
 	step := "forwarded"
 	if b.wait.released {
 		step, b.wait.released = "released", false
@@ -162,7 +169,7 @@ func pathFor(b *usrloc.Binding, g passage) []string {
 }
 
 // trusted reports whether the device or next hop is a peer that is believed.
-func (b *branch) trusted() bool { return b.fork.p.trusts(b.target.flow) }
+func (b *branch) trusted() bool { return b.target.trusted || b.fork.p.trusts(b.target.flow) }
 
 // told reports whether the device or next hop may know who sent the request.
 func (b *branch) told() bool {
@@ -273,6 +280,7 @@ func (b *branch) finish(end final) {
 	b.unpark("")
 	b.forget()
 	b.ring.Stop()
+	b.silence.Stop()
 	b.state = ended
 	b.narrow()
 	if b.rungOut && end.code == 487 {
@@ -325,6 +333,8 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 	case b.returns(code):
 		b.goBack()
 		return
+	case code == 503 && b.advance():
+		// RFC 3263 §4.3: it speaks of that server, and there is another one.
 	case code == 430:
 		// RFC 5626 §11.5: it is for us to find another flow; callers never see it.
 		b.fail(f.unavailable("Flow Failed"))

@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"log/slog"
-	"slices"
-	"strings"
 
 	"reveille/internal/sipmsg"
 	"reveille/usrloc"
@@ -28,8 +26,8 @@ func (f *fork) direct(a Admission) {
 	d := &a.Direction
 	f.aor, _ = f.p.aorOf(f.s.Message().RequestURI())
 	if d.Route != "" {
-		if h, ok := f.p.routeNamed(d.Route); ok {
-			f.toHop(h, a)
+		if r, ok := f.p.routeNamed(d.Route); ok {
+			f.along(r, a)
 			return
 		}
 		f.misdirected("no such route", d.Route)
@@ -47,16 +45,18 @@ func (f *fork) direct(a Admission) {
 			}
 			continue
 		}
-		h, ok := hopOf(u)
+		r, to, ok := f.p.routeTo(u)
 		switch {
-		case !ok || !f.p.routed(h):
+		case !ok:
 			f.misdirected("no user and at no next hop of a route", u.Host)
 			return
 		case !a.mayRelay():
 			f.refuse(relayingRefused())
 			return
 		}
-		l.add([]target{{reach: dial, binding: usrloc.Binding{Q: usrloc.QUnset}, hop: h, uri: requestURI(u.String(), f.p.opts().PushParams)}})
+		t := dialTarget(to)
+		t.binding.Q, t.uri, t.trusted = usrloc.QUnset, requestURI(u.String(), f.p.opts().PushParams), r.Trusted
+		l.add([]target{t})
 	}
 	f.toTargets(l)
 }
@@ -66,19 +66,4 @@ func (f *fork) misdirected(why, what string) {
 	m := f.s.Message()
 	f.p.opts().Logger.Warn("a request was sent where it cannot go", slog.String("call_id", m.CallID()), slog.String("reason", why), slog.String("target", what))
 	f.refuse(sipmsg.Reply{Code: 500, Reason: "No Such Target"})
-}
-
-// routeNamed returns the next hop of the Route with that name.
-func (p *Proxy) routeNamed(name string) (hop, bool) {
-	routes := p.opts().Routes
-	i := slices.IndexFunc(routes, func(r Route) bool { return strings.EqualFold(r.Name, name) })
-	if i < 0 {
-		return hop{}, false
-	}
-	return hop{routes[i].Transport, routes[i].NextHop}, true
-}
-
-// routed reports whether h is the next hop of a Route.
-func (p *Proxy) routed(h hop) bool {
-	return slices.ContainsFunc(p.opts().Routes, func(r Route) bool { return r.Transport == h.transport && r.NextHop == h.addr })
 }

@@ -1,10 +1,8 @@
 package proxy
 
 import (
-	"net/netip"
 	"testing"
 
-	"reveille/flow"
 	"reveille/internal/sipmsg"
 	"reveille/push"
 )
@@ -24,7 +22,7 @@ func (w *world) directed(a Admission, route string, targets ...string) {
 }
 
 func TestDirect(t *testing.T) {
-	routes := []Route{{Name: "gateway", Domain: "pstn.example", Transport: flow.UDP, NextHop: netip.MustParseAddrPort("198.51.100.90:5060")}}
+	routes := []Route{{Name: "gateway", Domain: "pstn.example", To: to("sip:198.51.100.90:5060")}}
 	user := Admission{User: "sip:bob@example.net"}
 	known := "INVITE 198.51.100.1:5060"
 	tests := []struct {

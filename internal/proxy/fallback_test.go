@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"reveille/flow"
 	"reveille/internal/sipmsg"
 	"reveille/purr"
 	"reveille/push"
@@ -16,7 +15,7 @@ const aliceAOR = usrloc.AOR("sip:alice@example.com")
 
 // voicemail is a route, and a rule that sends calls to it.
 func voicemail() ([]Route, Fallback) {
-	r := Route{Name: "voicemail", Domain: "vm.example.com", Transport: flow.UDP, NextHop: udp("192.0.2.50:5060").Remote}
+	r := Route{Name: "voicemail", Domain: "vm.example.com", To: to("sip:192.0.2.50")}
 	return []Route{r}, Fallback{Route: "voicemail", To: mustURI("sip:box@vm.example.com"), Diversion: DiversionHeader}
 }
 

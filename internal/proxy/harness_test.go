@@ -52,7 +52,9 @@ type world struct {
 	// refuse is what Wake says, if anything; unreachable is what Connect says.
 	refuse      error
 	unreachable error
-	admit       func(*sipmsg.Message) Admission
+	// names are for which certificates were asked.
+	names []string
+	admit func(*sipmsg.Message) Admission
 }
 
 type sent struct {
@@ -204,7 +206,8 @@ func (w *world) Open(f flow.Flow) bool {
 	return !w.dead[f]
 }
 
-func (w *world) Connect(t flow.Transport, to netip.AddrPort, done func(flow.Flow, error)) {
+func (w *world) ConnectTo(t flow.Transport, name string, to netip.AddrPort, done func(flow.Flow, error)) {
+	w.with(func() { w.names = append(w.names, name) })
 	done(flow.Flow{Listener: "main", Transport: t, Remote: to}, w.unreachable)
 }
 

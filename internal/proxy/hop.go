@@ -1,10 +1,10 @@
 package proxy
 
 import (
-	"net/netip"
 	"strings"
 
 	"reveille/flow"
+	"reveille/internal/resolve"
 	"reveille/internal/sipmsg"
 )
 
@@ -23,16 +23,16 @@ func (f *fork) toRoute(a Admission) {
 		f.refuse(relayingRefused())
 		return
 	}
-	f.toHop(hop{route.Transport, route.NextHop}, a)
+	f.along(route, a)
 }
 
-// toHop sends a request to the next hop of a route, if its sender may use one.
-func (f *fork) toHop(h hop, a Admission) {
+// along sends a request to the next hop of a route, if its sender may use one.
+func (f *fork) along(r *Route, a Admission) {
 	if !a.mayRelay() {
 		f.refuse(relayingRefused())
 		return
 	}
-	f.start([]target{h.target()})
+	f.start([]target{r.target()})
 }
 
 // mayRelay reports whether the sender may call others than users of ours: no relay
@@ -42,13 +42,15 @@ func (a *Admission) mayRelay() bool { return a.User != "" || a.Trusted }
 func relayingRefused() sipmsg.Reply { return sipmsg.Reply{Code: 403, Reason: "Relaying Not Allowed"} }
 
 // routeFor returns the configured route for a URI that is no user of ours.
-func (p *Proxy) routeFor(u sipmsg.URI) (Route, bool) {
-	for _, r := range p.opts().Routes {
+func (p *Proxy) routeFor(u sipmsg.URI) (*Route, bool) {
+	routes := p.opts().Routes
+	for i := range routes {
+		r := &routes[i]
 		if (r.Domain == "*" || strings.EqualFold(r.Domain, u.Host)) && strings.HasPrefix(u.User, r.Prefix) {
 			return r, true
 		}
 	}
-	return Route{}, false
+	return nil, false
 }
 
 // toPeer sends a request in a dialog on a fixed flow. If its connection is gone
@@ -58,28 +60,20 @@ func (f *fork) toPeer(to flow.Flow) {
 		f.start([]target{{reach: forward, flow: to}})
 		return
 	}
-	h, ok := f.p.nextHop(f.s.Message(), f.passage)
+	t, ok := f.p.nextHop(f.s.Message(), f.passage)
 	if !ok {
 		// RFC 5626 §5.3.1. It ends the request, not the dialog (RFC 5057 §5.1), in
 		// which the peer may be heard of again.
 		f.refuse(sipmsg.Reply{Code: 430, Reason: "Flow Failed"})
 		return
 	}
-	f.start([]target{{reach: dial, hop: h}})
+	f.start([]target{dialTarget(t)})
 }
 
-// A hop is an address to connect to.
-type hop struct {
-	transport flow.Transport
-	addr      netip.AddrPort
-}
-
-func (h hop) target() target { return target{reach: dial, hop: h} }
-
-// nextHop reads the address of the next Route, or of the Request-URI (RFC 3261
-// §16.6 step 7), if it is written as an IP address. Only requests with a token
-// of ours get here. ok is false if there is nothing that can be connected to.
-func (p *Proxy) nextHop(m *sipmsg.Message, g passage) (h hop, ok bool) {
+// nextHop reads the next Route, or the Request-URI (RFC 3261 §16.6 step 7). Only
+// requests with a token of ours get here. ok is false if there is nothing that can
+// be connected to.
+func (p *Proxy) nextHop(m *sipmsg.Message, g passage) (t resolve.Target, ok bool) {
 	u := m.RequestURI()
 	routes := m.Routes()
 	switch {
@@ -91,42 +85,26 @@ func (p *Proxy) nextHop(m *sipmsg.Message, g passage) (h hop, ok bool) {
 	if !g.foreign && hasOB(u) {
 		// RFC 5626 §4.3: it wants to be reached on its flow; behind a NAT somebody
 		// else may have that address.
-		return hop{}, false
+		return resolve.Target{}, false
 	}
 	if p.opts().Flows.IsOwn(u.Host, u.PortNum(), 0) {
 		// What leads back to us leads nowhere.
-		return hop{}, false
+		return resolve.Target{}, false
 	}
-	return hopOf(u)
+	t, err := resolve.TargetOf(u)
+	if _, numeric := t.Addr(); err != nil || !numeric && p.opts().Resolver == nil {
+		return resolve.Target{}, false
+	}
+	return t, true
 }
 
 // hopOf reads the address in a URI (RFC 3263 §4.1, §4.2). ok is false if the host
-// is a name, which is not resolved, or if nothing can be connected to.
+// is a name, or if nothing can be connected to.
 func hopOf(u sipmsg.URI) (h hop, ok bool) {
-	addr, ok := u.HostAddr()
-	if !ok || !u.IsSIP() {
+	t, err := resolve.TargetOf(u)
+	if err != nil {
 		return hop{}, false
 	}
-	t := flow.UDP
-	if u.IsSIPS() {
-		t = flow.TLS
-	}
-	if name, has := u.Param("transport"); has {
-		if t, ok = flow.ParseTransport(name); !ok || t == flow.WS || t == flow.WSS {
-			// A browser cannot be dialled.
-			return hop{}, false
-		}
-		if t == flow.TCP && u.IsSIPS() {
-			// RFC 3261 §26.2.2: sips over TCP is TLS.
-			t = flow.TLS
-		}
-	}
-	port := u.PortNum()
-	if port == 0 {
-		port = 5060
-		if t == flow.TLS {
-			port = 5061
-		}
-	}
-	return hop{t, netip.AddrPortFrom(addr, port)}, true
+	found, ok := t.Hop()
+	return hopAt(found), ok
 }

@@ -61,12 +61,7 @@ func (p *Proxy) trusts(f flow.Flow) bool {
 	if o.Trusted(f) {
 		return true
 	}
-	for _, r := range o.Routes {
-		if r.Trusted && r.NextHop == f.Remote && r.Transport == f.Transport {
-			return true
-		}
-	}
-	return false
+	return o.peers[hop{transport: f.Transport, addr: f.Remote}]
 }
 
 // claim checks what an admitted sender says of itself. The refusal is nil if the

@@ -42,7 +42,7 @@ func sorted(lines ...string) []string {
 
 // trunk is a route whose next hop is trusted.
 func trunk() Route {
-	return Route{Name: "trunk", Domain: "pstn.example", Transport: flow.UDP, NextHop: netip.MustParseAddrPort("203.0.113.80:5060"), Trusted: true}
+	return Route{Name: "trunk", Domain: "pstn.example", To: to("sip:203.0.113.80:5060"), Trusted: true}
 }
 
 const (

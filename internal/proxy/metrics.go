@@ -19,6 +19,7 @@ type metrics struct {
 	// Farewells to phones that were pushed for nothing.
 	farewells     *prometheus.CounterVec
 	farewellsOpen prometheus.Gauge
+	failovers     prometheus.Counter
 	fallbacks     *prometheus.CounterVec
 }
 
@@ -56,6 +57,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "reveille_proxy_farewells_total",
 			Help: "Phones that were pushed for a call which ended before they woke, and were to be told so, by what came of that.",
 		}, []string{"result"}),
+		failovers: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "reveille_proxy_failovers_total", Help: "Requests that were sent on to the next hop because one had failed.",
+		}),
 		farewellsOpen: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "reveille_proxy_farewells", Help: "Phones that are still to be told that their call has ended.",
 		}),
@@ -65,7 +69,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"reason"}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen, m.fallbacks)
+		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen, m.failovers, m.fallbacks)
 	}
 	return m
 }

@@ -1,10 +1,8 @@
 package proxy
 
 import (
-	"net/netip"
 	"testing"
 
-	"reveille/flow"
 	"reveille/internal/sipmsg"
 	"reveille/usrloc"
 )
@@ -40,7 +38,7 @@ func TestNumber_AsDialled_RFC3966_3(t *testing.T) {
 	}
 }
 
-var pstn = Route{Name: "pstn", Domain: "example.com", Prefix: "+1", Transport: flow.UDP, NextHop: netip.MustParseAddrPort("203.0.113.80:5060")}
+var pstn = Route{Name: "pstn", Domain: "example.com", Prefix: "+1", To: to("sip:203.0.113.80:5060")}
 
 func TestNumber_LeadsTo_RFC3261_19_1_6(t *testing.T) {
 	tests := []struct {
@@ -77,7 +75,7 @@ func TestNumber_LeadsTo_RFC3261_19_1_6(t *testing.T) {
 }
 
 func TestEmergency_RFC5031_4_2(t *testing.T) {
-	help := Route{Name: "help", Domain: "psap.invalid", Transport: flow.UDP, NextHop: netip.MustParseAddrPort("203.0.113.112:5060")}
+	help := Route{Name: "help", Domain: "psap.invalid", To: to("sip:203.0.113.112:5060")}
 	tests := []struct {
 		name, uri string
 		want      string

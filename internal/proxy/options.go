@@ -13,6 +13,7 @@ import (
 	"reveille/flow"
 	"reveille/internal/domain"
 	"reveille/internal/event"
+	"reveille/internal/resolve"
 	"reveille/internal/sipmsg"
 	"reveille/internal/wake"
 	"reveille/purr"
@@ -27,8 +28,9 @@ type Flows interface {
 	Alive(f flow.Flow, now time.Time) bool
 	// Open reports whether f's connection still exists; true for UDP.
 	Open(f flow.Flow) bool
-	// Connect finds or makes a flow to remote; done runs once, on any goroutine.
-	Connect(t flow.Transport, remote netip.AddrPort, done func(flow.Flow, error))
+	// ConnectTo finds or makes a flow to remote; done runs once, on any goroutine. By TLS,
+	// the peer's certificate must be for name, or its address if that is empty.
+	ConnectTo(t flow.Transport, name string, remote netip.AddrPort, done func(flow.Flow, error))
 	// Advertised is our address as the peer of f should see it.
 	Advertised(f flow.Flow) (host string, port uint16)
 	// IsOwn reports whether host and port are an address of ours for t, or for any
@@ -75,20 +77,6 @@ type Admission struct {
 	Direction Direction
 }
 
-// A Route sends requests for a foreign domain to a fixed next hop. It is open
-// to authenticated users and trusted peers only.
-type Route struct {
-	Name string
-	// Domain is the host of the Request-URI, "*" for any; Prefix is how its user
-	// part begins, "" for any.
-	Domain, Prefix string
-	// Transport and NextHop are where such requests go.
-	Transport flow.Transport
-	NextHop   netip.AddrPort
-	// Trusted: the next hop is told who calls, and believed (RFC 3325).
-	Trusted bool
-}
-
 // Options configure a Proxy. Store, Flows, Waker, Gate and Keys are required.
 type Options struct {
 	Store usrloc.Store
@@ -109,8 +97,7 @@ type Options struct {
 	// Known reports whether a user exists that has no binding; nil: every user
 	// of our domains does.
 	Known func(usrloc.AOR) bool
-	// AORs holds what is configured for single users; none of the contacts is a
-	// name. Shared, not to be changed.
+	// AORs holds what is configured for single users. Shared, not to be changed.
 	AORs map[usrloc.AOR]AOR
 	// Fork and Sort say in which order a user's devices are tried.
 	Fork ForkMode
@@ -190,8 +177,15 @@ type Options struct {
 	Routes        []Route
 	// Emergency says where emergency calls go.
 	Emergency Emergency
-	Sink          event.Sink
-	Logger        *slog.Logger
+	// peers are the next hops that are trusted.
+	peers map[hop]bool
+	// Resolver finds the next hops that are written as names; nil: there are none.
+	Resolver Resolver
+	// HopTimeout is how long a next hop may be silent before the next one is tried, if
+	// there is one; default 6 s.
+	HopTimeout time.Duration
+	Sink       event.Sink
+	Logger     *slog.Logger
 	// Registerer takes the metrics; nil: none.
 	Registerer prometheus.Registerer
 }
@@ -241,8 +235,12 @@ func (o *Options) validate() error {
 			}
 		}
 		for _, c := range a.Contacts {
-			if _, ok := hopOf(c.URI); !ok {
-				return fmt.Errorf("proxy: contact %s of %s is no IP address that can be sent to", c.URI, aor)
+			t, err := resolve.TargetOf(c.URI)
+			if err != nil {
+				return fmt.Errorf("proxy: contact of %s: %w", aor, err)
+			}
+			if _, numeric := t.Addr(); !numeric && o.Resolver == nil {
+				return fmt.Errorf("proxy: contact %s of %s is a name, and there is no Resolver", c.URI, aor)
 			}
 		}
 	}
@@ -259,6 +257,10 @@ func (o *Options) validate() error {
 	defaultTo(&o.MaxForks, 32)
 	defaultTo(&o.MaxFarewells, 1000)
 	defaultTo(&o.MaxForwards, 70)
+	defaultTo(&o.HopTimeout, 6*time.Second)
+	if err := o.validateRoutes(); err != nil {
+		return err
+	}
 	o.choose()
 	return nil
 }

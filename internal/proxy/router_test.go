@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -109,7 +108,7 @@ type gateFunc func(done func(Admission))
 func (g gateFunc) Admit(_ *sipmsg.Message, _ flow.Flow, done func(Admission)) { g(done) }
 
 func TestRequest_RoutesAreForThoseWithRight(t *testing.T) {
-	trunk := Route{Name: "trunk", Domain: "pstn.example", Prefix: "+1", Transport: flow.UDP, NextHop: netip.MustParseAddrPort("203.0.113.80:5060")}
+	trunk := Route{Name: "trunk", Domain: "pstn.example", Prefix: "+1", To: to("sip:203.0.113.80:5060")}
 	inWorld(t, Options{Routes: []Route{trunk}, Identity: Identity{From: AnyFrom}}, func(w *world) {
 		w.recv(caller, request("INVITE", "sip:+1555@pstn.example", "x1"))
 		w.expect("403 203.0.113.9:5060")

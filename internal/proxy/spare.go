@@ -27,10 +27,13 @@ func (b *branch) lose(end final) {
 	b.fail(end)
 }
 
-// another goes on with the device's next binding, or the flow on which it has
+// another goes on with the next hop, the device's next binding, or the flow on which it has
 // registered since, if there is one that can be reached.
 func (b *branch) another() bool {
 	f := b.fork
+	if b.advance() {
+		return true
+	}
 	if b.target.binding.Flow != b.target.tried {
 		b.target.spare = append(b.target.spare, b.target.binding)
 	}

@@ -34,8 +34,12 @@ type target struct {
 	binding usrloc.Binding
 	// flow is where the request is sent, unless the device comes back elsewhere.
 	flow flow.Flow
-	// hop is where a connection is made to, if reach is dial.
+	// hop is where a connection is made to, if reach is dial; the zero hop has to be
+	// looked up first. way is where to go on when that fails.
 	hop hop
+	way way
+	// trusted: the next hop is told who calls, and believed.
+	trusted bool
 	// uri is the Request-URI to send; empty keeps the received one.
 	uri string
 	// tried is the flow of binding when the target was made: the phone may have

@@ -1,0 +1,248 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"reveille/flow"
+	"reveille/internal/resolve"
+	"reveille/internal/sipmsg"
+	"reveille/internal/transaction"
+)
+
+// This file finds the next hops of a request that leaves for others than devices of
+// our users, and goes on to the next one when one fails (RFC 3263 §4.3).
+
+// A Resolver looks up what is written as a name; *resolve.Resolver implements it.
+type Resolver interface {
+	// Resolve calls done once, inline or later, on any goroutine, with at least one hop
+	// or an error. The first hop is tried first.
+	Resolve(ctx context.Context, t resolve.Target, done func([]resolve.Hop, error))
+}
+
+// A Route sends requests for a foreign domain to fixed next hops. It is open to
+// authenticated users and trusted peers only.
+type Route struct {
+	Name string
+	// Domain is the host of the Request-URI, "*" for any; Prefix is how its user
+	// part begins, "" for any.
+	Domain, Prefix string
+	// To is where such requests go; at least one.
+	To []NextHop
+	// Trusted: the next hops are told who calls, and believed (RFC 3325). Requests that
+	// come from them are believed, too, if they are written as IP addresses.
+	Trusted bool
+}
+
+// A NextHop is one place that a Route leads to. The lowest Priority is tried first;
+// equal ones by chance, in proportion to their Weights, as in RFC 2782.
+type NextHop struct {
+	Target           resolve.Target
+	Priority, Weight uint16
+}
+
+// validate also notes which peers are trusted.
+func (o *Options) validateRoutes() error {
+	o.peers = map[hop]bool{}
+	for _, r := range o.Routes {
+		if len(r.To) == 0 {
+			return fmt.Errorf("proxy: route %q leads nowhere", r.Name)
+		}
+		for _, n := range r.To {
+			h, numeric := n.Target.Hop()
+			if !numeric && o.Resolver == nil {
+				return fmt.Errorf("proxy: route %q leads to the name %s, and there is no Resolver", r.Name, n.Target.Host)
+			}
+			if numeric && r.Trusted {
+				o.peers[hopAt(h)] = true
+			}
+		}
+	}
+	return nil
+}
+
+// A hop is an address to connect to. Its zero value is none.
+type hop struct {
+	transport flow.Transport
+	addr      netip.AddrPort
+	// name is what the peer's certificate must be for, besides its address.
+	name string
+}
+
+func hopAt(h resolve.Hop) hop { return hop{h.Transport, h.Addr, h.Name} }
+
+// A way is what is left to be tried of a next hop when what was tried has failed: hops
+// that were found, and then targets that are not yet looked up.
+type way struct {
+	hops    []resolve.Hop
+	targets []resolve.Target
+}
+
+func (w *way) empty() bool { return len(w.hops) == 0 && len(w.targets) == 0 }
+
+// next takes the next hop off the way; the zero hop says that the next target has to
+// be looked up first.
+func (w *way) next() hop {
+	if len(w.hops) == 0 && len(w.targets) > 0 {
+		if h, numeric := w.targets[0].Hop(); numeric {
+			w.targets = w.targets[1:]
+			return hopAt(h)
+		}
+	}
+	if len(w.hops) == 0 {
+		return hop{}
+	}
+	h := w.hops[0]
+	w.hops = w.hops[1:]
+	return hopAt(h)
+}
+
+// dialTarget is a target that is reached by a connection to one of these, in this order.
+func dialTarget(to ...resolve.Target) target {
+	t := target{reach: dial, way: way{targets: to}}
+	t.hop = t.way.next()
+	return t
+}
+
+// target is a request's way to the next hops of the route, in the order that chance
+// has for it.
+func (r *Route) target() target {
+	list := slices.Clone(r.To)
+	resolve.Shuffle(list, func(n NextHop) (uint16, uint16) { return n.Priority, n.Weight }, rand.IntN)
+	var to []resolve.Target
+	for _, n := range list {
+		to = append(to, n.Target)
+	}
+	t := dialTarget(to...)
+	t.trusted = r.Trusted
+	return t
+}
+
+// routeTo returns the Route of which u names a next hop.
+func (p *Proxy) routeTo(u sipmsg.URI) (r *Route, t resolve.Target, ok bool) {
+	t, err := resolve.TargetOf(u)
+	if err != nil {
+		return nil, t, false
+	}
+	for i := range p.opts().Routes {
+		r = &p.opts().Routes[i]
+		if slices.ContainsFunc(r.To, func(n NextHop) bool { return sameTarget(n.Target, t) }) {
+			return r, t, true
+		}
+	}
+	return nil, t, false
+}
+
+// sameTarget reports whether two targets are one place. Names are not looked up.
+func sameTarget(a, b resolve.Target) bool {
+	if h, numeric := a.Hop(); numeric {
+		other, ok := b.Hop()
+		return ok && h == other
+	}
+	return a == b
+}
+
+// routeNamed returns the Route with that name.
+func (p *Proxy) routeNamed(name string) (*Route, bool) {
+	routes := p.opts().Routes
+	i := slices.IndexFunc(routes, func(r Route) bool { return strings.EqualFold(r.Name, name) })
+	if i < 0 {
+		return nil, false
+	}
+	return &routes[i], true
+}
+
+var (
+	errNoResolver = errors.New("names are not resolved")
+	errOwn        = errors.New("leads back to this server")
+)
+
+// resolve looks a target up. Hops that lead back to us lead nowhere.
+func (p *Proxy) resolve(t resolve.Target, done func([]resolve.Hop, error)) {
+	o := p.opts()
+	if o.Resolver == nil {
+		done(nil, errNoResolver)
+		return
+	}
+	o.Resolver.Resolve(context.Background(), t, func(hops []resolve.Hop, err error) {
+		if err == nil {
+			hops = slices.DeleteFunc(slices.Clone(hops), func(h resolve.Hop) bool {
+				return o.Flows.IsOwn(h.Addr.Addr().String(), h.Addr.Port(), h.Transport)
+			})
+			if len(hops) == 0 {
+				err = errOwn
+			}
+		}
+		done(hops, err)
+	})
+}
+
+// find looks up the next target on the branch's way, and connects to the first of its
+// hops.
+func (b *branch) find() {
+	f, w := b.fork, &b.target.way
+	if len(w.targets) == 0 {
+		b.fail(b.failure(503, "No Next Hop"))
+		return
+	}
+	t := w.targets[0]
+	w.targets = w.targets[1:]
+	q := f.s.Queue()
+	f.p.resolve(t, func(hops []resolve.Hop, err error) {
+		q.Post(func() {
+			switch {
+			case b.state != idle || b.target.reach != dial || b.target.hop != (hop{}):
+				// Given up meanwhile.
+			case err != nil:
+				f.p.opts().Logger.Info("resolve", "target", t.String(), "err", err)
+				b.fail(b.failure(503, "Not Found"))
+			default:
+				b.target.way.hops = hops
+				b.target.hop = b.target.way.next()
+				b.connect()
+			}
+			f.conclude()
+		})
+	})
+}
+
+// advance goes on with the next hop on the branch's way, if there is one, by a request
+// with a branch parameter of its own (RFC 3263 §4.3). What the last hop said or did
+// not say counts no more, but for a 2xx.
+func (b *branch) advance() bool {
+	if b.fork.over || b.state == ended || b.target.reach != dial || b.target.way.empty() {
+		return false
+	}
+	b.fork.p.metrics.failovers.Inc()
+	b.silence.Stop()
+	b.ring.Stop()
+	b.client, b.state, b.ring, b.rang, b.overdue = nil, idle, nil, false, false
+	b.target.hop = b.target.way.next()
+	b.connect()
+	return true
+}
+
+// awaitSign has the next hop tried if this one shows no sign of life. The time-out of
+// the transaction (RFC 3261 §17.1) comes when most callers have hung up.
+func (b *branch) awaitSign() {
+	if b.target.reach != dial || b.target.way.empty() {
+		return
+	}
+	c := b.client
+	b.silence = b.fork.s.Queue().After(b.fork.p.opts().HopTimeout, func() { b.silent(c) })
+}
+
+func (b *branch) silent(c *transaction.Client) {
+	if b.client != c || b.state != calling || !b.advance() {
+		return
+	}
+	b.fork.p.opts().Logger.Info("a next hop does not answer", slog.String("flow", c.Flow().String()))
+	c.Abandon()
+	b.fork.conclude()
+}
