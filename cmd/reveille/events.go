@@ -165,7 +165,7 @@ func eventLine(data []byte) (string, error) {
 	for _, name := range names {
 		fmt.Fprintf(&b, " %s=%s", name, fieldText(fields[name]))
 	}
-	return b.String(), nil
+	return visible(b.String()), nil
 }
 
 // fieldText is the value of a field on a line: what comes from strangers is quoted.

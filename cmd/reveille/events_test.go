@@ -142,13 +142,13 @@ func TestEvents_Arguments(t *testing.T) {
 }
 
 func TestEventLine(t *testing.T) {
-	data, err := event.Encode(event.Call{Step: "failed", Method: "INVITE", CallID: "c 1\x1b", AOR: "sip:alice@example.com", Status: 480, Reason: ""},
+	data, err := event.Encode(event.Call{Step: "failed", Method: "INVITE", CallID: "c 1\x1b", AOR: "sip:ali\u009bce@example.com", Status: 480, Reason: ""},
 		"1", time.Date(2026, 11, 22, 8, 0, 0, 1e6, time.Local), 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := eventLine(data)
-	if want := `08:00:00.001  request.failed       sip:alice@example.com call_id="c 1\x1b" method=INVITE status=480`; err != nil || got != want {
+	if want := `08:00:00.001  request.failed       sip:ali?ce@example.com call_id="c 1\x1b" method=INVITE status=480`; err != nil || got != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
 	}
 	if _, err := eventLine([]byte("{")); err == nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -43,9 +42,7 @@ func (p program) show(ctx context.Context, c control, user string, asJSON bool) 
 		return err
 	}
 	if asJSON {
-		e := json.NewEncoder(p.stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(list)
+		return printJSON(p.stdout, list)
 	}
 	if len(list.Bindings) == 0 {
 		fmt.Fprintf(p.stdout, "%s has no phone\n", list.User)
@@ -60,7 +57,7 @@ func (p program) show(ctx context.Context, c control, user string, asJSON bool) 
 
 func showOne(w io.Writer, b *admin.Binding) {
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(w, "  %s\t%s\n", name, visible(fmt.Sprintf(format, args...)))
 	}
 	when := func(t time.Time) string { return t.Local().Format(time.RFC3339) }
 	fmt.Fprintln(w, b.ID)

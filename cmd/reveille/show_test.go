@@ -34,7 +34,7 @@ func TestBindingsShow(t *testing.T) {
 		case "alice@example.com":
 			list.Bindings = []admin.Binding{
 				{
-					ID: "aa", State: admin.StateRegistered, Provider: "apns", Expires: at, RefreshAt: at, UserAgent: "Phone/1",
+					ID: "aa", State: admin.StateRegistered, Provider: "apns", Expires: at, RefreshAt: at, UserAgent: "Phone/1\x1b[2J\tx", Contact: "sip:\x9b@h",
 					Wake: &admin.Wake{Last: at, Average: 2.25, Successes: 9, Failures: 3, FailingSince: at},
 				},
 				{ID: "bb", State: admin.StateDormant, Provider: "fcm", Expires: at, RetainUntil: at},
@@ -68,6 +68,9 @@ func TestBindingsShow(t *testing.T) {
 			code := run(args, program{stdout: &stdout, stderr: &stderr, lookupEnv: os.LookupEnv})
 			if code != tt.code {
 				t.Errorf("code %d, want %d; printed\n%s%s", code, tt.code, stdout.String(), stderr.String())
+			}
+			if strings.ContainsAny(stdout.String(), "\x1b\t\u009b") {
+				t.Errorf("a phone speaks to the terminal: %q", stdout.String())
 			}
 			for _, s := range tt.says {
 				if !strings.Contains(stdout.String()+stderr.String(), s) {
