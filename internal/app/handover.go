@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 
 	"reveille/internal/event"
 	"reveille/push"
@@ -12,17 +13,22 @@ import (
 // wake.Report).
 type handover struct {
 	app string
-	// sink is set before the first push.
+	// sink is set before the first push; nil where no server runs.
 	sink event.Sink
 }
 
 var _ push.Sender = (*handover)(nil)
+
+var errNoServer = errors.New("no server runs whose events a program could hear")
 
 // Send implements push.Sender.
 func (h *handover) Send(_ context.Context, r *push.Request) push.Outcome {
 	t, ok := r.Token()
 	if !ok {
 		return push.Outcome{Class: push.Forbidden, Reason: "NoTokenForKind"}
+	}
+	if h.sink == nil {
+		return push.Outcome{Class: push.Rejected, Reason: "NoServer", Err: errNoServer}
 	}
 	h.sink.Emit(event.PushSend{
 		PushID: r.PushID, AOR: r.AOR, Binding: hexadecimal(r.Binding), App: h.app, Provider: r.Params.Provider, Param: r.Params.Param,

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"reveille/configs"
@@ -114,6 +115,30 @@ func TestPushTest_Token(t *testing.T) {
 	if _, err := TestPush(t.Context(), configs.Default(), admin.PushTest{Kind: "call"}); err == nil {
 		t.Error("a test of nothing was made")
 	}
+}
+
+// What is handed over needs a server whose events are heard.
+func TestTestPush_WithoutServerNothingIsHandedOver(t *testing.T) {
+	cfg := configs.Default()
+	cfg.Push.Apps = []configs.App{{Name: "own", Provider: "acme", Event: &configs.Event{}}}
+	r, err := TestPush(t.Context(), cfg, admin.PushTest{Provider: "acme", PRID: "token", Kind: "call"})
+	if err != nil || r.Class != "rejected" || !strings.Contains(r.Said, "program") {
+		t.Errorf("result %+v, %v; want words about the program that is not asked", r, err)
+	}
+}
+
+// A push system may report about a push before its outcome was read: whoever
+// reports is not kept waiting for that.
+func TestTrial_ReportsNeverWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTrial(push.Call, "acme", "")
+		x.end(push.Outcome{Class: push.OK})
+		x.end(push.Outcome{Class: push.Gone})
+		r, err := x.wait(t.Context())
+		if err != nil || r.Class != "ok" {
+			t.Errorf("result %+v, %v; want the push service's word", r, err)
+		}
+	})
 }
 
 func TestWakePhones(t *testing.T) {

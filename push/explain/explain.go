@@ -128,6 +128,11 @@ func ofOurs(reason string) Words {
 		return Words{"The phone had as many pushes to refresh as it may get in an hour, so nothing was sent.", "Wait, or ask for a push of another kind."}
 	case "BadParameters":
 		return Words{"The push parameters that the phone registered cannot be read, so nothing was sent.", "docs/push.md says how they are written."}
+	case "NoServer":
+		return Words{
+			"Pushes of this app are sent by a program of yours, which hears of them as events of a running server, and none runs.",
+			"Start the server, and ask again.",
+		}
 	case "SenderPanic":
 		return Words{"A fault of this server kept the push from being sent.", "Please report it, with the line in the log."}
 	case "NoReason":
