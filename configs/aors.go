@@ -15,6 +15,9 @@ type AOR struct {
 	Contacts []string `yaml:"contacts"`
 	// Rings are other users whose devices are called, too.
 	Rings []string `yaml:"rings"`
+	// Fallback is in place of Proxy.Fallback; NoFallback: calls go nowhere else.
+	Fallback   []Fallback `yaml:"fallback"`
+	NoFallback bool       `yaml:"no_fallback"`
 
 	// As in RegistrarRule, and in place of what the rules say.
 	Default     time.Duration `yaml:"default" range:"0s..365d"`
@@ -40,7 +43,7 @@ func (l *loader) checkAORs(cfg *Config) {
 			l.errorAt(at+".aor", fmt.Sprintf("is also the address of aors[%d]", first), "")
 		}
 		seen[a.AOR] = i
-		if len(a.Contacts) == 0 && len(a.Rings) == 0 && !a.Registers() {
+		if len(a.Contacts) == 0 && len(a.Rings) == 0 && len(a.Fallback) == 0 && !a.NoFallback && !a.Registers() {
 			l.errorAt(at, "says nothing about its address", "set contacts, rings, or how it registers")
 		}
 		l.checkLifetimes(cfg, at, a.Min, a.Max)

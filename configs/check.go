@@ -26,6 +26,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkDNS(&cfg.DNS)
 	l.checkAORs(cfg)
 	l.checkProxyDomains(cfg)
+	l.checkFallbacks(cfg)
 	l.checkHooks(&cfg.Hooks)
 	l.checkEvents(cfg)
 	l.checkHTTP(&cfg.HTTP)

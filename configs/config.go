@@ -355,6 +355,11 @@ type Proxy struct {
 	MaxLatency time.Duration `yaml:"max_latency" range:"0s..30s"`
 	// Ring is how long a phone rings while others wait for their turn.
 	Ring time.Duration `yaml:"ring" range:"1s..3m"`
+	// Fallback is where calls go that nobody of a user takes; the first that fits
+	// counts. RingTotal is how long phones ring, all in all, before that is so; 0: as
+	// long as the caller likes.
+	Fallback  []Fallback    `yaml:"fallback"`
+	RingTotal time.Duration `yaml:"ring_total" range:"0s..10m"`
 	// MethodFilter leaves out phones that did not list the request's method in
 	// Allow when they registered.
 	MethodFilter bool `yaml:"method_filter"`

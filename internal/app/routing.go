@@ -30,6 +30,10 @@ func routing(o *proxy.Options, cfg *configs.Config) (err error) {
 	if err := choices(o, cfg); err != nil {
 		return err
 	}
+	o.RingTotal = cfg.Proxy.RingTotal
+	if o.Fallbacks, err = fallbacks(o.Hosts, "proxy.fallback", cfg.Proxy.Fallback); err != nil {
+		return err
+	}
 	o.AORs = make(map[usrloc.AOR]proxy.AOR, len(cfg.AORs))
 	for i, a := range cfg.AORs {
 		aor, err := aorOf(o.Hosts, a.AOR)
@@ -51,6 +55,10 @@ func routing(o *proxy.Options, cfg *configs.Config) (err error) {
 			}
 			entry.Rings = append(entry.Rings, other)
 		}
+		if entry.Fallbacks, err = fallbacks(o.Hosts, fmt.Sprintf("aors[%d].fallback", i), a.Fallback); err != nil {
+			return err
+		}
+		entry.NoFallback = a.NoFallback
 		o.AORs[aor] = entry
 	}
 	return nil

@@ -8,9 +8,10 @@
 // are tried first), fork (the response context), branch (one device, from the
 // first attempt to its final), park (a branch that waits for its device), forward
 // and conceal (the bytes that leave), best and response (the answer that goes
-// back). A request inside a dialog goes through indialog instead of lookup: token
-// tells which device it is for, and line keeps those that wait for it in order. A
-// request to one device goes through gruu. hop sends to what is no device of ours.
+// back), fallback and diversion (who else is asked before that). A request inside a
+// dialog goes through indialog instead of lookup: token tells which device it is
+// for, and line keeps those that wait for it in order. A request to one device goes
+// through gruu. hop sends to what is no device of ours.
 //
 // Everything that belongs to one call runs on the ordered queue of its Call-ID
 // (internal/transaction), so nothing here takes a lock: the caller's messages,

@@ -1,0 +1,43 @@
+package app
+
+import (
+	"fmt"
+
+	"reveille/configs"
+	"reveille/internal/domain"
+	"reveille/internal/proxy"
+	"reveille/internal/sipmsg"
+)
+
+// fallbacks translates where calls go that nobody takes. at is the key of the list.
+func fallbacks(hosts *domain.Set, at string, list []configs.Fallback) ([]proxy.Fallback, error) {
+	var rules []proxy.Fallback
+	for i, f := range list {
+		rule := proxy.Fallback{Route: f.Route, Diversion: proxy.DiversionHeader}
+		for _, m := range f.When {
+			// configs accepts no other names.
+			when, _ := proxy.ParseWhen(string(m))
+			rule.When |= when
+		}
+		if f.Diversion != "" {
+			rule.Diversion, _ = proxy.ParseDiversionMode(string(f.Diversion))
+		}
+		if to := f.To; to != "" {
+			if f.Route == "" {
+				// A user may be written without a scheme.
+				aor, err := aorOf(hosts, to)
+				if err != nil {
+					return nil, fmt.Errorf("%s[%d].to: %w", at, i, err)
+				}
+				to = string(aor)
+			}
+			u, err := sipmsg.ParseURI(to)
+			if err != nil {
+				return nil, fmt.Errorf("%s[%d].to: %w", at, i, err)
+			}
+			rule.To = u
+		}
+		rules = append(rules, rule)
+	}
+	return rules, nil
+}
