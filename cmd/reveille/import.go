@@ -38,26 +38,37 @@ func (p program) importPJSIPCommand() *cobra.Command {
 	var dir string
 	var domains []string
 	cmd := &cobra.Command{
-		Use:   "pjsip FILE",
+		Use:   "pjsip FILE [ACL-FILE]",
 		Short: "Make a configuration and a users file of Asterisk's pjsip.conf",
-		Long: "Make a configuration and a users file of Asterisk's pjsip.conf.\n" +
+		Long: "Make a configuration and a users file of Asterisk's pjsip.conf, and of acl.conf if that names its lists.\n" +
 			"Includes are read beside FILE unless their paths are absolute. Passwords stand only in the users file. What\n" +
 			"has no counterpart is listed on standard error as file:line: [section] option: what; hint: ..., and at the top\n" +
 			"of the configuration. Files that exist already are not touched.",
-		Args: exactly(1, "one file"),
-		RunE: func(_ *cobra.Command, args []string) error { return p.importPJSIP(args[0], dir, domains) },
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				return nil
+			}
+			return exactly(1, "one file, or two")(cmd, args)
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return p.importPJSIP(args, dir, domains) },
 	}
 	cmd.Flags().StringVarP(&dir, "output", "o", ".", "folder for "+importedConfig+" and "+importedUsers+", made if it is not there")
 	cmd.Flags().StringSliceVar(&domains, "domain", nil, "domain of the users' addresses, which pjsip.conf does not say; may be repeated")
 	return cmd
 }
 
-func (p program) importPJSIP(file, dir string, domains []string) error {
-	doc, err := pjsip.Parse(filepath.Base(file), asteriskFiles{dir: filepath.Dir(file)})
-	if err != nil {
-		return fmt.Errorf("import %s: %w", file, err)
+// importPJSIP reads pjsip.conf and, if a second file is named, acl.conf.
+func (p program) importPJSIP(files []string, dir string, domains []string) error {
+	docs := make([]*pjsip.Document, 2)
+	for i, file := range files {
+		var err error
+		if docs[i], err = pjsip.Parse(filepath.Base(file), asteriskFiles{dir: filepath.Dir(file)}); err != nil {
+			return fmt.Errorf("import %s: %w", file, err)
+		}
 	}
-	plan := pjsip.MakePlan(filepath.Base(file), doc, pjsip.Options{Domains: domains, UsersFile: importedUsers, Readable: readable})
+	plan := pjsip.MakePlan(filepath.Base(files[0]), docs[0], pjsip.Options{
+		Domains: domains, UsersFile: importedUsers, ACLs: docs[1], Readable: readable,
+	})
 	written, err := p.writeImport(dir, plan)
 	for _, n := range plan.Notes {
 		fmt.Fprintln(p.stderr, n)

@@ -79,6 +79,8 @@ func TestImportPJSIP_Mistakes(t *testing.T) {
 	}{
 		{"no kind", []string{"import", "chan_sip", good}, exitUsage, "unknown command"},
 		{"no file named", []string{"import", "pjsip"}, exitUsage, "takes one file"},
+		{"three files", []string{"import", "pjsip", good, good, good}, exitUsage, "takes one file, or two"},
+		{"no such lists", []string{"import", "pjsip", good, "/nonexistent/acl.conf", "-o", t.TempDir()}, exitFailed, "no such file"},
 		{"no such file", []string{"import", "pjsip", "/nonexistent/pjsip.conf"}, exitFailed, "no such file"},
 		{"a folder", []string{"import", "pjsip", taken}, exitFailed, "is no regular file"},
 		{"a file that includes itself", []string{"import", "pjsip", loop, "-o", t.TempDir()}, exitFailed, "includes itself"},

@@ -70,7 +70,13 @@ func imported(t *testing.T, files Files) *Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return MakePlan("pjsip.conf", doc, Options{UsersFile: "users"})
+	o := Options{UsersFile: "users"}
+	if lists, err := files.Glob("acl.conf"); err == nil && len(lists) == 1 {
+		if o.ACLs, err = Parse(lists[0], files); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return MakePlan("pjsip.conf", doc, o)
 }
 
 // unusable says why the server would not start with a plan, "" if it would.

@@ -16,6 +16,8 @@ type Options struct {
 	Domains []string
 	// UsersFile is the name under which the configuration finds the users.
 	UsersFile string
+	// ACLs is what acl.conf holds; nil: nobody read it.
+	ACLs *Document
 	// Readable reports whether a certificate or key can be read, by the name that
 	// the file gives it; nil: none can.
 	Readable func(name string) bool
@@ -59,7 +61,7 @@ func MakePlan(source string, doc *Document, o Options) *Plan {
 	p.findDomains(o.Domains)
 	p.login()
 	p.identify()
-	p.acl()
+	p.acl(o.ACLs)
 	p.limit()
 	p.qualify()
 	p.contacts()
