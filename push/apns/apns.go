@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/sideshow/apns2"
@@ -173,6 +174,11 @@ func (s *Sender) notification(r *push.Request) (n *apns2.Notification, o push.Ou
 	if !ok {
 		return nil, push.Outcome{Class: push.Forbidden, Reason: "NoTokenForKind"}
 	}
+	topic := r.Params.Topic(tok.Use)
+	if strings.HasSuffix(topic, ".voip") {
+		// PushKit's topic, by whatever name the provider goes.
+		tok.Use = push.VoIP
+	}
 	if tok.Use == push.VoIP && r.Kind != push.Call {
 		return nil, push.Outcome{Class: push.Forbidden, Reason: "VoIPForCallsOnly"}
 	}
@@ -184,7 +190,7 @@ func (s *Sender) notification(r *push.Request) (n *apns2.Notification, o push.Ou
 	}
 	n = &apns2.Notification{
 		DeviceToken: tok.PRID,
-		Topic:       r.Params.Topic(tok.Use),
+		Topic:       topic,
 		CollapseID:  push.CollapseID(r),
 		Expiration:  expiration(r.Deadline),
 		Priority:    apns2.PriorityHigh,

@@ -65,6 +65,12 @@ func TestSend_WhatIsSentForEachKind(t *testing.T) {
 	sim := startSim(t, pushsim.Options{})
 	s := newSender(t, sim)
 	anyToken := push.Token{PRID: remoteToken, Use: push.Any}
+	// A provider by a name of the operator's: nobody read what its tokens are for.
+	private := func(k push.Kind) *push.Request {
+		r := request(k, push.Token{PRID: voipToken, Use: push.Any})
+		r.Params = push.Params{Provider: "phones", Param: pushsim.TeamID + "." + pushsim.BundleID + ".voip"}
+		return r
+	}
 	type sent struct{ Token, App, PushType, Priority, Kind string }
 	for _, c := range []struct {
 		name string
@@ -80,6 +86,9 @@ func TestSend_WhatIsSentForEachKind(t *testing.T) {
 		{name: "refresh, PushKit alone", r: request(push.Refresh, both()[0]), no: push.Forbidden},
 		{name: "cancel", r: request(push.Cancel, both()...), want: sent{remoteToken, pushsim.BundleID, "background", "5", "cancel"}},
 		{name: "cancel without PushKit", r: request(push.Cancel, anyToken), want: sent{remoteToken, pushsim.BundleID, "background", "5", "cancel"}},
+		{name: "call, private name", r: private(push.Call), want: sent{voipToken, pushsim.BundleID + ".voip", "voip", "10", "call"}},
+		{name: "refresh, private name", r: private(push.Refresh), no: push.Forbidden},
+		{name: "message, private name", r: private(push.Message), no: push.Forbidden},
 		{name: "cancel, PushKit alone", r: request(push.Cancel, both()[0]), no: push.Forbidden},
 	} {
 		t.Run(c.name, func(t *testing.T) {
