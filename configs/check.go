@@ -23,6 +23,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkGuard(&cfg.Guard)
 	l.checkPush(cfg)
 	l.checkProxy(&cfg.Proxy)
+	l.checkEmergency(&cfg.Proxy)
 	l.checkDNS(&cfg.DNS)
 	l.checkAORs(cfg)
 	l.checkProxyDomains(cfg)

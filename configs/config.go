@@ -384,6 +384,8 @@ type Proxy struct {
 	// Routes lead to others than registered phones, for senders that are
 	// authenticated or trusted; the first that matches is taken.
 	Routes []Route `yaml:"routes"`
+	// Emergency says where emergency calls go.
+	Emergency Emergency `yaml:"emergency"`
 }
 
 // Route matches Request-URIs and says where they go.

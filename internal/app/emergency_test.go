@@ -1,0 +1,46 @@
+package app
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestEmergency_GoesByItsRoute_RFC5031_4_2(t *testing.T) {
+	help, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer help.Close()
+	r := newRig(t, `auth: {mode: {registrar: "off", proxy: "off"}, trusted: [{cidr: 127.0.0.0/8}]}`,
+		`proxy: {emergency: {route: help, numbers: ["112"]}, routes: [{name: help, domain: psap.example.com, to: "sip:`+help.LocalAddr().String()+`"}]}`)
+	for _, uri := range []string{"urn:service:sos.police", "sip:112@example.com", "tel:112;phone-context=example.com"} {
+		w := r.dial("udp")
+		w.send(w.request("MESSAGE", uri))
+		b := make([]byte, 65536)
+		if err := help.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		n, from, err := help.ReadFrom(b)
+		if err != nil {
+			t.Fatalf("%s: %v", uri, err)
+		}
+		want := strings.Replace(uri, "tel:112;phone-context=example.com", "sip:112@example.com;user=phone", 1)
+		if got := string(b[:n]); !strings.HasPrefix(got, "MESSAGE "+want+" SIP/2.0\r\n") {
+			t.Errorf("%s arrived as %q", uri, got)
+		}
+		answer := strings.Replace(string(b[:n]), "MESSAGE "+want+" SIP/2.0", "SIP/2.0 200 OK", 1)
+		if _, err := help.WriteTo([]byte(answer), from); err != nil {
+			t.Fatal(err)
+		}
+		w.expect(200)
+	}
+}
+
+func TestEmergency_NotServed(t *testing.T) {
+	r := newRig(t, `auth: {mode: {registrar: "off", proxy: "off"}, trusted: [{cidr: 127.0.0.0/8}]}`)
+	w := r.dial("udp")
+	w.send(w.request("MESSAGE", "urn:service:sos"))
+	w.expect(416)
+}
