@@ -71,8 +71,8 @@ func (p *Proxy) lane(q *transaction.Queue) *lane {
 
 // emit fills in what every event of a request says.
 func (p *Proxy) emit(m *sipmsg.Message, e event.Call) {
-	e.Method, e.CallID = m.Method(), m.CallID()
-	e.From, e.To = identity(m.From().URI), identity(m.To().URI)
+	e.Method, e.CallID = event.Text(m.Method()), event.Text(m.CallID())
+	e.From, e.To = event.Text(identity(m.From().URI)), event.Text(identity(m.To().URI))
 	p.opts().Sink.Emit(e)
 }
 
