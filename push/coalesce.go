@@ -49,7 +49,7 @@ func keyOf(r *Request, t Token) wakeKey {
 // recent remembers the wakes that were taken lately. The lane's mu guards it.
 type recent struct {
 	wakes map[wakeKey]recentWake
-	order []taken // oldest first
+	order []taken // oldest first; at least one for each of wakes
 }
 
 // A recentWake is a push that was asked for at since and taken; the push service
@@ -58,6 +58,7 @@ type recentWake struct {
 	outcome *Outcome
 	since   time.Time
 	until   time.Time
+	at      time.Time // when it was taken
 }
 
 type taken struct {
@@ -70,11 +71,8 @@ func (rc *recent) add(k wakeKey, w recentWake, now time.Time) {
 		rc.wakes = make(map[wakeKey]recentWake)
 	}
 	rc.forget(now, maxRecent-1)
-	_, known := rc.wakes[k]
+	w.at = now
 	rc.wakes[k] = w
-	if known {
-		return
-	}
 	rc.order = append(rc.order, taken{k, now})
 }
 
@@ -108,7 +106,10 @@ func covers(until, deadline time.Time) bool { return deadline.Sub(until) <= coal
 // forget drops what is too old, and the oldest beyond n.
 func (rc *recent) forget(now time.Time, n int) {
 	for len(rc.order) > 0 && (len(rc.order) > n || now.Sub(rc.order[0].at) >= coalesceFor) {
-		delete(rc.wakes, rc.order[0].key)
+		// A device that came back was pushed again since: that one still counts.
+		if old := rc.order[0]; rc.wakes[old.key].at.Equal(old.at) {
+			delete(rc.wakes, old.key)
+		}
 		rc.order = rc.order[1:]
 	}
 }

@@ -434,6 +434,30 @@ func TestLane_IdlePartsMakeRoom(t *testing.T) {
 	})
 }
 
+// Each push answers for those of the next two seconds, also the second one of a
+// device that came back in between.
+func TestSubmit_EachPushAnswersForItsOwnTwoSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		d := newTestDispatcher(t, App{Name: "a", Provider: "fcm", Sender: f})
+		ask := func(boundAt time.Time) {
+			r := fcmRequest("t1")
+			r.BoundAt = boundAt
+			submit(t, d, r).once(t)
+		}
+		ask(time.Now().Add(-time.Hour))
+		time.Sleep(1500 * time.Millisecond)
+		back := time.Now().Add(-time.Second)
+		ask(back)
+		time.Sleep(time.Second)
+		ask(back)
+		if f.count() != 2 {
+			t.Errorf("%d pushes, want 2: the third came a second after the second", f.count())
+		}
+		closeNow(t, d)
+	})
+}
+
 func TestSubmit_CoalescesOneWake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{send: func(context.Context, int, *Request) Outcome {

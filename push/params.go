@@ -80,7 +80,7 @@ func ParseParams(provider, param string) (Params, error) {
 	switch {
 	case provider == "":
 		return Params{}, ErrNoProvider
-	case len(provider) > maxProvider || !tagValue(provider):
+	case len(provider) > maxProvider || !TagValue(provider):
 		return Params{}, ErrProvider
 	case len(param) > maxParam || !printable(param):
 		return Params{}, ErrParam
@@ -217,9 +217,10 @@ func appleTokens(p Params, prid string) ([]Token, error) {
 	return alone(tokens), nil
 }
 
-// tagValue reports whether s can stand in a feature tag (RFC 3840 §9,
-// token-nobang), where we name the providers that we support (RFC 8599 §8.2).
-func tagValue(s string) bool {
+// TagValue reports whether s can stand between the quotes of a feature tag (RFC
+// 3840 §9, token-nobang), where the providers that are supported are named (RFC
+// 8599 §8.2).
+func TagValue(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') &&

@@ -375,3 +375,13 @@ func TestNames(t *testing.T) {
 		t.Errorf("names of nothing = %q", s)
 	}
 }
+
+func TestTagValue_RFC8599_9(t *testing.T) {
+	for s, want := range map[string]bool{
+		"apns": true, "apns.dev": true, "BPub-Key_0~": true, "": false, `a"b`: false, "a b": false, "a;b": false, "!a": false, "a\r": false, "ä": false,
+	} {
+		if got := TagValue(s); got != want {
+			t.Errorf("TagValue(%q) = %v, want %v", s, got, want)
+		}
+	}
+}

@@ -41,7 +41,7 @@ func (p *Policy) planPush(in *Input, c *Contact, asked Expires) (pushPlan, error
 		return p.query(c.Push.Provider)
 	}
 	params, tokens, err := push.Parse(c.Push.Provider, c.Push.Param, c.Push.PRID)
-	if err != nil || !tagValue(params.Provider) || p.Push.Waking == nil || !p.Push.Waking.Supports(params) {
+	if err != nil || p.Push.Waking == nil || !p.Push.Waking.Supports(params) {
 		// RFC 8599 §5.6.1.1: unknown service, or something missing for it.
 		if c.PushMapped {
 			// It does not know 555.
@@ -74,7 +74,7 @@ func (p *Policy) query(provider string) (pushPlan, error) {
 	if p.Push.Waking != nil {
 		for _, name := range p.Push.Waking.Providers() {
 			// RFC 8599 §5.6.1.2: an empty value asks for all of them.
-			if (provider == "" || strings.EqualFold(name, provider)) && tagValue(name) {
+			if (provider == "" || strings.EqualFold(name, provider)) && push.TagValue(name) {
 				pl.caps = append(pl.caps, p.announce(push.Params{Provider: name}))
 			}
 		}
@@ -89,7 +89,7 @@ func (p *Policy) query(provider string) (pushPlan, error) {
 // only where the push service knows VAPID.
 func (p *Policy) announce(params push.Params) Cap {
 	c := Cap{Provider: params.Provider, VAPID: p.Push.Waking.VAPIDKey(params)}
-	if !tagValue(c.VAPID) {
+	if !push.TagValue(c.VAPID) {
 		c.VAPID = ""
 	}
 	return c
@@ -104,16 +104,4 @@ func (p *Policy) unsupported(cause error) (pushPlan, error) {
 	r := refuse(555, "Push Notification Service Not Supported")
 	r.Err = cause
 	return pushPlan{}, r
-}
-
-// tagValue reports whether s can stand between the quotes of a feature
-// capability (RFC 8599 §9, RFC 3840 §9: token-nobang).
-func tagValue(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-.%*_+`'~", rune(c)) {
-			return false
-		}
-	}
-	return s != ""
 }

@@ -304,16 +304,6 @@ func TestApply_OneFeatureCapsPerService_RFC8599_5_4(t *testing.T) {
 	}
 }
 
-func TestTagValue_RFC8599_9(t *testing.T) {
-	for s, want := range map[string]bool{
-		"apns": true, "apns.dev": true, "BPub-Key_0~": true, "": false, `a"b`: false, "a b": false, "a;b": false, "!a": false, "a\r": false, "ä": false,
-	} {
-		if got := tagValue(s); got != want {
-			t.Errorf("tagValue(%q) = %v, want %v", s, got, want)
-		}
-	}
-}
-
 func TestApply_HostileProviderIsNeverAnnounced_RFC8599_9(t *testing.T) {
 	w := newWorld(t, func(p *Policy) { p.Push.Waking = services{`a"b`: "", "fcm": `x"y`} })
 	res := w.mustRegister("one", 1, "<sip:a@h;pn-provider=a%22b;pn-prid=tok>")

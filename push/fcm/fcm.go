@@ -25,6 +25,9 @@ import (
 // scope is all that pushing needs; the SDK alone would ask for the whole cloud.
 const scope = "https://www.googleapis.com/auth/firebase.messaging"
 
+// maxTTL is the longest time to live that FCM takes: four weeks.
+const maxTTL = 28 * 24 * time.Hour
+
 // Options of a Sender.
 type Options struct {
 	// ServiceAccountJSON is the content of the key file.
@@ -166,7 +169,7 @@ func (s *Sender) send(ctx context.Context, m *messaging.Message) (push.Outcome, 
 
 // message builds the push for r.
 func (s *Sender) message(r *push.Request, tok push.Token, now time.Time) *messaging.Message {
-	ttl := push.TTL(r, now)
+	ttl := min(push.TTL(r, now), maxTTL)
 	android := &messaging.AndroidConfig{Priority: "high", TTL: &ttl, DirectBootOK: true}
 	if r.Kind == push.Refresh {
 		// A high priority push that shows nothing costs the app its priority.

@@ -107,6 +107,18 @@ func TestSend_WhatIsSentForEachKind(t *testing.T) {
 	}
 }
 
+// FCM refuses what it would have to keep for more than four weeks.
+func TestMessage_TimeToLiveIsOneThatFCMTakes(t *testing.T) {
+	now := time.Now()
+	for after, want := range map[time.Duration]time.Duration{time.Minute: time.Minute, 30 * 24 * time.Hour: 28 * 24 * time.Hour} {
+		r := request(push.Refresh)
+		r.Deadline = now.Add(after)
+		if got := *(&Sender{}).message(r, r.Tokens[0], now).Android.TTL; got != want {
+			t.Errorf("time to live %v for %v, want %v", got, after, want)
+		}
+	}
+}
+
 func TestSend_DataThatDoesNotFitIsLeftOut(t *testing.T) {
 	sim := startSim(t, pushsim.Options{})
 	s := newSender(t, sim)
