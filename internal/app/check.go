@@ -11,6 +11,7 @@ import (
 	"reveille/configs"
 	"reveille/internal/auth"
 	"reveille/internal/auth/bearer"
+	"reveille/internal/proxy"
 	"reveille/internal/transport"
 	"reveille/push"
 	"reveille/usrloc"
@@ -46,6 +47,7 @@ func Check(cfg *configs.Config) error {
 		checkHooks(cfg),
 		checkEvents(cfg),
 		routes,
+		routing(new(proxy.Options), cfg),
 	)
 }
 

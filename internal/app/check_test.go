@@ -18,6 +18,7 @@ func unusual(r *rig) []struct{ name, yaml, says string } {
 		{"pnsreg within the lead", `push: {trigger_interval: 10m, pnsreg_interval: 5m}`, "pnsreg 5m0s is not above the lead"},
 		{"a route over SCTP", `proxy: {routes: [{name: pstn, prefix: "+", next_hops: [{uri: "sip:192.0.2.1"}, {uri: "sip:gw.example.com;transport=sctp"}]}]}`, "proxy.routes[pstn].next_hops[1].uri"},
 		{"a route over WSS", `proxy: {routes: [{name: pstn, prefix: "+", to: "sip:192.0.2.1;transport=wss"}]}`, `proxy.routes[pstn].to: transport "wss"`},
+		{"a contact over WS", `aors: [{aor: "sip:alice@example.com", contacts: ["sip:a@192.0.2.1;transport=ws"]}]`, "aors[0].contacts[0]"},
 		{"a service account that is none", `push: {apps: [` + r.fcm("android", "ca.pem") + `]}`, "push.apps[android]"},
 		{"a webhook template that does not parse", `push: {apps: [{name: hook, provider: acme, webhook: {url: "https://192.0.2.1/", secret: xxxxxxxxxxxxxxxx, body: "{{"}}]}`, "push.apps[hook]"},
 		{"users that are none", `auth: {mode: {registrar: required, proxy: required}, users_file: ca.pem}`, "ca.pem"},

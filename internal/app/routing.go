@@ -9,6 +9,7 @@ import (
 	"reveille/configs"
 	"reveille/internal/domain"
 	"reveille/internal/proxy"
+	"reveille/internal/resolve"
 	"reveille/internal/sipmsg"
 	"reveille/usrloc"
 )
@@ -44,6 +45,9 @@ func routing(o *proxy.Options, cfg *configs.Config) (err error) {
 		for j, c := range a.Contacts {
 			u, err := sipmsg.ParseURI(c)
 			if err != nil {
+				return fmt.Errorf("aors[%d].contacts[%d]: %w", i, j, err)
+			}
+			if _, err := resolve.TargetOf(u); err != nil {
 				return fmt.Errorf("aors[%d].contacts[%d]: %w", i, j, err)
 			}
 			entry.Contacts = append(entry.Contacts, proxy.Contact{URI: u})
