@@ -20,8 +20,25 @@ func (f *fork) staysInPath(b *usrloc.Binding) bool {
 		// RFC 5626 §5.3.1: we are next to the phone that is called.
 		return true
 	}
+	m := f.s.Message()
 	// RFC 5626 §5.3.2: or to the one that calls.
-	return f.passage.ob || asksForFlow(f.s.Message())
+	return f.passage.ob || asksForFlow(m) || f.p.promisesWake(m)
+}
+
+// promisesWake reports whether the Contact of a request has a PURR of ours: the other
+// party is told that its phone is woken, so that its requests must come through us (RFC
+// 8599 §6.2.2).
+func (p *Proxy) promisesWake(m *sipmsg.Message) bool {
+	contacts := m.Contacts()
+	if len(contacts) != 1 {
+		return false
+	}
+	purr, has := contacts[0].URI.Param("pn-purr")
+	if !has {
+		return false
+	}
+	_, err := p.opts().Keys.Open(purr)
+	return err == nil
 }
 
 // asksForFlow reports whether the sender of a request wants the later requests of

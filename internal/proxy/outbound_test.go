@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +197,25 @@ func TestInvite_RecordRoutedForFlows_RFC5626_5_3(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who is asleep in a call is woken for it if its Contact said so.
+func TestInvite_RecordRoutedForPURRs_RFC8599_6_2_2(t *testing.T) {
+	inWorld(t, Options{NoRecordRoute: true}, func(w *world) {
+		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
+		bob := w.newPhone("bob", caller, "fcm")
+		w.register(bob)
+		for i, purr := range []string{w.keys.Mint(bob.id), "forged0000"} {
+			invite := strings.Replace(request("INVITE", "sip:alice@example.com", fmt.Sprint("c", i)), "sip:bob@203.0.113.9:5060>", "sip:bob@203.0.113.9:5060;pn-purr="+purr+">", 1)
+			w.recv(caller, invite)
+			out := w.expect("INVITE 198.51.100.1:5060")[0]
+			if got, want := len(out.m.RecordRoutes()), 1-i; got != want {
+				t.Errorf("%d Record-Route for PURR %d, want %d", got, i, want)
+			}
+			w.reply(out, 486)
+			w.expect("ACK 198.51.100.1:5060", "486 203.0.113.9:5060")
+		}
+	})
 }
 
 // The edge says that the flow behind it is gone: the phone's other flow is tried,
