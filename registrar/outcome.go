@@ -75,12 +75,12 @@ func (r *Registrar) refused(in *Input, refusal *Refusal) {
 	r.metrics.refused(refusal.Code)
 	e := event.Registration{
 		Action: "refused", Cause: usrloc.CauseRegister.String(), AOR: string(in.AOR),
-		CallID: in.CallID, Flow: in.Flow, Status: refusal.Code, Reason: refusal.Reason,
+		CallID: event.Text(in.CallID), Flow: in.Flow, Status: refusal.Code, Reason: refusal.Reason,
 	}
 	if len(in.Contacts) > 0 {
 		c := &in.Contacts[0]
-		e.Param, e.Wakeable, e.CSeq, e.UserAgent = c.Push.Param, !c.Push.IsZero(), in.CSeq, in.UserAgent
-		e.Contact, e.Instance, e.Provider = wake.WithoutPush(c.URI, c.Push.PRID), c.Instance, c.Push.Provider
+		e.Param, e.Wakeable, e.CSeq, e.UserAgent = event.Text(c.Push.Param), !c.Push.IsZero(), in.CSeq, event.Text(in.UserAgent)
+		e.Contact, e.Instance, e.Provider = event.Text(wake.WithoutPush(c.URI, c.Push.PRID)), event.Text(c.Instance), event.Text(c.Push.Provider)
 	}
 	r.sink.Emit(e)
 }
