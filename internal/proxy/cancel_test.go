@@ -33,8 +33,11 @@ func TestCancel_EveryOrder_RFC3261_16_10(t *testing.T) {
 		steps   []cancelStep
 	}{
 		{"before 100", []string{awake}, both, []cancelStep{
-			{"invite", "INVITE 1"}, {"cancel", "200"},
-			{"180 1", "CANCEL 1, 180"}, {"ok 1", ""}, {"487 1", "ACK 1, 487"},
+			{"invite", "INVITE 1"},
+			{"cancel", "200"},
+			{"180 1", "CANCEL 1, 180"},
+			{"ok 1", ""},
+			{"487 1", "ACK 1, 487"},
 		}},
 		{"behind 100", []string{awake}, both, []cancelStep{
 			{"invite", "INVITE 1"}, {"100 1", ""}, {"cancel", "200, CANCEL 1"}, {"ok 1", ""}, {"487 1", "ACK 1, 487"},
@@ -71,12 +74,24 @@ func TestCancel_EveryOrder_RFC3261_16_10(t *testing.T) {
 		}},
 		{"without an INVITE", nil, both, []cancelStep{{"cancel", "481"}}},
 		{"of two phones, one of which was heard of", []string{awake, awake}, both, []cancelStep{
-			{"invite", "INVITE 1, INVITE 2"}, {"180 1", "180"}, {"cancel", "200, CANCEL 1"}, {"ok 1", ""},
-			{"487 1", "ACK 1"}, {"180 2", "CANCEL 2, 180"}, {"ok 2", ""}, {"487 2", "ACK 2, 487"},
+			{"invite", "INVITE 1, INVITE 2"},
+			{"180 1", "180"},
+			{"cancel", "200, CANCEL 1"},
+			{"ok 1", ""},
+			{"487 1", "ACK 1"},
+			{"180 2", "CANCEL 2, 180"},
+			{"ok 2", ""},
+			{"487 2", "ACK 2, 487"},
 		}},
 		{"of two phones, one of which answers", []string{awake, awake}, both, []cancelStep{
-			{"invite", "INVITE 1, INVITE 2"}, {"180 1", "180"}, {"180 2", "180"}, {"cancel", "200, CANCEL 1, CANCEL 2"},
-			{"ok 1", ""}, {"200 2", "200"}, {"gone 2", ""}, {"487 1", "ACK 1"},
+			{"invite", "INVITE 1, INVITE 2"},
+			{"180 1", "180"},
+			{"180 2", "180"},
+			{"cancel", "200, CANCEL 1, CANCEL 2"},
+			{"ok 1", ""},
+			{"200 2", "200"},
+			{"gone 2", ""},
+			{"487 1", "ACK 1"},
 		}},
 		{"while parked, before the push is taken", []string{asleep}, both, []cancelStep{
 			{"invite", ""}, {"cancel", "200, 487"}, {"taken", ""}, {"register 1", ""},
@@ -94,15 +109,25 @@ func TestCancel_EveryOrder_RFC3261_16_10(t *testing.T) {
 			{"invite", ""}, {"taken", ""}, {"25s", "480"}, {"cancel", "200"}, {"register 1", ""},
 		}},
 		{"behind the REGISTER", []string{asleep}, both, []cancelStep{
-			{"invite", ""}, {"taken", ""}, {"register 1", "INVITE 1"}, {"cancel", "200"},
-			{"180 1", "CANCEL 1, 180"}, {"ok 1", ""}, {"487 1", "ACK 1, 487"},
+			{"invite", ""},
+			{"taken", ""},
+			{"register 1", "INVITE 1"},
+			{"cancel", "200"},
+			{"180 1", "CANCEL 1, 180"},
+			{"ok 1", ""},
+			{"487 1", "ACK 1, 487"},
 		}},
 		{"of a phone that woke and answers at once", []string{asleep}, both, []cancelStep{
 			{"invite", ""}, {"taken", ""}, {"move 1", "INVITE 1"}, {"cancel", "200"}, {"200 1", "200"},
 		}},
 		{"one rings, one is parked", []string{awake, asleep}, both, []cancelStep{
-			{"invite", "INVITE 1"}, {"180 1", "180"}, {"cancel", "200, CANCEL 1"}, {"register 2", ""},
-			{"ok 1", ""}, {"487 1", "ACK 1, 487"}, {"move 2", ""},
+			{"invite", "INVITE 1"},
+			{"180 1", "180"},
+			{"cancel", "200, CANCEL 1"},
+			{"register 2", ""},
+			{"ok 1", ""},
+			{"487 1", "ACK 1, 487"},
+			{"move 2", ""},
 		}},
 		{"in a race, before the push", []string{race}, both, []cancelStep{
 			{"invite", "INVITE 1"}, {"cancel", "200"}, {"400ms", ""}, {"100 1", "CANCEL 1"}, {"ok 1", ""}, {"487 1", "ACK 1, 487"},
@@ -111,8 +136,13 @@ func TestCancel_EveryOrder_RFC3261_16_10(t *testing.T) {
 			{"invite", "INVITE 1"}, {"400ms", ""}, {"cancel", "200"}, {"move 1", ""}, {"33s", "487"},
 		}},
 		{"in a race, behind the move", []string{race}, both, []cancelStep{
-			{"invite", "INVITE 1"}, {"400ms", ""}, {"move 1", "INVITE 1"}, {"cancel", "200"},
-			{"180 1", "CANCEL 1, 180"}, {"ok 1", ""}, {"487 1", "ACK 1, 487"},
+			{"invite", "INVITE 1"},
+			{"400ms", ""},
+			{"move 1", "INVITE 1"},
+			{"cancel", "200"},
+			{"180 1", "CANCEL 1, 180"},
+			{"ok 1", ""},
+			{"487 1", "ACK 1, 487"},
 		}},
 		{"the next in sequence is not called", []string{awake, awake}, Options{Fork: Sequential, Sort: ByRecent}, []cancelStep{
 			{"invite", "INVITE 2"}, {"180 2", "180"}, {"cancel", "200, CANCEL 2"}, {"ok 2", ""}, {"487 2", "ACK 2, 487"},
