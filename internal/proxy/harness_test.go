@@ -69,6 +69,7 @@ type pushed struct {
 	cause     wake.Cause
 	done      func(push.Outcome)
 	cancelled bool
+	at        time.Time
 }
 
 // inWorld runs fn in a bubble and checks at the end that nothing is left behind.
@@ -250,7 +251,7 @@ func (w *world) Wake(aor usrloc.AOR, b *usrloc.Binding, c wake.Cause, done func(
 	if b.Push.IsZero() {
 		return "", nil, errors.New("no token")
 	}
-	p := &pushed{aor: aor, binding: *b, cause: c, done: done}
+	p := &pushed{aor: aor, binding: *b, cause: c, done: done, at: time.Now()}
 	w.pushes = append(w.pushes, p)
 	return fmt.Sprintf("push-%d", len(w.pushes)), func() {
 		w.mu.Lock()

@@ -28,6 +28,9 @@ type model struct {
 	farewell FarewellMode
 	told     int
 	wait     time.Duration // how long a phone is waited for that says nothing
+	// fallback: bob is called when nobody of alice's takes a call; diverted counts those.
+	fallback bool
+	diverted int
 }
 
 type modelPhone struct {
@@ -60,6 +63,8 @@ type modelCall struct {
 	// declined: a phone has spoken for all of them. The caller hears of it when they
 	// have stopped ringing.
 	declined bool
+	// began is when the caller called; diverted when it went to bob, zero: it did not.
+	began, diverted time.Time
 }
 
 func TestModel_AnyOrderOfEvents(t *testing.T) {
@@ -90,6 +95,34 @@ func TestModel_AnyOrderOfEvents(t *testing.T) {
 	}
 }
 
+// The same with another user who is called when nobody takes a call.
+func TestModel_Fallback(t *testing.T) {
+	policies := []Mode{Race, Asleep, Always}
+	diverted := 0
+	for seed := range uint64(100) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			mode, fork := policies[seed%3], ForkMode(seed/3%3)
+			o := Options{
+				Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second, Farewell: FarewellMode(seed / 9 % 3),
+				Fallbacks: []Fallback{{To: mustURI("sip:bob@example.com")}}, RingTotal: 10 * time.Second,
+			}
+			inWorld(t, o, func(w *world) {
+				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 5806)), calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second, fallback: true}
+				defer func() {
+					if t.Failed() {
+						t.Logf("policy %d, fork %d, trace:\n%s", mode, fork, strings.Join(m.trace, "\n"))
+					}
+				}()
+				m.play()
+				diverted += m.diverted
+			})
+		})
+	}
+	if diverted == 0 {
+		t.Error("no call went to the fallback")
+	}
+}
+
 func (m *model) say(format string, args ...any) {
 	m.trace = append(m.trace, time.Now().Format("05.000 ")+fmt.Sprintf(format, args...))
 }
@@ -113,6 +146,10 @@ func (m *model) play() {
 			m.sleeps(p.phone)
 		}
 	}
+	if m.fallback {
+		m.phones = append(m.phones, &modelPhone{phone: m.newPhone("bob", flow.Flow{}, []string{"", "fcm"}[m.rng.IntN(2)])})
+		m.registers(m.phones[len(m.phones)-1])
+	}
 	for range 50 {
 		m.step()
 		m.see()
@@ -133,7 +170,7 @@ func (m *model) step() {
 	p := m.phones[m.rng.IntN(len(m.phones))]
 	switch n := m.rng.IntN(20); {
 	case n < 3 && len(m.calls) < 4:
-		c := &modelCall{id: fmt.Sprint("call", len(m.calls)), method: []string{"INVITE", "INVITE", "MESSAGE"}[m.rng.IntN(3)]}
+		c := &modelCall{id: fmt.Sprint("call", len(m.calls)), method: []string{"INVITE", "INVITE", "MESSAGE"}[m.rng.IntN(3)], began: time.Now()}
 		m.calls[c.id] = c
 		m.say("%s %s", c.method, c.id)
 		m.recv(caller, request(c.method, "sip:alice@example.com", c.id))
@@ -222,7 +259,7 @@ func (m *model) registers(p *modelPhone) {
 	}
 	if !p.registered && len(p.asked) > 0 && m.rng.IntN(2) == 0 {
 		// The app was installed anew: the same phone under another binding.
-		one.id = m.newPhone("alice", one.flow, "").id
+		one.id = m.newPhone(strings.TrimSuffix(strings.TrimPrefix(string(p.aor), "sip:"), "@example.com"), one.flow, "").id
 	}
 	p.registered = true
 	m.say("%s registers on %s", p.name(), one.flow)
@@ -256,7 +293,7 @@ func (m *model) answers(p *modelPhone) {
 		b.final = status
 		// RFC 3261 §16.7 step 5: a 6xx ends all other branches. On a flow that the phone
 		// has left it is not heard any more.
-		if status >= 600 && b.call.method == "INVITE" && !b.farewell && !b.superseded {
+		if status >= 600 && b.call.method == "INVITE" && !b.farewell && !b.superseded && !b.call.overFor(p.aor, time.Now()) {
 			b.call.declined = true
 		}
 	}

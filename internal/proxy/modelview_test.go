@@ -5,14 +5,18 @@ import (
 	"slices"
 	"strings"
 	"testing/synctest"
+	"time"
 
+	"reveille/internal/event"
 	"reveille/push"
 	"reveille/usrloc"
 )
 
 // see takes in what the proxy sent.
 func (m *model) see() {
-	for _, s := range m.take() {
+	arrived := m.take()
+	m.seeDiversions()
+	for _, s := range arrived {
 		switch {
 		case s.m.Status() == 100:
 		case s.flow == caller && s.m.Status() >= 200 && s.m.Method() != "CANCEL":
@@ -27,16 +31,17 @@ func (m *model) see() {
 		switch c := m.calls[pu.cause.CallID]; {
 		case pu.cause.Kind == push.Cancel:
 			m.told++
-			if m.farewell != FarewellPush || !m.ended(c) || !m.wasPushed(c, pu.binding.Push) {
+			// It may be told in the very instant in which the call goes to bob.
+			if m.farewell != FarewellPush || !m.ended(c) && !c.overFor(pu.aor, pu.at.Add(1)) || !m.wasPushed(c, pu.binding.Push) {
 				m.violated("%s: a phone is told by a push that it has ended", c.id)
 			}
-		case c.over():
+		case c.overFor(pu.aor, pu.at):
 			m.violated("%s: a phone is woken for nothing", c.id)
 		}
 	}
 	for _, p := range m.phones {
 		for _, b := range p.asked {
-			if b.call.over() && b.provisional && b.final == 0 && !b.cancelled && m.Open(b.request.flow) {
+			if b.call.overFor(p.aor, time.Now()) && b.provisional && b.final == 0 && !b.cancelled && m.Open(b.request.flow) {
 				m.violated("%s: %s goes on ringing on %s", b.call.id, p.name(), b.request.flow)
 				b.cancelled = true
 			}
@@ -63,6 +68,30 @@ func (m *model) asked() (all []*pushed) {
 // over reports whether no phone may ring for the call any more.
 func (c *modelCall) over() bool {
 	return c.cancelled || c.declined || c.method == "INVITE" && len(c.finals) > 0
+}
+
+// overFor reports whether no phone of a user might ring for the call any more at a time.
+func (c *modelCall) overFor(aor usrloc.AOR, at time.Time) bool {
+	return c.over() || aor == aliceAOR && !c.diverted.IsZero() && at.After(c.diverted)
+}
+
+// seeDiversions notes which calls have gone to the fallback.
+func (m *model) seeDiversions() {
+	m.with(func() {
+		for _, e := range m.events {
+			call, ok := e.(event.Call)
+			if !ok || call.Step != "diverted" || !m.calls[call.CallID].diverted.IsZero() {
+				continue
+			}
+			m.say("%s goes to bob", call.CallID)
+			c := m.calls[call.CallID]
+			if c.over() || c.method != "INVITE" || !m.fallback {
+				m.violated("%s goes to bob", c.id)
+			}
+			c.diverted = c.began.Add(call.Elapsed)
+			m.diverted++
+		}
+	})
 }
 
 func (m *model) callerSees(s sent) {
@@ -115,8 +144,11 @@ func (m *model) phoneSees(s sent) {
 		}
 		b.superseded = true
 	}
+	if p.aor != aliceAOR && c.diverted.IsZero() {
+		m.violated("%s: %s is asked before all of alice's have failed", c.id, p.name())
+	}
 	b := &modelBranch{request: s, call: c, phone: p}
-	if c.over() {
+	if c.overFor(p.aor, s.at) {
 		b.farewell = true
 		m.told++
 		again := slices.ContainsFunc(p.asked, func(old *modelBranch) bool { return old.call == c && old.farewell })
