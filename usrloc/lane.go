@@ -1,6 +1,7 @@
 package usrloc
 
 import (
+	"cmp"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ type lane struct {
 	// draining: a goroutine is handing out; nobody else does so meanwhile.
 	draining bool
 	watches  []*watch
+	began    uint64 // watches so far
 }
 
 // A delivery is the end of one Update.
@@ -45,7 +47,8 @@ type watch struct {
 	until   time.Time
 	ended   atomic.Bool
 	// The shard's mutex guards the rest.
-	at    int // its place in lane.watches
+	at    int    // its place in lane.watches
+	seq   uint64 // of an AOR's watches, those that began later have a higher one
 	timer *time.Timer
 }
 
@@ -77,6 +80,8 @@ func (sh *shard) enqueue(aor AOR, d *delivery) {
 	l := sh.lane(aor)
 	if len(d.changes) > 0 {
 		d.watches = slices.Clone(l.watches)
+		// Those that ended have left gaps, which the last ones filled.
+		slices.SortFunc(d.watches, func(a, b *watch) int { return cmp.Compare(a.seq, b.seq) })
 	}
 	l.queue = append(l.queue, d)
 }
@@ -119,7 +124,8 @@ func (m *Memory) drain(sh *shard, aor AOR) {
 // addWatch puts w into aor's lane. The caller holds the lock.
 func (sh *shard) addWatch(aor AOR, w *watch) {
 	l := sh.lane(aor)
-	w.at = len(l.watches)
+	l.began++
+	w.at, w.seq = len(l.watches), l.began
 	l.watches = append(l.watches, w)
 }
 

@@ -40,7 +40,8 @@ type Store interface {
 	// Watch reads the Record of aor and reports every Change of it that is
 	// committed later, without a gap and in order, until the time until or
 	// until cancel is called. changed follows the rules of Update's done; it
-	// may be called once more after cancel returned. Cancel may be called
+	// may be called once more after cancel returned. Of several Watches of an
+	// AOR the one that began first hears of a Change first. Cancel may be called
 	// several times. A closed or failed Watch is not reported: until bounds it.
 	Watch(ctx context.Context, aor AOR, until time.Time, changed func(Change)) (rec Record, cancel func(), err error)
 

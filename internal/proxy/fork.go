@@ -131,14 +131,15 @@ func (f *fork) watch(aor usrloc.AOR) (usrloc.Record, error) {
 	q := f.s.Queue()
 	until := time.Now().Add(watchLimit)
 	rec, cancel, err := f.p.opts().Store.Watch(context.Background(), aor, until, func(c usrloc.Change) {
-		tell := func() { q.Post(func() { f.changed(c) }) }
+		tell := func() { f.changed(c) }
 		if c.New == nil || c.Cause != usrloc.CauseRegister {
-			tell()
+			q.Post(tell)
 			return
 		}
 		// By way of the REGISTER's own queue, behind its 200: a phone should hear
 		// that it is registered before it hears what waited for that.
-		q.Other(c.New.CallID).Post(tell)
+		register := q.Other(c.New.CallID)
+		register.Post(func() { f.p.lane(register).inTurn(register, aor, turn{q, tell}) })
 	})
 	if err != nil {
 		f.p.opts().Logger.Warn("look up", "aor", string(aor), "err", err)

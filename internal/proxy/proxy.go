@@ -34,6 +34,8 @@ type lane struct {
 	lines map[lineKey]*line
 	// farewells wait for phones, or are being said.
 	farewells map[*farewell]struct{}
+	// turns are what is still to be done about REGISTERs of this queue.
+	turns map[usrloc.AOR][]turn
 }
 
 // New returns a Proxy, or an error that names the missing option.
@@ -65,7 +67,7 @@ func (p *Proxy) lane(q *transaction.Queue) *lane {
 	if l, ok := p.lanes.Load(q); ok {
 		return l.(*lane)
 	}
-	l, _ := p.lanes.LoadOrStore(q, &lane{forks: map[*transaction.Server]*fork{}, lines: map[lineKey]*line{}, farewells: map[*farewell]struct{}{}})
+	l, _ := p.lanes.LoadOrStore(q, &lane{forks: map[*transaction.Server]*fork{}, lines: map[lineKey]*line{}, farewells: map[*farewell]struct{}{}, turns: map[usrloc.AOR][]turn{}})
 	return l.(*lane)
 }
 

@@ -13,6 +13,7 @@ var watchCases = []testCase{
 	{name: "ReportsNothingOfOtherAORs", run: testWatchOther},
 	{name: "UnknownAOR", run: testWatchUnknown},
 	{name: "SeveralWatches", run: testWatchSeveral},
+	{name: "WatchesInOrder", run: testWatchOrder},
 	{name: "CancelEndsIt", run: testWatchCancel},
 	{name: "CancelFromItsOwnCallback", run: testWatchCancelInside},
 	{name: "UntilEndsIt", run: testWatchUntil},
@@ -113,6 +114,23 @@ func testWatchUnknown(t *testing.T, s usrloc.Store) {
 	mustUpdate(t, s, AOR(1), Put(Binding(AOR(1), 1, now)))
 	if got := l.waitFor(t, 1); got[0].Kind != usrloc.Created {
 		t.Errorf("reported %+v, want Created", got)
+	}
+}
+
+func testWatchOrder(t *testing.T, s usrloc.Store) {
+	aor, now := AOR(1), clock()
+	told := make(chan int, 10)
+	cancels := make([]func(), 5)
+	for i := range cancels {
+		_, cancels[i] = mustWatch(t, s, aor, now.Add(time.Hour), func(usrloc.Change) { told <- i })
+		defer cancels[i]()
+	}
+	cancels[1]()
+	mustUpdate(t, s, aor, Put(Binding(aor, 1, now)))
+	for _, want := range []int{0, 2, 3, 4} {
+		if got := <-told; got != want {
+			t.Fatalf("watch %d is told in the turn of watch %d", got, want)
+		}
 	}
 }
 
