@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func (r *rig) bind(at time.Time, pushes ...usrloc.Push) []usrloc.Binding {
 			if err != nil {
 				return rec, err
 			}
-			rec.Bindings = append(rec.Bindings[:len(rec.Bindings):len(rec.Bindings)], usrloc.Binding{
+			rec.Bindings = append(slices.Clip(rec.Bindings), usrloc.Binding{
 				ID: id, Contact: fmt.Sprintf("sip:alice@192.0.2.%d;pn-prid=%s", i, p.PRID), Created: at, Updated: at,
 				Expires: at.Add(time.Hour), RetainUntil: at.Add(time.Hour), RefreshAt: at.Add(50 * time.Minute), Push: p,
 			})
