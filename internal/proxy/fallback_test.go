@@ -60,9 +60,9 @@ func TestFallback_Conditions_RFC3261_16_5(t *testing.T) {
 			w.invite()
 			w.reply(w.expect("INVITE 198.51.100.1:5060")[0], 180)
 			w.expect("180 203.0.113.9:5060")
-			time.Sleep(20*time.Second - 1)
+			time.Sleep(20*time.Second - time.Nanosecond)
 			w.expect()
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 		}, "CANCEL 198.51.100.1:5060|" + toVoicemail, "no-answer"},
 		{"does not wake", WhenAsleep, func(w *world) {
 			w.sleeper("198.51.100.1:5060")
@@ -80,9 +80,9 @@ func TestFallback_Conditions_RFC3261_16_5(t *testing.T) {
 		{"does not answer at all", WhenUnreachable, func(w *world) {
 			w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
 			w.invite()
-			time.Sleep(32*time.Second - 1)
+			time.Sleep(32*time.Second - time.Nanosecond)
 			w.take()
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 		}, toVoicemail, "unavailable"},
 		{"declined", 0, func(w *world) {
 			w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
