@@ -127,11 +127,11 @@ type PushOutcome struct {
 	PushID, AOR, Binding, Provider, PushKind string
 	// SentAs is the PushID of the push that was sent for this one, if both were one
 	// wake; else empty.
-	SentAs string
-	Class, Reason                            string
-	Status, Attempts                         int
-	Latency                                  time.Duration
-	Err                                      error
+	SentAs           string
+	Class, Reason    string
+	Status, Attempts int
+	Latency          time.Duration
+	Err              error
 }
 
 // Call is a step in the life of a request that the proxy handles.
