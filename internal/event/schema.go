@@ -260,7 +260,7 @@ func (e PushReported) data(bool) any {
 }
 
 // RequestData is in request.received, parked, woken, released, forwarded, ringing,
-// answered, timed_out, cancelled and failed.
+// answered, timed_out, diverted, cancelled and failed.
 type RequestData struct {
 	Method    string    `json:"method" doc:"INVITE, MESSAGE, …"`
 	CallID    string    `json:"call_id" doc:"its Call-ID"`

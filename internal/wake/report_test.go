@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"reveille/internal/event"
 	"reveille/push"
 	"reveille/usrloc"
@@ -69,15 +71,15 @@ func TestReport(t *testing.T) {
 			time.Sleep(time.Second)
 			r.events = nil
 			r.report(tt.report(id, bs))
-			want := func(c push.Class) string {
-				list := []push.Class{push.OK}
-				if c != 0 {
-					list = append(list, c)
+			heard := func(c push.Class) []push.Class {
+				if c == 0 {
+					return []push.Class{push.OK}
 				}
-				return fmt.Sprintf("%v", list)
+				return []push.Class{push.OK, c}
 			}
-			if got := fmt.Sprint(*first, *again, *other, *refresh); got != fmt.Sprint(want(tt.a), " ", want(tt.a), " ", want(tt.b), " ", want(0)) {
-				t.Errorf("%s: the requests hear %s", tt.name, got)
+			want := [][]push.Class{heard(tt.a), heard(tt.a), heard(tt.b), heard(0)}
+			if diff := cmp.Diff(want, [][]push.Class{*first, *again, *other, *refresh}); diff != "" {
+				t.Errorf("%s: what the requests hear (-want +got):\n%s", tt.name, diff)
 			}
 			if got := fmt.Sprint(r.prids()); got != tt.prids {
 				t.Errorf("%s: the tokens are %s, want %s", tt.name, got, tt.prids)
