@@ -198,6 +198,10 @@ func (r *Resolver) ask(ctx context.Context, q question) (answer, error) {
 		return answer{}, ctx.Err()
 	}
 	got, err, _ := r.cache.flight.Do(q.String(), func() (any, error) { //nolint:contextcheck // See below.
+		// The last to ask may have been answered since we looked.
+		if a, err, ok := r.cache.get(q, time.Now()); ok {
+			return a, err
+		}
 		// Its own context: whoever asked first may give up, others wait for it too.
 		ctx, cancel := context.WithTimeout(r.ctx, r.o.Timeout)
 		defer cancel()
