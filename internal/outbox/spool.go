@@ -3,22 +3,16 @@ package outbox
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
-)
 
-// openWait is how long another process may take to let go of the file.
-const openWait = 2 * time.Second
+	"reveille/internal/boltfile"
+)
 
 // A spool keeps what waits for each webhook, in order, in a bbolt database: a bucket
 // for each, in it
@@ -58,71 +52,32 @@ type entry struct {
 // openSpool opens or makes the file. One that cannot be read is put aside: events
 // that waited are worth less than those to come.
 func openSpool(path string, maxBytes int64, maxAge time.Duration, log *slog.Logger) (*spool, error) {
-	sizes, err := measure(path)
-	if errors.Is(err, errDamaged) {
-		aside := path + ".damaged"
-		log.Error("events that waited cannot be read and are put aside", "file", aside, "err", err)
-		sizes, err = make(map[string]size), os.Rename(path, aside)
-	}
+	sizes := make(map[string]size)
+	f, err := boltfile.Open(boltfile.Options{Path: path}, func(tx *bbolt.Tx) error { return measure(tx, sizes) })
 	if err != nil {
 		return nil, err
 	}
-	db, err := open(path, &bbolt.Options{FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
-	if err != nil {
-		return nil, err
+	if f.Damage != nil {
+		log.Error("events that waited cannot be read and are put aside", "file", f.Aside, "err", f.Damage)
+		clear(sizes)
 	}
-	return &spool{db: db, maxBytes: maxBytes, maxAge: maxAge, sizes: sizes}, nil
+	return &spool{db: f.DB, maxBytes: maxBytes, maxAge: maxAge, sizes: sizes}, nil
 }
 
 func (s *spool) close() error { return s.db.Close() }
 
-// errDamaged says that the file is none of ours, or not any more.
-var errDamaged = errors.New("damaged")
-
-func open(path string, o *bbolt.Options) (*bbolt.DB, error) {
-	o.Timeout, o.NoStatistics = openWait, true
-	db, err := bbolt.Open(path, 0o600, o)
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("another process has %s", path)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	return db, err
-}
-
-// measure reads the whole file, if there is one, and counts what waits for each
-// webhook. bbolt panics where it finds damage, and when it opens a file for writing
-// it does so on a goroutine of its own; so this comes first.
-func measure(path string) (sizes map[string]size, err error) {
-	sizes = make(map[string]size)
-	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
-		return sizes, nil
-	}
-	// A file that was cut off faults where its end is missing.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, r)
-		}
-	}()
-	db, err := open(path, &bbolt.Options{ReadOnly: true})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return sizes, db.View(func(tx *bbolt.Tx) error {
-		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
-			var n size
-			err := b.ForEach(func(k, v []byte) error {
-				if e, ok := decode(k, v); ok {
-					n.grow(e)
-				}
-				return nil
-			})
-			sizes[string(name)] = n
-			return err
+// measure counts what waits for each webhook.
+func measure(tx *bbolt.Tx, sizes map[string]size) error {
+	return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		var n size
+		err := b.ForEach(func(k, v []byte) error {
+			if e, ok := decode(k, v); ok {
+				n.grow(e)
+			}
+			return nil
 		})
+		sizes[string(name)] = n
+		return err
 	})
 }
 
