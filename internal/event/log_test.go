@@ -41,6 +41,11 @@ func TestLog_Lines(t *testing.T) {
 			want:  `level=INFO msg="source banned" source=192.0.2.7 reason=authentication datagrams_only=false until=2026-01-02T03:04:05.000Z`,
 		},
 		{
+			name:  "a message that waited",
+			event: Message{Step: "delivered", AOR: "sip:a@example.com", CallID: "c", From: "sip:b@example.com", Size: 300, Status: 200, Waited: time.Hour, StillWaiting: 2},
+			want:  `level=INFO msg="message delivered" aor=sip:a@example.com call_id=c from=sip:b@example.com size=300 status=200 waited=1h0m0s still_waiting=2`,
+		},
+		{
 			name:  "push accepted is quiet",
 			event: PushOutcome{Class: "ok"},
 		},

@@ -61,6 +61,8 @@ func About(e Event) string {
 		return e.AOR
 	case Call:
 		return e.AOR
+	case Message:
+		return e.AOR
 	}
 	return ""
 }

@@ -12,6 +12,7 @@ type TypeInfo struct {
 func Types() []TypeInfo {
 	reg := func(action string) Event { return Registration{Action: action} }
 	call := func(step string) Event { return Call{Step: step} }
+	message := func(step string) Event { return Message{Step: step} }
 	return []TypeInfo{
 		{"binding.registered", "a phone registered that was not registered", reg("created")},
 		{"binding.updated", "something of a registration changed, such as the address or the token", reg("updated")},
@@ -36,6 +37,10 @@ func Types() []TypeInfo {
 		{"request.diverted", "nobody of the user took the call, and it is sent elsewhere, such as to voicemail", call("diverted")},
 		{"request.cancelled", "the caller gave up", call("cancelled")},
 		{"request.failed", "the caller was told that it came to nothing", call("failed")},
+		{"message.kept", "a message waits for its user, and its sender was told so", message("kept")},
+		{"message.delivered", "a phone has a message that waited", message("delivered")},
+		{"message.expired", "a message waited until it was of no more use", message("expired")},
+		{"message.refused", "a phone will not take a message that waited, which is thrown away", message("refused")},
 		{"flow.closed", "a connection ended", FlowClosed{}},
 		{"auth.failed", "credentials were wrong", AuthFailed{}},
 		{"source.banned", "a source is not listened to for a while", SourceBanned{}},
