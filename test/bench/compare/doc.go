@@ -13,8 +13,9 @@
 //	compare tls        handshakes, and refreshes on connections that stay, and Kamailio
 //	compare push       what a push costs, against a plain POST; a cold connection; a
 //	                   lane that is stuck beside one that is not
+//	compare calls      calls that are relayed, with SIPp at both ends, and Kamailio
 //	compare users N    writes the users file of configs/bench-digest.yaml
 //
 // It needs Linux and two cores. `make bench`, `make bench-flat`, `make
-// bench-churn`, `make bench-tls` and `make bench-push` run it.
+// bench-churn`, `make bench-tls`, `make bench-push` and `make bench-calls` run it.
 package main

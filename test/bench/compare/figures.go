@@ -18,6 +18,10 @@ const (
 	pacedSlowest // the same at a fixed rate, µs
 	perBinding   // memory of a binding, or of a connection with one, bytes
 	handshakeCPU // CPU time of a TLS handshake, µs
+	fewCallsCPU  // CPU time of a relayed call at the first of callRates, µs
+	manyCallsCPU // and at the second
+	failedCalls
+	repeatedCalls // messages that the ends of calls sent again
 	measures
 )
 
@@ -49,6 +53,14 @@ func (s series) answered(m measure) []float64 {
 		}
 	}
 	return values
+}
+
+// total adds up a measure over all rounds.
+func (s series) total(m measure) (sum float64) {
+	for _, f := range s {
+		sum += f[m]
+	}
+	return sum
 }
 
 // against returns the ratios of s to the peer, round by round, in order of size.

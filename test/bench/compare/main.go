@@ -36,7 +36,7 @@ type settings struct {
 
 func command(args []string, stdout, stderr io.Writer) error {
 	name := "compare"
-	if len(args) > 0 && slices.Contains([]string{"flat", "churn", "tls", "push", "users", pushServer}, args[0]) {
+	if len(args) > 0 && slices.Contains([]string{"flat", "churn", "tls", "push", "calls", "users", pushServer}, args[0]) {
 		name, args = args[0], args[1:]
 	}
 	switch name {
@@ -111,6 +111,8 @@ func (s *settings) measure(name string, l *lab, progress io.Writer) (string, err
 		return s.secure(l, progress)
 	case "push":
 		return s.push(l, progress)
+	case "calls":
+		return s.calls(l, progress)
 	}
 	o := roundOptions{users: 200_000, rounds: 3, seconds: 6 * time.Second, settle: 2 * time.Second, configs: s.configs, only: s.only}
 	if s.quick {
@@ -180,6 +182,20 @@ func (s *settings) push(l *lab, progress io.Writer) (string, error) {
 	}
 	return fmt.Sprintf("%s. %s pushes of each kind, %d under way, rounds: %d.\n\n%s",
 		machine(l.dir), thousands(float64(o.pushes)), pushWorkers, o.rounds, body), nil
+}
+
+func (s *settings) calls(l *lab, progress io.Writer) (string, error) {
+	o := callOptions{rounds: 3, seconds: 8 * time.Second, settle: 33 * time.Second, configs: s.configs, only: s.only}
+	if s.quick {
+		o.rounds, o.seconds, o.settle = 1, 4*time.Second, time.Second
+	}
+	o.rounds, o.seconds, o.settle = or(s.rounds, o.rounds), or(s.seconds, o.seconds), or(s.settle, o.settle)
+	outcomes, err := calls(l, o, progress)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s; %s. Calls for %.0f s at each rate, and %.0f s until they are forgotten, rounds: %d.\n\n%s",
+		machine(l.dir), kamailioVersion(), o.seconds.Seconds(), o.settle.Seconds(), o.rounds, callTable(outcomes)), nil
 }
 
 // or returns v, or what suits if that is zero.

@@ -50,7 +50,7 @@ func TestPlace_Document(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"compare", "flat", "churn", "tls"} {
+	for _, name := range []string{"compare", "flat", "churn", "tls", "push", "calls"} {
 		if _, err := place(string(text), name, "table"); err != nil {
 			t.Error(err)
 		}

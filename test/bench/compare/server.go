@@ -87,6 +87,12 @@ func (l *lab) kamailioTLS() (*server, error) {
 	return l.startKamailio([]byte(strings.ReplaceAll(kamailioTLSConfig, "BENCH_DIR", l.dir)))
 }
 
+//go:embed kamailio-calls.cfg
+var kamailioCallsConfig []byte
+
+// kamailioCalls starts the peer as a proxy.
+func (l *lab) kamailioCalls() (*server, error) { return l.startKamailio(kamailioCallsConfig) }
+
 // hasModule is an error if Kamailio has no such module.
 func hasModule(name string) error {
 	found, err := filepath.Glob("/usr/lib/*/kamailio/modules/" + name)
