@@ -3,15 +3,14 @@ package transaction
 import (
 	"context"
 	"log/slog"
-	"strconv"
-	"time"
 
 	"reveille/flow"
 	"reveille/internal/sipmsg"
 )
 
 // dispatch hands a message to its transaction, or to the user as a new one.
-func (q *Queue) dispatch(f flow.Flow, m *sipmsg.Message) {
+func (q *Queue) dispatch(it *item) {
+	f, m := it.f, it.m
 	switch {
 	case !m.IsRequest():
 		q.response(f, m)
@@ -20,12 +19,12 @@ func (q *Queue) dispatch(f flow.Flow, m *sipmsg.Message) {
 	case m.Method() == "CANCEL":
 		q.cancel(f, m)
 	default:
-		q.request(f, m)
+		q.request(f, m, it.doubted)
 	}
 }
 
 // request handles every request but ACK and CANCEL.
-func (q *Queue) request(f flow.Flow, m *sipmsg.Message) {
+func (q *Queue) request(f flow.Flow, m *sipmsg.Message, doubted bool) {
 	l := q.layer
 	if s := q.match(m); s != nil {
 		q.repeated(s)
@@ -34,11 +33,14 @@ func (q *Queue) request(f flow.Flow, m *sipmsg.Message) {
 	switch {
 	case l.stopping.Load():
 		l.metrics.refused(refusedStopping)
-		q.unavailable(f, m)
+		l.Refuse(f, m, l.unavailable(m))
 		return
 	case l.full():
 		l.metrics.refused(refusedFull)
-		q.unavailable(f, m)
+		l.Refuse(f, m, l.unavailable(m))
+		return
+	case doubted:
+		l.turnAway(f, m)
 		return
 	}
 	s := q.newServer(f, m)
@@ -120,14 +122,6 @@ func (q *Queue) refuse(f flow.Flow, m *sipmsg.Message, r sipmsg.Reply) {
 	}
 	q.scratch = m.AppendReply(q.scratch[:0], r)
 	q.layer.respond(f, m, q.scratch)
-}
-
-// unavailable answers that the whole server takes no more requests.
-func (q *Queue) unavailable(f flow.Flow, m *sipmsg.Message) {
-	seconds := (q.layer.o.RetryAfter + time.Second - 1) / time.Second
-	q.refuse(f, m, sipmsg.Reply{Code: 503, Headers: []sipmsg.HeaderField{
-		{Name: "Retry-After", Value: strconv.Itoa(int(seconds))},
-	}})
 }
 
 func (l *Layer) debug(msg string, attrs ...slog.Attr) {

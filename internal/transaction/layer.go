@@ -23,6 +23,10 @@ type Layer struct {
 	live      [kinds]atomic.Int64 // transactions by kind
 	undecided atomic.Int64        // transactions without a final response
 	suspended atomic.Int64        // suspended keys
+	// strains counts the queues that are not calm, by level of Overload.
+	strains [levels]atomic.Int32
+	// known finds out that a Call-ID has no server transaction.
+	known *knownTable
 
 	stopping atomic.Bool
 	idle     chan struct{} // capacity 1: undecided may have become 0
@@ -39,6 +43,8 @@ func New(o Options) *Layer {
 		seed: maphash.MakeSeed(),
 		idle: make(chan struct{}, 1),
 		quit: make(chan struct{}),
+
+		known: new(knownTable),
 	}
 	l.queues = make([]*Queue, o.Queues)
 	for i := range l.queues {
@@ -98,7 +104,13 @@ func (q *Queue) Other(callID string) *Queue { return q.layer.Queue(callID) }
 // passed one after another, in the order of their arrival. It reports false if
 // the message was dropped because the queue is full.
 func (l *Layer) Receive(f flow.Flow, m *sipmsg.Message) bool {
-	return l.Queue(m.CallID()).receive(f, m, l.slot(m))
+	q := l.Queue(m.CallID())
+	d := l.door(q, m)
+	if d == refused {
+		l.turnAway(f, m)
+		return true
+	}
+	return q.receive(item{f: f, m: m, slot: l.slot(m), doubted: d == doubted})
 }
 
 // FlowClosed fails the client transactions that still wait for a response on

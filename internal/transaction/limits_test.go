@@ -44,8 +44,8 @@ func TestRequest_TooManyTransactionsGet503WithoutMemory_Invariant9(t *testing.T)
 			r.receive(tcpCaller, rq{via: branch(3), callID: "c"}.on(t, tcpCaller))
 		}
 		r.expect("0s > 503", "0s > 503")
-		if got, _ := r.last().HeaderNamed("Retry-After"); got != "2" {
-			t.Errorf("Retry-After = %q, want 2", got)
+		if got, _ := r.last().HeaderNamed("Retry-After"); got != "2" && got != "3" && got != "4" {
+			t.Errorf("Retry-After = %q, want 2 to 4", got)
 		}
 		// The answer was not kept, yet its ACK goes no further.
 		r.receive(tcpCaller, rq{method: "ACK", via: branch(3), callID: "c", toTag: r.last().ToTag()}.on(t, tcpCaller))

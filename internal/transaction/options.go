@@ -86,8 +86,15 @@ type Options struct {
 	MaxTransactions int
 	// MaxClients bounds the client transactions; default 4*MaxTransactions.
 	MaxClients int
-	// RetryAfter is told to peers in a 503, rounded up to seconds; default 10 s.
+	// RetryAfter is the shortest time that peers are told in a 503, rounded up to
+	// seconds; the longest is twice as long. Default 10 s.
 	RetryAfter time.Duration
+	// Overload says when new requests are refused; by default never.
+	Overload Overload
+	// Spare reports whether a request outside of a dialog is served whatever the
+	// server has to do, such as an emergency call. It is called on any goroutine and
+	// must be quick. Nil: none is.
+	Spare func(m *sipmsg.Message) bool
 
 	// T1, T2 and T4 are the base timers of RFC 3261 §17; default 500 ms, 4 s, 5 s.
 	T1, T2, T4 time.Duration
@@ -120,10 +127,14 @@ func (o Options) withDefaults() Options {
 	setInt(&o.MaxTransactions, 262144)
 	setInt(&o.MaxClients, 4*o.MaxTransactions)
 	setTime(&o.RetryAfter, 10*time.Second)
+	setTime(&o.Overload.Interval, 3*o.Overload.Target)
 	setTime(&o.T1, 500*time.Millisecond)
 	setTime(&o.T2, 4*time.Second)
 	setTime(&o.T4, 5*time.Second)
 	setTime(&o.TimerC, 181*time.Second)
+	if o.Spare == nil {
+		o.Spare = func(*sipmsg.Message) bool { return false }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

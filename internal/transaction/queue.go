@@ -33,7 +33,9 @@ type Queue struct {
 	scratch []byte
 
 	flows flowIndex
-	wake  chan struct{} // capacity 1: in has become non-empty
+	// govern refuses new work when the queue is too slow; nil: nothing is refused.
+	govern *governor
+	wake   chan struct{} // capacity 1: in has become non-empty
 
 	// waiting counts the messages that were received and not yet handled, held or
 	// dropped.
@@ -53,6 +55,10 @@ type item struct {
 	timer   *timer
 	serving *Server  // in whose name fn runs; nil if there is none
 	slot    busySlot // of m
+	// came is when m was received, on the queue's clock.
+	came time.Duration
+	// doubted: m is refused if it is no copy of what was admitted.
+	doubted bool
 }
 
 // keepItems is the capacity up to which a queue keeps its buffers after a burst
@@ -60,7 +66,7 @@ type item struct {
 const keepItems = 16384
 
 func newQueue(l *Layer) *Queue {
-	return &Queue{
+	q := &Queue{
 		layer:   l,
 		servers: make(map[serverKey]*Server),
 		clients: make(map[clientKey]*Client),
@@ -69,6 +75,8 @@ func newQueue(l *Layer) *Queue {
 		epoch:   time.Now(),
 		wake:    make(chan struct{}, 1),
 	}
+	q.govern = newGovernor(q, l.o.Overload)
+	return q
 }
 
 // Post runs fn on the queue, after everything that was received or posted
@@ -88,7 +96,8 @@ func (q *Queue) push(items ...item) {
 }
 
 // receive appends a message unless QueueLen messages wait already.
-func (q *Queue) receive(f flow.Flow, m *sipmsg.Message, slot busySlot) bool {
+func (q *Queue) receive(it item) bool {
+	it.came = q.now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.waiting.Load() >= int64(q.layer.o.QueueLen) || q.stopped {
@@ -96,8 +105,8 @@ func (q *Queue) receive(f flow.Flow, m *sipmsg.Message, slot busySlot) bool {
 		return false
 	}
 	q.waiting.Add(1)
-	q.layer.busy.add(slot, 1)
-	q.in = append(q.in, item{f: f, m: m, slot: slot})
+	q.layer.busy.add(it.slot, 1)
+	q.in = append(q.in, it)
 	q.signal()
 	return true
 }
@@ -135,6 +144,7 @@ func (q *Queue) run() {
 		batch = q.take(batch)
 		for i := range batch {
 			q.expireDue()
+			q.begin(&batch[i])
 			q.handle(&batch[i])
 			if batch[i].m != nil {
 				q.waiting.Add(-1)
@@ -149,6 +159,7 @@ func (q *Queue) run() {
 				continue
 			}
 		}
+		q.rest()
 		var ring <-chan time.Time
 		if next, ok := q.timers.next(); ok {
 			if next != armed {
@@ -206,7 +217,7 @@ func (q *Queue) work(it *item) {
 	case it.timer != nil:
 		it.timer.owner.expire(it.timer.kind)
 	case it.m != nil:
-		q.dispatch(it.f, it.m)
+		q.dispatch(it)
 	default:
 		q.flowClosed(it.f)
 	}

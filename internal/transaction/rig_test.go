@@ -272,6 +272,11 @@ func (r *rig) checkEmpty() {
 	if n := l.suspended.Load(); n != 0 {
 		r.t.Errorf("suspended = %d, want 0", n)
 	}
+	for slot := range knownSlots {
+		if n := l.known[slot].Load(); n != 0 {
+			r.t.Errorf("slot %d: %d transactions are known, want 0", slot, n)
+		}
+	}
 	for slot := range busySlots {
 		if calls, aors := l.busy.calls[slot].Load(), l.busy.aors[slot].Load(); calls != 0 || aors != 0 {
 			r.t.Errorf("slot %d: %d Call-IDs, %d AORs are busy, want 0", slot, calls, aors)
@@ -281,6 +286,9 @@ func (r *rig) checkEmpty() {
 		sizes := []int{len(q.servers), len(q.clients), len(q.held), len(q.timers.heap), len(q.flows.first), len(q.later)}
 		if !slices.Equal(sizes, make([]int, len(sizes))) {
 			r.t.Errorf("queue %d: servers, clients, held, timers, flows, later = %v, want all 0", i, sizes)
+		}
+		if q.govern != nil && q.govern.head.Load() != 0 {
+			r.t.Errorf("queue %d: at work, want at rest", i)
 		}
 		if n := q.waiting.Load(); n != 0 {
 			r.t.Errorf("queue %d: waiting = %d, want 0", i, n)

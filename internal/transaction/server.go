@@ -40,6 +40,7 @@ func (q *Queue) newServer(f flow.Flow, m *sipmsg.Message) *Server {
 	s.life = timer{owner: s, kind: timerLife}
 	q.link(s)
 	q.layer.live[s.kind()].Add(1)
+	q.layer.known.add(q.layer.hash(m.CallID()), 1)
 	q.layer.undecided.Add(1)
 	return s
 }
@@ -224,6 +225,7 @@ func (s *Server) gone() {
 	s.q.timers.stop(&s.life)
 	s.q.unlink(s)
 	s.q.layer.live[s.kind()].Add(-1)
+	s.q.layer.known.add(s.q.layer.hash(s.m.CallID()), -1)
 	s.last = nil
 	if s.onEnd != nil {
 		s.q.later = append(s.q.later, s.onEnd)
