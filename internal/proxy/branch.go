@@ -45,6 +45,8 @@ type branch struct {
 	// overdue: it has rung for its time, and is to stop as soon as that serves others.
 	overdue bool
 	ring    *transaction.Timer
+	// sentAt is when the request left.
+	sentAt time.Time
 	// silence runs while a next hop has not answered and there is another one.
 	silence *transaction.Timer
 	// slept: it was waited for in vain.
@@ -95,6 +97,7 @@ func (b *branch) connect() {
 				// Given up meanwhile, or the phone has registered.
 			case err != nil:
 				f.p.opts().Logger.Info("connect", "remote", h.addr.String(), "err", err)
+				b.blame(nil)
 				b.fail(b.failure(503, "Not Reachable"))
 			default:
 				b.forward(to)
@@ -129,7 +132,7 @@ func (b *branch) forward(to flow.Flow) {
 		b.Failed(nil, err)
 		return
 	}
-	b.client, b.state = client, calling
+	b.client, b.state, b.sentAt = client, calling, time.Now()
 	b.awaitSign()
 	step := "forwarded"
 	if b.wait.released {
@@ -302,6 +305,11 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 		b.late(c, m, usable)
 		return
 	}
+	if code == 503 {
+		b.blame(m)
+	} else {
+		b.praise()
+	}
 	switch {
 	case code < 200:
 		if b.state == calling {
@@ -379,6 +387,9 @@ func (b *branch) Failed(c *transaction.Client, err error) {
 	}
 	f := b.fork
 	broken := errors.Is(err, transaction.ErrTransport)
+	if b.state != answered && (broken || errors.Is(err, transaction.ErrTimeout)) {
+		b.blame(nil)
+	}
 	switch {
 	case broken && b.again():
 	case broken:

@@ -177,7 +177,7 @@ func (f *fork) fallbackTargets(r *Fallback) []target {
 	// A phone that both have has failed already.
 	set := slices.DeleteFunc(l.set, func(t target) bool {
 		return slices.ContainsFunc(f.branches, func(b *branch) bool {
-			return sameDevice(&b.target.binding, &t.binding) || t.reach == dial && b.target.hop == t.hop && b.target.uri == t.uri
+			return sameDevice(&b.target.binding, &t.binding) || t.samePlace(&b.target)
 		})
 	})
 	set = o.of(aor).order(o.of(aor).near(set))

@@ -107,7 +107,7 @@ func (f *fork) noFinding(what finding, r sipmsg.Reply) {
 func (l *lookup) add(set []target) {
 	for _, t := range set {
 		twice := slices.ContainsFunc(l.set, func(has target) bool {
-			return sameDevice(&has.binding, &t.binding) || has.reach == dial && has.hop == t.hop && has.uri == t.uri
+			return sameDevice(&has.binding, &t.binding) || has.samePlace(&t)
 		})
 		if !twice {
 			l.set = append(l.set, t)

@@ -20,10 +20,12 @@ type metrics struct {
 	farewells     *prometheus.CounterVec
 	farewellsOpen prometheus.Gauge
 	failovers     prometheus.Counter
+	hopFailures   *prometheus.CounterVec
+	hopsMarked    prometheus.GaugeFunc
 	fallbacks     *prometheus.CounterVec
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(r prometheus.Registerer, memory *hopMemory) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_proxy_requests_total", Help: "Requests that were answered upstream, by method and status class.",
@@ -60,6 +62,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		failovers: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "reveille_proxy_failovers_total", Help: "Requests that were sent on to the next hop because one had failed.",
 		}),
+		hopFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_proxy_hop_failures_total",
+			Help: "Failures of next hops, after which others are tried before them: silent (or not reached) or refused (503).",
+		}, []string{"reason"}),
+		hopsMarked: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "reveille_proxy_hops_failed", Help: "Next hops that failed and have not answered since.",
+		}, func() float64 { return float64(memory.len()) }),
 		farewellsOpen: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "reveille_proxy_farewells", Help: "Phones that are still to be told that their call has ended.",
 		}),
@@ -69,7 +78,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"reason"}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen, m.failovers, m.fallbacks)
+		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen, m.failovers, m.hopFailures, m.hopsMarked, m.fallbacks)
 	}
 	return m
 }

@@ -78,36 +78,57 @@ type hop struct {
 func hopAt(h resolve.Hop) hop { return hop{h.Transport, h.Addr, h.Name} }
 
 // A way is what is left to be tried of a next hop when what was tried has failed: hops
-// that were found, and then targets that are not yet looked up.
+// that were found, then targets that are not yet looked up, and at last the hops of
+// which something speaks against trying them first.
 type way struct {
-	hops    []resolve.Hop
-	targets []resolve.Target
+	// route is the name of the Route; empty: it is none.
+	route string
+	// to is where the way leads, targets what of it is still to be looked up.
+	to, targets []resolve.Target
+	hops, late  []resolve.Hop
 }
 
-func (w *way) empty() bool { return len(w.hops) == 0 && len(w.targets) == 0 }
+func (w *way) empty() bool { return len(w.hops) == 0 && len(w.targets) == 0 && len(w.late) == 0 }
 
-// next takes the next hop off the way; the zero hop says that the next target has to
-// be looked up first.
-func (w *way) next() hop {
-	if len(w.hops) == 0 && len(w.targets) > 0 {
-		if h, numeric := w.targets[0].Hop(); numeric {
-			w.targets = w.targets[1:]
+// next takes the next hop off the way. The zero hop says that the next target has to
+// be looked up first, or, without targets, that nothing is left.
+func (w *way) next(avoid func(resolve.Hop) bool) hop {
+	for {
+		switch {
+		case len(w.hops) > 0:
+			h := w.hops[0]
+			w.hops = w.hops[1:]
+			if !w.empty() && avoid(h) {
+				w.late = append(w.late, h)
+				continue
+			}
 			return hopAt(h)
+		case len(w.targets) > 0:
+			h, numeric := w.targets[0].Hop()
+			if !numeric {
+				return hop{}
+			}
+			w.targets, w.hops = w.targets[1:], []resolve.Hop{h}
+		case len(w.late) > 0:
+			// If all have failed, none is worse than the others.
+			h := w.late[0]
+			w.late = w.late[1:]
+			return hopAt(h)
+		default:
+			return hop{}
 		}
 	}
-	if len(w.hops) == 0 {
-		return hop{}
-	}
-	h := w.hops[0]
-	w.hops = w.hops[1:]
-	return hopAt(h)
 }
 
 // dialTarget is a target that is reached by a connection to one of these, in this order.
 func dialTarget(to ...resolve.Target) target {
-	t := target{reach: dial, way: way{targets: to}}
-	t.hop = t.way.next()
-	return t
+	return target{reach: dial, way: way{to: to, targets: to}}
+}
+
+// samePlace reports whether two targets that are connected to are one.
+func (t *target) samePlace(other *target) bool {
+	return t.reach == dial && other.reach == dial && t.uri == other.uri &&
+		slices.Equal(t.way.to, other.way.to) && (len(t.way.to) > 0 || t.hop == other.hop)
 }
 
 // target is a request's way to the next hops of the route, in the order that chance
@@ -120,7 +141,7 @@ func (r *Route) target() target {
 		to = append(to, n.Target)
 	}
 	t := dialTarget(to...)
-	t.trusted = r.Trusted
+	t.trusted, t.way.route = r.Trusted, r.Name
 	return t
 }
 
@@ -183,10 +204,14 @@ func (p *Proxy) resolve(t resolve.Target, done func([]resolve.Hop, error)) {
 	})
 }
 
-// find looks up the next target on the branch's way, and connects to the first of its
-// hops.
+// find takes the next hop of the branch's way, and looks the next target up if there
+// is none yet.
 func (b *branch) find() {
 	f, w := b.fork, &b.target.way
+	if b.target.hop = b.next(); b.target.hop != (hop{}) {
+		b.connect()
+		return
+	}
 	if len(w.targets) == 0 {
 		b.fail(b.failure(503, "No Next Hop"))
 		return
@@ -204,12 +229,17 @@ func (b *branch) find() {
 				b.fail(b.failure(503, "Not Found"))
 			default:
 				b.target.way.hops = hops
-				b.target.hop = b.target.way.next()
-				b.connect()
+				b.find()
 			}
 			f.conclude()
 		})
 	})
+}
+
+// next takes the next hop off the branch's way.
+func (b *branch) next() hop {
+	w := &b.target.way
+	return w.next(func(h resolve.Hop) bool { return b.fork.p.avoid(w.route, h) })
 }
 
 // advance goes on with the next hop on the branch's way, if there is one, by a request
@@ -223,8 +253,8 @@ func (b *branch) advance() bool {
 	b.silence.Stop()
 	b.ring.Stop()
 	b.client, b.state, b.ring, b.rang, b.overdue = nil, idle, nil, false, false
-	b.target.hop = b.target.way.next()
-	b.connect()
+	b.target.hop = hop{}
+	b.find()
 	return true
 }
 
@@ -239,7 +269,11 @@ func (b *branch) awaitSign() {
 }
 
 func (b *branch) silent(c *transaction.Client) {
-	if b.client != c || b.state != calling || !b.advance() {
+	if b.client != c || b.state != calling {
+		return
+	}
+	b.blame(nil)
+	if !b.advance() {
 		return
 	}
 	b.fork.p.opts().Logger.Info("a next hop does not answer", slog.String("flow", c.Flow().String()))

@@ -250,8 +250,8 @@ func TestRoute_Weights_RFC2782(t *testing.T) {
 	first := map[string]int{}
 	for range 2000 {
 		tg := r.target()
-		first[tg.hop.addr.Addr().String()]++
-		if last := tg.way.targets[len(tg.way.targets)-1]; last.Host != "192.0.2.10" {
+		first[tg.way.to[0].Host]++
+		if last := tg.way.to[len(tg.way.to)-1]; last.Host != "192.0.2.10" {
 			t.Fatalf("%s comes last", last)
 		}
 	}

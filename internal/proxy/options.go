@@ -184,8 +184,13 @@ type Options struct {
 	// HopTimeout is how long a next hop may be silent before the next one is tried, if
 	// there is one; default 6 s.
 	HopTimeout time.Duration
-	Sink       event.Sink
-	Logger     *slog.Logger
+	// HopRetry is for how long others are tried before a next hop that has failed;
+	// default 30 s.
+	HopRetry time.Duration
+	// Trunks knows more of the next hops of Routes; nil: nobody does.
+	Trunks Trunks
+	Sink   event.Sink
+	Logger *slog.Logger
 	// Registerer takes the metrics; nil: none.
 	Registerer prometheus.Registerer
 }
@@ -258,6 +263,7 @@ func (o *Options) validate() error {
 	defaultTo(&o.MaxFarewells, 1000)
 	defaultTo(&o.MaxForwards, 70)
 	defaultTo(&o.HopTimeout, 6*time.Second)
+	defaultTo(&o.HopRetry, 30*time.Second)
 	if err := o.validateRoutes(); err != nil {
 		return err
 	}

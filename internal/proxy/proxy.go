@@ -20,6 +20,7 @@ type Proxy struct {
 	options atomic.Pointer[Options] // replaced whole by Reload
 	metrics *metrics
 	bucket  *bucket
+	memory  *hopMemory
 	// lanes holds one *lane for each queue; only that queue uses it.
 	lanes sync.Map
 	// farewells counts those of all lanes.
@@ -43,7 +44,8 @@ func New(o Options) (*Proxy, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	p := &Proxy{metrics: newMetrics(o.Registerer), bucket: newBucket(o.MaxParked, o.MaxParkedPerAOR)}
+	p := &Proxy{bucket: newBucket(o.MaxParked, o.MaxParkedPerAOR), memory: newHopMemory()}
+	p.metrics = newMetrics(o.Registerer, p.memory)
 	p.options.Store(&o)
 	return p, nil
 }
