@@ -39,6 +39,7 @@ func bench(b *testing.B, u User, f flow.Flow, next func(n int) *sipmsg.Message) 
 	}
 	b.StopTimer()
 	l.undecided.Store(0)
+	l.registering.Store(0)
 	_ = l.Stop(b.Context())
 }
 

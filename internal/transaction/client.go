@@ -72,10 +72,10 @@ func (q *Queue) newClient(f flow.Flow, wire []byte, u ClientUser) (*Client, erro
 	q.clients[c.key()] = c
 	q.flows.add(c)
 	l.live[c.kind()].Add(1)
-	l.undecided.Add(1)
+	l.undecidedOf(m.Method()).Add(1)
 	if err := l.o.Sender.Send(f, wire); err != nil {
 		c.state = terminated
-		l.decide()
+		c.decide()
 		c.gone()
 		return nil, c.transportError(err)
 	}
@@ -126,7 +126,7 @@ func (c *Client) Cancel(headers ...sipmsg.HeaderField) {
 func (c *Client) Abandon() {
 	if !c.abandoned && c.state.undecided() {
 		// Nobody waits for its answer any more, Stop neither.
-		c.q.layer.decide()
+		c.decide()
 	}
 	c.abandoned = true
 	c.q.timers.stop(&c.repeat)
@@ -137,6 +137,9 @@ func (c *Client) Abandon() {
 func (c *Client) Hush() { c.q.timers.stop(&c.repeat) }
 
 func (c *Client) invite() bool { return c.m.Method() == "INVITE" }
+
+// decide is called once, when nobody waits for an answer any more.
+func (c *Client) decide() { c.q.layer.decide(c.q.layer.undecidedOf(c.m.Method())) }
 
 func (c *Client) kind() kind {
 	if c.invite() {
@@ -155,7 +158,7 @@ func (c *Client) step(ev event, m *sipmsg.Message) {
 	st := was.on(ev)
 	c.state = st.next
 	if was.undecided() && !st.next.undecided() && !c.abandoned {
-		c.q.layer.decide()
+		c.decide()
 	}
 	if ev == evExpire {
 		c.timedOut(was)

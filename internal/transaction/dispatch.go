@@ -31,7 +31,7 @@ func (q *Queue) request(f flow.Flow, m *sipmsg.Message, doubted bool) {
 		return
 	}
 	switch {
-	case l.stopping.Load():
+	case l.refusesNew(m):
 		l.metrics.refused(refusedStopping)
 		l.Refuse(f, m, l.unavailable(m))
 		return

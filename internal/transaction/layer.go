@@ -1,7 +1,6 @@
 package transaction
 
 import (
-	"context"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -20,19 +19,22 @@ type Layer struct {
 	queues []*Queue
 	busy   busyTable
 
-	live      [kinds]atomic.Int64 // transactions by kind
-	undecided atomic.Int64        // transactions without a final response
-	suspended atomic.Int64        // suspended keys
+	live [kinds]atomic.Int64 // transactions by kind
+	// undecided counts the transactions without a final response but for REGISTERs,
+	// which registering counts.
+	undecided, registering atomic.Int64
+	suspended              atomic.Int64 // suspended keys
 	// strains counts the queues that are not calm, by level of Overload.
 	strains [levels]atomic.Int32
 	// known finds out that a Call-ID has no server transaction.
 	known *knownTable
 
-	stopping atomic.Bool
-	idle     chan struct{} // capacity 1: undecided may have become 0
-	quit     chan struct{} // closed when the workers must end
-	halt     sync.Once
-	workers  sync.WaitGroup
+	// draining: no new calls; stopping: no requests.
+	draining, stopping atomic.Bool
+	idle               chan struct{} // capacity 1: a count of the undecided may have become 0
+	quit               chan struct{} // closed when the workers must end
+	halt               sync.Once
+	workers            sync.WaitGroup
 }
 
 // New returns a Layer that takes messages at once and handles them after Start.
@@ -58,39 +60,6 @@ func New(o Options) *Layer {
 func (l *Layer) Start() {
 	for _, q := range l.queues {
 		l.workers.Go(q.run)
-	}
-}
-
-// Stop answers new requests with 503 from now on, waits until every request and
-// branch has its final response or ctx has ended, and ends the goroutines. What
-// only absorbs retransmissions is not waited for. It returns ctx's error if
-// something was left undecided. It may be called more than once.
-func (l *Layer) Stop(ctx context.Context) error {
-	l.stopping.Store(true)
-	err := l.drain(ctx)
-	l.halt.Do(func() { close(l.quit) })
-	l.workers.Wait()
-	return err
-}
-
-func (l *Layer) drain(ctx context.Context) error {
-	for l.undecided.Load() != 0 {
-		select {
-		case <-l.idle:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// decide counts a transaction that got its final response or ended without.
-func (l *Layer) decide() {
-	if l.undecided.Add(-1) == 0 && l.stopping.Load() {
-		select {
-		case l.idle <- struct{}{}:
-		default:
-		}
 	}
 }
 
@@ -128,23 +97,6 @@ func (l *Layer) FlowClosed(f flow.Flow) {
 func (l *Layer) full() bool {
 	return l.live[kindServerInvite].Load()+l.live[kindServerOther].Load() >= int64(l.o.MaxTransactions)
 }
-
-// Begin reports whether a new request would be taken on now: it is not while the
-// layer stops or has as many transactions as it may. Who answers such a request
-// without the layer calls End once its answer is on its way, or if the layer
-// gets it after all; Stop waits for that.
-func (l *Layer) Begin() bool {
-	// Counted before stopping is read: a Stop that comes in between waits for it.
-	l.undecided.Add(1)
-	if l.stopping.Load() || l.full() {
-		l.decide()
-		return false
-	}
-	return true
-}
-
-// End is called once for each Begin that reported true.
-func (l *Layer) End() { l.decide() }
 
 // Refuse answers a request that arrived on f without making a transaction of it,
 // such as one that is too damaged to be received. The answer to a copy of the

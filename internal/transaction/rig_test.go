@@ -266,8 +266,8 @@ func (r *rig) checkEmpty() {
 			r.t.Errorf("%d transactions of kind %s are alive, want 0", n, name)
 		}
 	}
-	if n := l.undecided.Load(); n != 0 {
-		r.t.Errorf("undecided = %d, want 0", n)
+	if n, m := l.undecided.Load(), l.registering.Load(); n != 0 || m != 0 {
+		r.t.Errorf("undecided = %d, registering = %d, want 0", n, m)
 	}
 	if n := l.suspended.Load(); n != 0 {
 		r.t.Errorf("suspended = %d, want 0", n)

@@ -41,7 +41,7 @@ func (q *Queue) newServer(f flow.Flow, m *sipmsg.Message) *Server {
 	q.link(s)
 	q.layer.live[s.kind()].Add(1)
 	q.layer.known.add(q.layer.hash(m.CallID()), 1)
-	q.layer.undecided.Add(1)
+	q.layer.undecidedOf(m.Method()).Add(1)
 	return s
 }
 
@@ -58,6 +58,9 @@ func (s *Server) Queue() *Queue { return s.q }
 func (s *Server) Done() bool { return !s.state.undecided() }
 
 func (s *Server) invite() bool { return s.m.Method() == "INVITE" }
+
+// decide is called once, when it is known that the request will be answered no more.
+func (s *Server) decide() { s.q.layer.decide(s.q.layer.undecidedOf(s.m.Method())) }
 
 func (s *Server) kind() kind {
 	if s.invite() {
@@ -181,7 +184,7 @@ func (s *Server) step(ev event, wire []byte) {
 	st := was.on(ev)
 	s.state = st.next
 	if was.undecided() && !st.next.undecided() {
-		s.q.layer.decide()
+		s.decide()
 	}
 	if st.do&doSend != 0 {
 		s.last = wire
@@ -213,7 +216,7 @@ func (s *Server) step(ev event, wire []byte) {
 // end terminates the transaction without an event.
 func (s *Server) end() {
 	if s.state.undecided() {
-		s.q.layer.decide()
+		s.decide()
 	}
 	s.state = terminated
 	s.gone()

@@ -91,6 +91,7 @@ func benchMemory(b *testing.B, u User, method string) {
 	b.ReportMetric(float64(before-empty)/float64(b.N), "heap-B/message")
 	runtime.KeepAlive(messages)
 	l.undecided.Store(0)
+	l.registering.Store(0)
 	_ = l.Stop(b.Context())
 }
 
