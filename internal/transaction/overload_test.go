@@ -128,6 +128,8 @@ func (r *rig) slowly(d time.Duration, method string) (served, refused int) {
 	synctest.Wait()
 	time.Sleep(time.Second)
 	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, line := range r.journal {
 		if strings.HasSuffix(line, " > 503") {
 			refused++
