@@ -74,8 +74,9 @@ func (p *Proxy) sendACK(q *transaction.Queue, from flow.Flow, m *sipmsg.Message,
 	})
 }
 
-// withFlow calls fn with the flow on which a leg can be reached now, if any: that
-// one, or a new one to the address that the peer told us.
+// withFlow calls fn with the flow on which a leg can be reached now, if any: that one,
+// the one on which the INVITE went there, or a new one to the address that the peer told
+// us.
 func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to flow.Flow, fn func(out flow.Flow)) {
 	if !to.IsZero() && p.opts().Flows.Open(to) {
 		fn(to)
@@ -86,12 +87,18 @@ func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to 
 		p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 		return
 	}
+	if went, ok := p.lane(q).reached[exchangeOf(m)]; ok && p.opts().Flows.Open(went) {
+		// RFC 3263 §4 leaves it open, but of several servers behind a name the one that
+		// sent the 2xx waits for it.
+		fn(went)
+		return
+	}
 	t, ok := p.nextHop(m, g)
 	if !ok {
 		p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 		return
 	}
-	p.connect(t, func(out flow.Flow, err error) {
+	p.connect(way{to: []resolve.Target{t}, targets: []resolve.Target{t}}, func(out flow.Flow, err error) {
 		if err != nil {
 			p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 			return
@@ -100,20 +107,51 @@ func (p *Proxy) withFlow(q *transaction.Queue, m *sipmsg.Message, g passage, to 
 	})
 }
 
-// connect makes a flow to the first hop of a target.
-func (p *Proxy) connect(t resolve.Target, done func(flow.Flow, error)) {
-	dialHop := func(h hop) { p.opts().Flows.ConnectTo(h.transport, h.name, h.addr, done) }
-	if h, numeric := t.Hop(); numeric {
-		dialHop(hopAt(h))
-		return
+// connect makes a flow to the first hop of a way that can be connected to.
+func (p *Proxy) connect(w way, done func(flow.Flow, error)) {
+	h := w.next(func(h resolve.Hop) bool { return p.avoid(w.route, h) })
+	switch {
+	case h != (hop{}):
+		p.opts().Flows.ConnectTo(h.transport, h.name, h.addr, func(to flow.Flow, err error) {
+			if err != nil && !w.empty() {
+				p.connect(w, done)
+				return
+			}
+			done(to, err)
+		})
+	case len(w.targets) == 0:
+		done(flow.Flow{}, errNoHop)
+	default:
+		t := w.targets[0]
+		w.targets = w.targets[1:]
+		p.resolve(t, func(hops []resolve.Hop, err error) {
+			if err != nil && w.empty() {
+				done(flow.Flow{}, err)
+				return
+			}
+			w.hops = hops
+			p.connect(w, done)
+		})
 	}
-	p.resolve(t, func(hops []resolve.Hop, err error) {
-		if err != nil {
-			done(flow.Flow{}, err)
-			return
-		}
-		dialHop(hopAt(hops[0]))
-	})
+}
+
+// An exchange names an INVITE in a dialog and its ACK.
+type exchange struct {
+	callID, fromTag, toTag string
+	cseq                   uint32
+}
+
+func exchangeOf(m *sipmsg.Message) exchange {
+	return exchange{m.CallID(), m.FromTag(), m.ToTag(), m.CSeq().Seq}
+}
+
+// reached remembers where an INVITE in a dialog was accepted, if that was not a flow of
+// the dialog, as long as its transaction lasts.
+func (f *fork) reached(b *branch) {
+	if f.inDialog && f.invite() && b.target.reach == dial {
+		f.lane.reached[exchangeOf(f.s.Message())] = b.target.flow
+		f.anew = true
+	}
 }
 
 // awake returns the device of a leg as a target that gets a request at once.

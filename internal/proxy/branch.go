@@ -45,6 +45,8 @@ type branch struct {
 	// overdue: it has rung for its time, and is to stop as soon as that serves others.
 	overdue bool
 	ring    *transaction.Timer
+	// datagram: the next hop takes no connection, so that it gets large requests by UDP.
+	datagram bool
 	// sentAt is when the request left.
 	sentAt time.Time
 	// silence runs while a next hop has not answered and there is another one.
@@ -126,8 +128,12 @@ func (b *branch) forward(to flow.Flow) {
 			out.token = t.seal(f.p.opts().Keys)
 		}
 	}
+	wire := f.p.build(m, out, newBranch(loopHash(m)))
+	if b.enlarge(len(wire), to) {
+		return
+	}
 	b.client = nil
-	client, err := f.s.Queue().NewClient(to, f.p.build(m, out, newBranch(loopHash(m))), b)
+	client, err := f.s.Queue().NewClient(to, wire, b)
 	if err != nil {
 		b.Failed(nil, err)
 		return

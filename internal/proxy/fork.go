@@ -70,6 +70,8 @@ type fork struct {
 	over bool
 	// cancelled: the caller gave up.
 	cancelled bool
+	// anew: it went to the peer of a dialog by a new connection, see lane.reached.
+	anew bool
 	// why is the Reason of the CANCELs, if they have one.
 	why []sipmsg.HeaderField
 }
@@ -84,6 +86,9 @@ func (p *Proxy) newFork(s *transaction.Server, g passage, realm string) *fork {
 	f.limitLife()
 	s.OnEnd(func() {
 		delete(f.lane.forks, s)
+		if f.anew {
+			delete(f.lane.reached, exchangeOf(s.Message()))
+		}
 		switch {
 		case f.closed && f.pending() && f.leaveRinging():
 			// Whoever answers now is not heard any more (RFC 6026 §7.1).

@@ -52,6 +52,9 @@ type world struct {
 	// refuse is what Wake says, if anything; unreachable is what Connect says.
 	refuse      error
 	unreachable error
+	// noTCP is what Connect says of TCP, after the time late.
+	noTCP error
+	late  time.Duration
 	// names are for which certificates were asked.
 	names []string
 	admit func(*sipmsg.Message) Admission
@@ -153,8 +156,8 @@ func (w *world) checkEmpty() {
 		}
 	})
 	w.proxy.lanes.Range(func(_, v any) bool {
-		if l := v.(*lane); len(l.forks) != 0 || len(l.lines) != 0 || len(l.farewells) != 0 {
-			w.t.Errorf("%d forks, %d lines and %d farewells left behind", len(l.forks), len(l.lines), len(l.farewells))
+		if l := v.(*lane); len(l.forks) != 0 || len(l.lines) != 0 || len(l.farewells) != 0 || len(l.reached) != 0 {
+			w.t.Errorf("%d forks, %d lines, %d farewells and %d flows of ACKs left behind", len(l.forks), len(l.lines), len(l.farewells), len(l.reached))
 		}
 		return true
 	})
@@ -209,7 +212,16 @@ func (w *world) Open(f flow.Flow) bool {
 
 func (w *world) ConnectTo(t flow.Transport, name string, to netip.AddrPort, done func(flow.Flow, error)) {
 	w.with(func() { w.names = append(w.names, name) })
-	done(flow.Flow{Listener: "main", Transport: t, Remote: to}, w.unreachable)
+	err := w.unreachable
+	if t == flow.TCP && err == nil {
+		err = w.noTCP
+	}
+	made := func() { done(flow.Flow{Listener: "main", Transport: t, Remote: to}, err) }
+	if t == flow.TCP && w.late > 0 {
+		time.AfterFunc(w.late, made)
+		return
+	}
+	made()
 }
 
 // The server has UDP and TCP at port 5060 and WSS at port 443.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 
 	"reveille/flow"
@@ -61,7 +62,8 @@ func (p *Proxy) trusts(f flow.Flow) bool {
 	if o.Trusted(f) {
 		return true
 	}
-	return o.peers[hop{transport: f.Transport, addr: f.Remote}]
+	return o.peers[hop{transport: f.Transport, addr: f.Remote}] ||
+		slices.ContainsFunc(p.routesAt(f), func(r *Route) bool { return r.Trusted })
 }
 
 // claim checks what an admitted sender says of itself. The refusal is nil if the

@@ -22,6 +22,7 @@ type metrics struct {
 	failovers     prometheus.Counter
 	hopFailures   *prometheus.CounterVec
 	hopsMarked    prometheus.GaugeFunc
+	large         *prometheus.CounterVec
 	fallbacks     *prometheus.CounterVec
 }
 
@@ -69,6 +70,10 @@ func newMetrics(r prometheus.Registerer, memory *hopMemory) *metrics {
 		hopsMarked: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "reveille_proxy_hops_failed", Help: "Next hops that failed and have not answered since.",
 		}, func() float64 { return float64(memory.len()) }),
+		large: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "reveille_proxy_large_requests_total",
+			Help: "Requests to next hops that were too large for a datagram, by how they left: tcp, or udp because the next hop took no connection.",
+		}, []string{"transport"}),
 		farewellsOpen: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "reveille_proxy_farewells", Help: "Phones that are still to be told that their call has ended.",
 		}),
@@ -78,7 +83,7 @@ func newMetrics(r prometheus.Registerer, memory *hopMemory) *metrics {
 		}, []string{"reason"}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen, m.failovers, m.hopFailures, m.hopsMarked, m.fallbacks)
+		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen, m.failovers, m.hopFailures, m.hopsMarked, m.large, m.fallbacks)
 	}
 	return m
 }

@@ -35,9 +35,12 @@ type Route struct {
 	Domain, Prefix string
 	// To is where such requests go; at least one.
 	To []NextHop
-	// Trusted: the next hops are told who calls, and believed (RFC 3325). Requests that
-	// come from them are believed, too, if they are written as IP addresses.
+	// Trusted: the next hops are told who calls, and believed (RFC 3325). So are
+	// requests that come from their addresses; those of names are known to Trunks.
 	Trusted bool
+	// LargeByUDP: requests that are too large for a datagram leave as one all the same,
+	// against RFC 3261 §18.1.1.
+	LargeByUDP bool
 }
 
 // A NextHop is one place that a Route leads to. The lowest Priority is tried first;
@@ -179,8 +182,24 @@ func (p *Proxy) routeNamed(name string) (*Route, bool) {
 	return &routes[i], true
 }
 
+// routesAt returns the Routes that lead to the peer of a flow, as far as Trunks knows.
+func (p *Proxy) routesAt(f flow.Flow) []*Route {
+	trunks := p.opts().Trunks
+	if trunks == nil {
+		return nil
+	}
+	var list []*Route
+	for _, name := range trunks.At(f.Transport, f.Remote) {
+		if r, ok := p.routeNamed(name); ok {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
 var (
 	errNoResolver = errors.New("names are not resolved")
+	errNoHop      = errors.New("no next hop")
 	errOwn        = errors.New("leads back to this server")
 )
 
@@ -252,7 +271,7 @@ func (b *branch) advance() bool {
 	b.fork.p.metrics.failovers.Inc()
 	b.silence.Stop()
 	b.ring.Stop()
-	b.client, b.state, b.ring, b.rang, b.overdue = nil, idle, nil, false, false
+	b.client, b.state, b.ring, b.rang, b.overdue, b.datagram = nil, idle, nil, false, false, false
 	b.target.hop = hop{}
 	b.find()
 	return true

@@ -37,6 +37,8 @@ type lane struct {
 	farewells map[*farewell]struct{}
 	// turns are what is still to be done about REGISTERs of this queue.
 	turns map[usrloc.AOR][]turn
+	// reached are flows that were found for INVITEs in a dialog, for their ACKs.
+	reached map[exchange]flow.Flow
 }
 
 // New returns a Proxy, or an error that names the missing option.
@@ -69,7 +71,7 @@ func (p *Proxy) lane(q *transaction.Queue) *lane {
 	if l, ok := p.lanes.Load(q); ok {
 		return l.(*lane)
 	}
-	l, _ := p.lanes.LoadOrStore(q, &lane{forks: map[*transaction.Server]*fork{}, lines: map[lineKey]*line{}, farewells: map[*farewell]struct{}{}, turns: map[usrloc.AOR][]turn{}})
+	l, _ := p.lanes.LoadOrStore(q, &lane{forks: map[*transaction.Server]*fork{}, lines: map[lineKey]*line{}, farewells: map[*farewell]struct{}{}, turns: map[usrloc.AOR][]turn{}, reached: map[exchange]flow.Flow{}})
 	return l.(*lane)
 }
 

@@ -54,6 +54,7 @@ func (f *fork) success(b *branch, m *sipmsg.Message) {
 	}
 	first := !f.closed
 	f.closed = true
+	f.reached(b)
 	f.s.Respond(m.Status(), f.upstream(m, b.trusted()).Bytes())
 	if !first {
 		return
