@@ -12,13 +12,28 @@ import (
 
 func TestGCPercent(t *testing.T) {
 	for _, tt := range []struct {
-		live uint64
-		want int
+		name          string
+		live, scanned uint64
+		want          int
 	}{
-		{0, 400}, {1 << 20, 400}, {8 << 20, 400}, {16 << 20, 200}, {32 << 20, 100}, {64 << 20, 50}, {160 << 20, 20}, {1 << 30, 20}, {1 << 62, 20},
+		{"nothing", 0, 0, 400},
+		{"1 MB", 1 << 20, 1 << 20, 400},
+		{"8 MB", 8 << 20, 0, 400},
+		{"16 MB", 16 << 20, 0, 200},
+		{"16 MB, all looked at", 16 << 20, 16 << 20, 200},
+		{"32 MB", 32 << 20, 0, 100},
+		{"64 MB", 64 << 20, 0, 50},
+		{"64 MB, all looked at", 64 << 20, 64 << 20, 149},
+		{"64 MB, a quarter looked at", 64 << 20, 16 << 20, 50},
+		{"160 MB", 160 << 20, 0, 20},
+		{"a large store", 1 << 30, 20 << 20, 20},
+		{"a large store and many calls", 1 << 30, 300 << 20, 43},
+		{"many calls", 300 << 20, 280 << 20, 139},
+		{"more than there is", 1 << 62, 0, 20},
+		{"more looked at than lives", 100 << 20, 1 << 62, 150},
 	} {
-		if got := gcPercent(tt.live); got != tt.want {
-			t.Errorf("gcPercent(%d) = %d, want %d", tt.live, got, tt.want)
+		if got := gcPercent(tt.live, tt.scanned); got != tt.want {
+			t.Errorf("%s: gcPercent(%d, %d) = %d, want %d", tt.name, tt.live, tt.scanned, got, tt.want)
 		}
 	}
 }
