@@ -76,6 +76,7 @@ type peer struct {
 	b    *testing.B
 	conn *net.UDPConn
 	buf  []byte
+	last []byte // what hear has read, in buf
 }
 
 func (r *rig) peer() *peer {
