@@ -164,5 +164,5 @@ func (f *fork) canWake(b *usrloc.Binding) bool {
 	if f.inDialog {
 		return f.method != "PRACK"
 	}
-	return f.p.opts().wakes(f.method)
+	return f.p.opts().wakes(f.method) || f.wakesByEvent()
 }

@@ -136,6 +136,11 @@ type Options struct {
 	// Wakes are methods that wake a phone besides INVITE, MESSAGE and requests
 	// in a dialog; never ACK or CANCEL.
 	Wakes []string
+	// WakeEvents are event packages whose NOTIFY wakes a phone outside of a dialog.
+	WakeEvents []string
+	// EventRoutes names the Route for SUBSCRIBE and PUBLISH to users of ours, by event
+	// package. Those for others are answered 489, and PUBLISH 405 if it is empty.
+	EventRoutes map[string]string
 	// Dormant: devices whose registration has ended are woken as long as the Store
 	// keeps their bindings.
 	Dormant bool

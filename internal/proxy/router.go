@@ -212,16 +212,9 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 	device := p.device(g.purr)
 	uri := p.dialled(m.RequestURI())
 	aor, ours := p.aorOf(uri)
-	if (ours || !device.IsZero()) && !f.inDialog {
-		switch f.method {
-		case "SUBSCRIBE":
-			// No event package is served here, and phones are not subscribed to.
-			f.refuse(sipmsg.Reply{Code: 489})
-			return
-		case "PUBLISH":
-			f.refuse(sipmsg.Reply{Code: 405, Headers: []sipmsg.HeaderField{{Name: "Allow", Value: allow}}})
-			return
-		}
+	if (ours || !device.IsZero()) && !f.inDialog && (f.method == "SUBSCRIBE" || f.method == "PUBLISH") {
+		f.toEventServer(a)
+		return
 	}
 	if !device.IsZero() {
 		// RFC 8599 §7: a request that replaces a dialog is addressed to the PURR of

@@ -27,7 +27,7 @@ func (f *fork) barred(t flow.Transport) bool { return f.sips && !t.Secure() }
 
 // look is what target selection knows for this request.
 func (f *fork) look(v view) view {
-	v.sips = f.sips
+	v.sips, v.wakes = f.sips, v.wakes || f.wakesByEvent()
 	return v
 }
 
