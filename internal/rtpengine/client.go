@@ -29,6 +29,8 @@ var (
 	ErrUnknown = errors.New("no such rtpengine")
 	// ErrBusy: too many commands wait for answers.
 	ErrBusy = errors.New("too many commands to rtpengines")
+	// ErrTooLarge: the command does not fit into a datagram.
+	ErrTooLarge = errors.New("too large for an rtpengine")
 	// ErrStopped: the Client was stopped.
 	ErrStopped = errors.New("rtpengine client is stopped")
 )
@@ -212,7 +214,7 @@ func (c *Client) settle(verb Verb, err error) {
 	var refused *RefusedError
 	switch {
 	case err == nil:
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.Is(err, ErrTooLarge):
 		result = "refused"
 	case errors.Is(err, errReply):
 		result = "malformed"

@@ -218,7 +218,11 @@ func TestClient_Away(t *testing.T) {
 		pass(time.Second)
 		r.fakes[0].says(silent)
 		a, b := r.do(addr(1), offerOf("a")), r.do(addr(1), offerOf("b"))
-		pass(2 * time.Second)
+		pass(1500 * time.Millisecond)
+		if got, _ := r.Pick(nil); got != addr(1) {
+			t.Errorf("picked %v: commands without answer alone count as an engine that is away", got)
+		}
+		pass(time.Second)
 		for _, e := range []*end{a, b} {
 			if !errors.Is(e.err, ErrTimeout) || e.calls != 1 || e.after != time.Second {
 				t.Errorf("ended as %+v", *e)
@@ -288,6 +292,15 @@ func TestClient_Bounded(t *testing.T) {
 			t.Errorf("%d of 20 commands were refused, want 15", busy)
 		}
 		pass(2 * time.Second)
+	})
+}
+
+// TestClient_TooLarge: what would never arrive is not waited for.
+func TestClient_TooLarge(t *testing.T) {
+	inBubble(t, []Engine{{Addr: addr(1)}}, Options{}, func(t *testing.T, r *rig) {
+		if e := r.do(addr(1), Command{Verb: Offer, Call: "c", SDP: strings.Repeat("x", maxPacket)}); !errors.Is(e.err, ErrTooLarge) {
+			t.Errorf("ended as %+v", *e)
+		}
 	})
 }
 

@@ -35,6 +35,9 @@ type question struct {
 	interval, left time.Duration
 }
 
+// maxPacket bounds a command: a datagram holds no more than 65,507 bytes.
+const maxPacket = 60_000
+
 func (e *engine) isAway() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -58,8 +61,13 @@ func (e *engine) send(c Command, done func(string, error)) error {
 		return ErrBusy
 	}
 	cookie := e.of.cookie()
+	packet := c.encode(append([]byte(cookie), ' '))
+	if len(packet) > maxPacket {
+		e.of.pending.Add(-1)
+		return ErrTooLarge
+	}
 	q := &question{
-		verb: c.Verb, packet: c.encode(append([]byte(cookie), ' ')), done: done, began: time.Now(),
+		verb: c.Verb, packet: packet, done: done, began: time.Now(),
 		// Sent at 0, 1/8, 3/8 and 7/8 of the time.
 		interval: e.of.o.Timeout / 8, left: e.of.o.Timeout,
 	}
@@ -99,7 +107,12 @@ func (e *engine) again(cookie string) {
 	if q.left -= q.interval; q.left <= 0 {
 		delete(e.waiting, cookie)
 		e.mu.Unlock()
-		e.turns(true, ErrTimeout)
+		if q.verb == ping {
+			e.turns(true, ErrTimeout)
+		} else {
+			// It may be that command alone which it does not answer.
+			e.ping()
+		}
 		e.finish(q, "", ErrTimeout)
 		return
 	}

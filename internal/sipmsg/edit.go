@@ -24,6 +24,7 @@ type Edit struct {
 	popRoutes   int
 	lastRoutes  int // how many Route values to remove at the end
 	length      bool
+	body        *string // nil: as received
 	removed     [MaxHeaders / 64]uint64
 	ops         []insertion
 	buf         [4]insertion
@@ -169,6 +170,10 @@ func (e *Edit) Append(dst []byte) []byte {
 			dst = e.appendTopVia(dst, h)
 		case h.id == HdrRoute && (e.popRoutes > 0 || e.lastRoutes > 0):
 			dst = routes.append(dst, m.raw, h)
+		case h.id == HdrContentLength && e.body != nil:
+			dst = append(dst, m.raw[h.name.start:h.value.start]...)
+			dst = strconv.AppendInt(dst, int64(len(*e.body)), 10)
+			dst = append(dst, m.raw[h.value.end:h.end]...)
 		case h.id == HdrMaxForwards && e.maxForwards >= 0:
 			dst = append(dst, m.raw[h.name.start:h.value.start]...)
 			dst = strconv.AppendInt(dst, int64(e.maxForwards), 10)
@@ -187,10 +192,10 @@ func (e *Edit) Append(dst []byte) []byte {
 		}
 	}
 	if e.length && !m.Has(HdrContentLength) {
-		dst = appendHeader(dst, "Content-Length", strconv.Itoa(len(m.Body())))
+		dst = appendHeader(dst, "Content-Length", strconv.Itoa(len(e.newBody())))
 	}
 	dst = append(dst, "\r\n"...)
-	return append(dst, m.Body()...)
+	return append(dst, e.newBody()...)
 }
 
 func (e *Edit) appendStartLine(dst []byte) []byte {
