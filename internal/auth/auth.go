@@ -115,6 +115,9 @@ type Options struct {
 	NonceTable int
 	// Trusted networks are not asked for credentials.
 	Trusted []netip.Prefix
+	// TrustedAddr reports whether an address is trusted besides: those of peers that
+	// have names. It is asked for every request. Nil: none is.
+	TrustedAddr func(netip.Addr) bool
 	// TrustedNames are those of client certificates whose owners are not asked
 	// for credentials either: a name that PeerNames returns, in any case.
 	TrustedNames []string

@@ -51,7 +51,7 @@ func (r *request) identify() (Means, error) {
 	for _, means := range r.a.o.IdentifyBy {
 		switch means {
 		case ByAddress:
-			if r.a.peers.contains(r.f.Remote.Addr()) {
+			if r.a.trustedAddress(r.f.Remote.Addr()) {
 				return means, nil
 			}
 		case ByCertificate:
@@ -90,8 +90,13 @@ func (a *Authenticator) certified(f flow.Flow) bool {
 // Trusts reports whether the peer of f is believed without credentials.
 func (a *Authenticator) Trusts(f flow.Flow) bool {
 	return slices.ContainsFunc(a.o.IdentifyBy, func(m Means) bool {
-		return m == ByAddress && a.peers.contains(f.Remote.Addr()) || m == ByCertificate && a.certified(f)
+		return m == ByAddress && a.trustedAddress(f.Remote.Addr()) || m == ByCertificate && a.certified(f)
 	})
+}
+
+// trustedAddress reports whether an address is one that Options trust.
+func (a *Authenticator) trustedAddress(addr netip.Addr) bool {
+	return a.peers.contains(addr) || a.o.TrustedAddr != nil && a.o.TrustedAddr(addr)
 }
 
 // peers are the networks whose requests are believed without credentials: edge

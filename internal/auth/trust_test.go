@@ -77,11 +77,13 @@ func TestTrusts(t *testing.T) {
 	}{
 		{"nobody", Options{}, false},
 		{"address", Options{Trusted: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}}, true},
+		{"address of a name", Options{TrustedAddr: func(a netip.Addr) bool { return a == peer.Remote.Addr() }}, true},
+		{"address of another name", Options{TrustedAddr: func(netip.Addr) bool { return false }}, false},
 		{"certificate", Options{TrustedNames: []string{"edge.example.com"}, PeerNames: names}, true},
 		{"switched off", Options{TrustedNames: []string{"edge.example.com"}, PeerNames: names, IdentifyBy: []Means{ByAddress, ByCredentials}}, false},
 	} {
 		a, _ := newAuth(t, func(o *Options) {
-			o.Trusted, o.TrustedNames, o.PeerNames, o.IdentifyBy = tt.o.Trusted, tt.o.TrustedNames, tt.o.PeerNames, tt.o.IdentifyBy
+			o.Trusted, o.TrustedAddr, o.TrustedNames, o.PeerNames, o.IdentifyBy = tt.o.Trusted, tt.o.TrustedAddr, tt.o.TrustedNames, tt.o.PeerNames, tt.o.IdentifyBy
 		})
 		if got := a.Trusts(peer); got != tt.want {
 			t.Errorf("%s: Trusts() = %v, want %v", tt.name, got, tt.want)

@@ -41,12 +41,14 @@ func (a *Admission) mayRelay() bool { return a.User != "" || a.Trusted }
 
 func relayingRefused() sipmsg.Reply { return sipmsg.Reply{Code: 403, Reason: "Relaying Not Allowed"} }
 
-// routeFor returns the configured route for a URI that is no user of ours.
+// routeFor returns the configured route for a URI that is no user of ours. Of the own
+// domains, whose unknown users nobody else knows, none leads out but by name.
 func (p *Proxy) routeFor(u sipmsg.URI) (*Route, bool) {
 	routes := p.opts().Routes
 	for i := range routes {
 		r := &routes[i]
-		if (r.Domain == "*" || strings.EqualFold(r.Domain, u.Host)) && strings.HasPrefix(u.User, r.Prefix) {
+		domain := strings.EqualFold(r.Domain, u.Host) || r.Domain == "*" && !p.ours(u)
+		if domain && strings.HasPrefix(u.User, r.Prefix) {
 			return r, true
 		}
 	}

@@ -30,8 +30,8 @@ type Resolver interface {
 // authenticated users and trusted peers only.
 type Route struct {
 	Name string
-	// Domain is the host of the Request-URI, "*" for any; Prefix is how its user
-	// part begins, "" for any.
+	// Domain is the host of the Request-URI, "*" for any that is not ours; Prefix is how
+	// its user part begins, "" for any.
 	Domain, Prefix string
 	// To is where such requests go; at least one.
 	To []NextHop
