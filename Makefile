@@ -6,7 +6,7 @@ BENCH    ?= .
 # Tests that talk to real phones carry the build tag e2e.
 E2E      = $(shell $(GO) list -tags e2e ./... 2>/dev/null | grep '/test\(/\|$$\)')
 
-.PHONY: test build vet lint test-race e2e e2e-browser e2e-firefox fuzz durability bench bench-flat bench-churn bench-tls bench-push bench-calls bench-go bench-users bench-clean generate check-generated install demo clean
+.PHONY: test build vet lint test-race e2e e2e-browser e2e-firefox fuzz durability soak soak-models soak-phones bench bench-flat bench-churn bench-tls bench-push bench-calls bench-go bench-users bench-clean generate check-generated install demo clean
 
 test:
 	@.ci/stage install $(MAKE) --no-print-directory install
@@ -65,6 +65,20 @@ fuzz:
 			echo "== $$p $$f"; nice $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 		done; \
 	done
+
+# What tests at random, for a long time: every model with thousands of seeds, then
+# half an hour of simulated phones on real sockets, in which memory must stay flat.
+SOAKTIME  ?= 30m
+SOAKSEEDS ?= 5000
+SOAKFLAGS ?=
+soak: soak-models soak-phones
+
+soak-models:
+	REVEILLE_MODEL_SEEDS=$(SOAKSEEDS) nice $(GO) test -count=1 -timeout 4h -run 'Model|Lifecycle|TestOrder|_Random' \
+		./internal/proxy ./internal/transaction ./registrar ./usrloc ./usrloc/disk
+
+soak-phones: build
+	$(GO) run ./test/soak -lasts $(SOAKTIME) $(SOAKFLAGS)
 
 # The server against Kamailio, where that is installed, on one core each; in some
 # ten minutes. The table goes into docs/performance.md. BENCHFLAGS=-quick shows in

@@ -187,7 +187,10 @@ func (c *Call) end() {
 func (c *Call) ackEach(l *line, x exchange) {
 	seq := x.req.CSeq().SeqNo
 	ack := func() { _ = l.client.WriteRequest(c.request(l, sip.ACK, seq), sipgo.ClientRequestBuild) }
-	x.tx.OnRetransmission(func(*sip.Response) { ack() })
+	x.tx.OnRetransmission(func(res *sip.Response) {
+		l.answered(res)
+		ack()
+	})
 	ack()
 }
 

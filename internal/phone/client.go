@@ -40,14 +40,19 @@ func (l *line) send(ctx context.Context, req *sip.Request, provisional func(*sip
 	}
 }
 
-// cancelWait bounds the wait for the final response of a cancelled INVITE.
+// cancelWait is the usual Options.CancelWait, and bounds the wait for an answer to
+// CANCEL.
 const cancelWait = 5 * time.Second
 
 func (l *line) sendOnce(ctx context.Context, req *sip.Request, provisional func(*sip.Response)) (exchange, error) {
 	x := exchange{req: req}
-	var err error
-	// Nothing is missing in req: the option keeps sipgo from raising CSeq.
-	if x.tx, err = l.client.TransactionRequest(ctx, req, sipgo.ClientRequestBuild); err != nil {
+	err := ctx.Err()
+	if err != nil {
+		return x, fmt.Errorf("send %s: %w", req.Method, err)
+	}
+	// Nothing is missing in req: the option keeps sipgo from raising CSeq. If ctx
+	// ended now, sipgo would forget what it has sent.
+	if x.tx, err = l.client.TransactionRequest(context.WithoutCancel(ctx), req, sipgo.ClientRequestBuild); err != nil {
 		return x, fmt.Errorf("send %s: %w", req.Method, err)
 	}
 	fail := func(err error) (exchange, error) {
@@ -61,6 +66,7 @@ func (l *line) sendOnce(ctx context.Context, req *sip.Request, provisional func(
 		select {
 		case res := <-x.tx.Responses():
 			if !res.IsProvisional() {
+				l.answered(res)
 				x.res = res
 				return x, nil
 			}
@@ -73,12 +79,12 @@ func (l *line) sendOnce(ctx context.Context, req *sip.Request, provisional func(
 		case <-l.done:
 			return fail(ErrAsleep)
 		case <-giveUp:
-			return fail(ctx.Err())
+			return fail(fmt.Errorf("%w: %w", ErrUnanswered, ctx.Err()))
 		case <-ended:
 			if req.Method != sip.INVITE {
 				return fail(ctx.Err())
 			}
-			ended, giveUp = nil, time.After(cancelWait)
+			ended, giveUp = nil, time.After(l.p.o.CancelWait)
 		}
 		// RFC 3261 §9.1: no CANCEL before a provisional response.
 		if giveUp != nil && seen && !cancelled {

@@ -30,16 +30,19 @@ type line struct {
 	regMu     sync.Mutex // one REGISTER at a time (RFC 3261 §10.2)
 	regCallID string
 	regSeq    uint32
+
+	finals finals
 }
 
 // openLine opens a socket and lets sipgo read from it.
 func (p *Phone) openLine(ctx context.Context) (*line, error) {
+	l := &line{p: p, done: make(chan struct{}), regCallID: randomToken()}
 	ua, err := sipgo.NewUA(
 		sipgo.WithUserAgent("reveille-phone"),
 		sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerLogger(p.o.Logger)),
 		sipgo.WithUserAgentTransactionLayerOptions(
 			sip.WithTransactionLayerLogger(p.o.Logger),
-			sip.WithTransactionLayerUnhandledResponseHandler(func(*sip.Response) {}),
+			sip.WithTransactionLayerUnhandledResponseHandler(l.answered),
 		),
 	)
 	if err != nil {
@@ -49,12 +52,14 @@ func (p *Phone) openLine(ctx context.Context) (*line, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open line: %w", err)
 	}
-	l := &line{p: p, ua: ua, client: client, done: make(chan struct{}), regCallID: randomToken()}
+	l.ua, l.client = ua, client
 	// Not sipgo.Server: it ends a transaction when its handler returns.
 	ua.TransactionLayer().OnRequest(l.request)
 	switch p.o.Transport {
 	case "tcp":
 		err = l.dial(ctx, new(net.Dialer), ua.TransportLayer().ServeTCP)
+	case "ws":
+		err = l.dial(ctx, webSocket{}, ua.TransportLayer().ServeTCP)
 	case "tls":
 		err = l.dial(ctx, &tls.Dialer{Config: p.o.TLS}, ua.TransportLayer().ServeTLS)
 	default:
@@ -89,7 +94,7 @@ func (l *line) bindUDP(ctx context.Context) error {
 	return nil
 }
 
-// A dialer is one of package net or crypto/tls.
+// A dialer is one of package net or crypto/tls, or a webSocket.
 type dialer interface {
 	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -170,10 +175,18 @@ func (l *line) newRequest(method sip.RequestMethod, uri sip.Uri) *sip.Request {
 	l.setVia(req)
 	maxForwards := sip.MaxForwardsHeader(70)
 	req.AppendHeader(&maxForwards)
-	req.SetTransport(strings.ToUpper(l.p.o.Transport))
+	req.SetTransport(l.sipgoTransport())
 	req.SetDestination(l.p.o.Server)
 	req.Laddr = l.laddr
 	return req
+}
+
+// sipgoTransport is what sipgo takes the line for.
+func (l *line) sipgoTransport() string {
+	if l.p.o.Transport == "ws" {
+		return "TCP"
+	}
+	return strings.ToUpper(l.p.o.Transport)
 }
 
 // setVia gives req a Via with a new branch.

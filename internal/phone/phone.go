@@ -44,7 +44,7 @@ type Options struct {
 	User, Domain, Password string
 	// Server is where everything is sent: "host:port".
 	Server string
-	// Transport is "udp", the default, "tcp" or "tls".
+	// Transport is "udp", the default, "tcp", "tls" or "ws".
 	Transport string
 	// TLS is the client side of "tls"; nil: the authorities of the machine, and the
 	// host of Server must be in the server's certificate.
@@ -58,6 +58,9 @@ type Options struct {
 	Expires time.Duration
 	// Ring is how long the phone rings before it answers.
 	Ring time.Duration
+	// CancelWait bounds the wait for the final answer to a call that was cancelled; 0:
+	// 5 s. A server may take 32 s to find that a phone answers nothing.
+	CancelWait time.Duration
 	// SDP is offered in calls and answers them; empty: one audio stream that
 	// nobody sends. Browsers accept none but a description of WebRTC.
 	SDP string
@@ -76,15 +79,18 @@ func (o *Options) validate() error {
 	switch o.Transport {
 	case "":
 		o.Transport = "udp"
-	case "udp", "tcp", "tls":
+	case "udp", "tcp", "tls", "ws":
 	default:
-		return fmt.Errorf("phone: transport %q is neither udp, tcp nor tls", o.Transport)
+		return fmt.Errorf("phone: transport %q is neither udp, tcp, tls nor ws", o.Transport)
 	}
 	if o.Instance == "" {
 		o.Instance = randomInstance()
 	}
 	if o.Expires <= 0 {
 		o.Expires = 10 * time.Minute
+	}
+	if o.CancelWait <= 0 {
+		o.CancelWait = cancelWait
 	}
 	if o.SDP == "" {
 		o.SDP = silence
@@ -124,12 +130,13 @@ const (
 	Failed                 // our call failed; Status says why
 	Ended                  // a call ended with BYE, from either side
 	Messaged               // a MESSAGE arrived
+	Doubled                // a request of ours got a second, other final answer
 	numKinds
 )
 
 var kindNames = [numKinds]string{
 	"registered", "refused", "asleep", "invited", "answered", "confirmed", "declined",
-	"cancelled", "unanswered", "ringing", "connected", "failed", "ended", "messaged",
+	"cancelled", "unanswered", "ringing", "connected", "failed", "ended", "messaged", "doubled",
 }
 
 // String returns the kind's name.
@@ -154,6 +161,9 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return fmt.Sprintf("phone: %d %s", e.Code, e.Reason) }
 
+// ErrUnanswered means that a call was cancelled and got no final answer for it.
+var ErrUnanswered = errors.New("phone: cancelled, and no final answer")
+
 // ErrAsleep means that the phone has no socket.
 var ErrAsleep = errors.New("phone: asleep")
 
@@ -164,7 +174,8 @@ type Phone struct {
 
 	mu     sync.Mutex // guards what follows
 	line   *line      // nil: asleep
-	purr   string     // the latest (RFC 8599 §6.1)
+	push   Push
+	purr   string // the latest (RFC 8599 §6.1)
 	calls  map[callKey]*Call
 	counts [numKinds]int
 	work   sync.WaitGroup // lines and their goroutines
@@ -175,7 +186,7 @@ func New(o Options) (*Phone, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return &Phone{o: o, aor: "sip:" + o.User + "@" + o.Domain, calls: make(map[callKey]*Call)}, nil
+	return &Phone{o: o, aor: "sip:" + o.User + "@" + o.Domain, push: o.Push, calls: make(map[callKey]*Call)}, nil
 }
 
 // AOR returns "sip:user@domain".
@@ -193,6 +204,14 @@ func (p *Phone) PURR() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.purr
+}
+
+// SetPush changes what the next REGISTER says about how to wake the phone, as after
+// its push service gave it a new token.
+func (p *Phone) SetPush(to Push) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.push = to
 }
 
 // Calls returns the calls that are up.
@@ -277,7 +296,10 @@ func (p *Phone) contactURI(l *line, params string) string {
 // registerContact is the Contact of a REGISTER (RFC 8599 §4.1.1).
 func (p *Phone) registerContact(l *line, seconds int) string {
 	params := ""
-	if push := p.o.Push; push.Provider != "" {
+	p.mu.Lock()
+	push := p.push
+	p.mu.Unlock()
+	if push.Provider != "" {
 		params = ";pn-provider=" + sipmsg.EscapeParam(push.Provider)
 		if push.Param != "" {
 			params += ";pn-param=" + sipmsg.EscapeParam(push.Param)

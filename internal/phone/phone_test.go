@@ -438,3 +438,17 @@ func TestRegister_ServerOfAnotherAuthority(t *testing.T) {
 		t.Errorf("%d requests were sent", n)
 	}
 }
+
+// A push service gave the app another token.
+func TestSetPush_NextRegister_RFC8599_4_1(t *testing.T) {
+	s := newSwitchboard(t)
+	d := registered(t, s, "alice", nil)
+	d.SetPush(Push{Provider: "fcm", Param: "123", PRID: "another"})
+	if err := d.Register(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	all := s.requests("REGISTER")
+	if got, _ := all[len(all)-1].Contacts()[0].URI.Param("pn-prid"); got != "another" {
+		t.Errorf("pn-prid = %q", got)
+	}
+}
