@@ -21,6 +21,8 @@ type Config struct {
 	Location      Location  `yaml:"location" restart:"yes"`
 	Registrar     Registrar `yaml:"registrar"`
 	Limits        Limits    `yaml:"limits"`
+	Overload      Overload  `yaml:"overload" restart:"yes"`
+	Stop          Stop      `yaml:"stop"`
 	Auth          Auth      `yaml:"auth"`
 	ACL           ACL       `yaml:"acl"`
 	Guard         Guard     `yaml:"guard"`

@@ -66,6 +66,8 @@ func Default() *Config {
 			Parked:       50_000,
 			ParkedPerAOR: 32,
 		},
+		Overload: Overload{Target: 100 * time.Millisecond, Interval: 300 * time.Millisecond, RetryAfter: 5 * time.Second},
+		Stop:     Stop{Drain: 45 * time.Second},
 		Location: defaultLocation(),
 		Auth: Auth{
 			SQL:        defaultSQLUsers(),

@@ -28,9 +28,9 @@ type server interface {
 	Stop(ctx context.Context) error
 }
 
-// stopTime bounds the orderly end: service managers commonly kill after 90 s,
-// and a request that waits for a phone is answered at once.
-const stopTime = 30 * time.Second
+// stopTime bounds the orderly end once calls under way have had their time
+// (stop.drain). Service managers commonly kill after 90 s.
+const stopTime = 15 * time.Second
 
 func (p program) serveCommand() *cobra.Command {
 	var file string
@@ -66,7 +66,7 @@ func (p program) serve(file string) error {
 		return err
 	}
 	if err := srv.Start(); err != nil {
-		return errors.Join(err, stop(srv))
+		return errors.Join(err, stop(srv, cfg))
 	}
 	log.Info("serving", "listeners", len(cfg.Listen), "config", file)
 	for {
@@ -79,14 +79,14 @@ func (p program) serve(file string) error {
 			switch {
 			case !open:
 				end()
-				return stop(srv)
+				return stop(srv, cfg)
 			case sig == syscall.SIGHUP:
 				// The log has said what became of it.
 				cfg, _, _ = p.reload(srv, cfg, file, level, log)
 			default:
-				log.Info("stopping", "signal", sig.String())
+				log.Info("stopping; once more to end at once", "signal", sig.String(), "drain", cfg.Stop.Drain)
 				end()
-				return p.stopOrSignal(srv, log)
+				return p.stopOrSignal(srv, cfg, log)
 			}
 		}
 	}
@@ -156,10 +156,10 @@ func (p program) reload(srv server, current *configs.Config, file string, level 
 }
 
 // stopOrSignal stops the server in order, or at once when another signal says so.
-func (p program) stopOrSignal(srv server, log *slog.Logger) error {
+func (p program) stopOrSignal(srv server, cfg *configs.Config, log *slog.Logger) error {
 	done := make(chan error, 1)
 	// The goroutine ends with Stop, which is bounded, or with the process.
-	go func() { done <- stop(srv) }()
+	go func() { done <- stop(srv, cfg) }()
 	for {
 		select {
 		case err := <-done:
@@ -173,8 +173,8 @@ func (p program) stopOrSignal(srv server, log *slog.Logger) error {
 	}
 }
 
-func stop(srv server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+func stop(srv server, cfg *configs.Config) error {
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.Stop.Drain+stopTime)
 	defer cancel()
 	return srv.Stop(ctx)
 }

@@ -232,7 +232,8 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 	}
 	a.layer = transaction.New(transaction.Options{
 		Sender: a.transport, User: &user{app: a, metrics: in.metrics}, MaxTransactions: cfg.Limits.Transactions,
-		TimerC: cfg.Proxy.TimerC, Logger: a.component("transaction"), Registerer: a.registry,
+		TimerC: cfg.Proxy.TimerC, Overload: transaction.Overload{Target: cfg.Overload.Target, Interval: cfg.Overload.Interval},
+		RetryAfter: cfg.Overload.RetryAfter, Spare: a.spares, Logger: a.component("transaction"), Registerer: a.registry,
 	})
 	in.layer = a.layer
 	if err := a.buildQualifier(); err != nil {
@@ -272,14 +273,7 @@ func (a *App) Start() error {
 	}
 	a.layer.Start()
 	// Requests under way end, with their answers sent, before the sockets do.
-	// Those that wait for a phone end at once.
-	a.onStop("transactions", func(ctx context.Context) error {
-		a.proxy.Stop()
-		if a.qualifier != nil {
-			a.qualifier.Stop()
-		}
-		return a.layer.Stop(ctx)
-	})
+	a.onStop("transactions", a.endRequests)
 	a.running.Go(func() { a.refresher.Run(a.background) })
 	a.running.Go(func() { a.guard.Run(a.background) })
 	if a.qualifier != nil {

@@ -92,7 +92,7 @@ const (
 
 // defaults are the lines of a configuration, by their key.
 func (r *rig) defaults() []string {
-	return []string{listenYAML, usersYAML, domainsYAML, httpYAML, `push: {wait: {invite: {default: 20s}}, apps: @apps}`}
+	return []string{listenYAML, usersYAML, domainsYAML, httpYAML, `push: {wait: {invite: {default: 20s}}, apps: @apps}`, `stop: {drain: 0s}`}
 }
 
 // fcm is an app whose credential is in file.

@@ -22,7 +22,7 @@ func tables() []string {
 		"internal/proxy.pushParams",
 		"internal/sipmsg.charClass", "internal/sipmsg.compactForms", "internal/sipmsg.headerNames", "internal/sipmsg.headersByHash",
 		"internal/sipmsg.plainHeaders", "internal/sipmsg.reasonPhrases",
-		"internal/transaction.kindNames",
+		"internal/transaction.kindNames", "internal/transaction.levelNames",
 		"purr.pool",
 		"push.backoff", "push.classNames", "push.kindNames",
 		"push/pushsim.faultNames",

@@ -32,16 +32,57 @@ func TestStop_EndsTheWaitsAtOnce(t *testing.T) {
 	})
 }
 
-func TestStop_LeavesCallsThatRing(t *testing.T) {
-	inWorld(t, Options{}, func(w *world) {
-		w.sleeper("198.51.100.1:5060")
-		desk := w.newPhone("alice", udp("198.51.100.2:5060"), "")
-		w.register(desk)
+// Calls that ring have had their time before; the phones must not ring on for a
+// server that is gone.
+func TestStop_EndsCallsThatRing(t *testing.T) {
+	routes, rule := voicemail()
+	inWorld(t, Options{Fork: Sequential, Fallbacks: []Fallback{rule}, Routes: routes}, func(w *world) {
+		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
+		w.register(w.newPhone("alice", tcp("198.51.100.2:5060", 1), ""))
+		later := w.newPhone("alice", udp("198.51.100.3:5060"), "")
+		later.q = 100
+		w.register(later)
 		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
-		toDesk := w.expect("INVITE 198.51.100.2:5060")[0]
+		out := w.expect("INVITE 198.51.100.1:5060", "INVITE 198.51.100.2:5060")
+		w.reply(out[0], 180)
+		w.expect("180 203.0.113.9:5060")
+		w.proxy.Stop()
+		cancel := w.expect("CANCEL 198.51.100.1:5060")[0]
+		if reason, _ := cancel.m.HeaderNamed("Reason"); reason != "SIP;cause=480" {
+			t.Errorf("Reason = %q, want cause 480", reason)
+		}
+		w.reply(cancel, 200)
+		w.reply(out[0], 487)
+		w.expect("ACK 198.51.100.1:5060", "480 203.0.113.9:5060")
 		w.proxy.Stop()
 		w.expect()
-		w.reply(toDesk, 200)
+	})
+}
+
+// Who answers in the same moment has the call.
+func TestStop_CrossesAnAnswer(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
+		w.recv(caller, request("INVITE", "sip:alice@example.com", "c1"))
+		out := w.expect("INVITE 198.51.100.1:5060")[0]
+		w.reply(out, 180)
+		w.expect("180 203.0.113.9:5060")
+		w.proxy.Stop()
+		w.expect("CANCEL 198.51.100.1:5060")
+		w.reply(out, 200)
+		w.expect("200 203.0.113.9:5060")
+	})
+}
+
+// A request other than INVITE cannot be called back.
+func TestStop_LeavesRequestsThatAreOut(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
+		w.recv(caller, request("MESSAGE", "sip:alice@example.com", "c1"))
+		out := w.expect("MESSAGE 198.51.100.1:5060")[0]
+		w.proxy.Stop()
+		w.expect()
+		w.reply(out, 200)
 		w.expect("200 203.0.113.9:5060")
 	})
 }
