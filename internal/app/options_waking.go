@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"reveille/configs"
@@ -20,6 +21,7 @@ func waking(o *proxy.Options, c configs.Push) error {
 	o.Farewell, _ = proxy.ParseFarewellMode(string(c.Farewell))
 	o.CallerData, _ = proxy.ParseCallerData(string(c.Payload.Caller))
 	o.PushIDHeader = c.IDHeader
+	o.Ringback = ringback(c.Ringback)
 	older, err := mappings(c.Mappings)
 	if err != nil {
 		return err
@@ -48,6 +50,21 @@ func waking(o *proxy.Options, c configs.Push) error {
 		return modeOf(c.Policy.For(provider))
 	}
 	return nil
+}
+
+// ringback says who hears ringing while a phone is being woken. The scheme of an
+// address does not count.
+func ringback(c configs.Ringback) proxy.Ringback {
+	r := proxy.Ringback{Networks: c.Networks}
+	for _, pattern := range c.Callers {
+		pattern = strings.TrimPrefix(strings.TrimPrefix(pattern, "sips:"), "sip:")
+		if user, host, ok := strings.Cut(pattern, "@"); ok {
+			// RFC 3261 §19.1.4: the case of a host says nothing.
+			pattern = user + "@" + strings.ToLower(host)
+		}
+		r.Callers = append(r.Callers, pattern)
+	}
+	return r
 }
 
 // modeOf translates a policy; configs accepts no other names.

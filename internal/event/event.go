@@ -136,8 +136,8 @@ type PushOutcome struct {
 
 // Call is a step in the life of a request that the proxy handles.
 type Call struct {
-	// Step is "received", "parked", "woken", "released", "forwarded", "ringing",
-	// "answered", "timed_out", "diverted", "cancelled" or "failed". A request
+	// Step is "received", "parked", "ringback", "woken", "released", "forwarded",
+	// "ringing", "answered", "timed_out", "diverted", "cancelled" or "failed". A request
 	// that waited for its phone is released where others are forwarded.
 	Step           string
 	Method, CallID string

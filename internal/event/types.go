@@ -32,6 +32,7 @@ func Types() []TypeInfo {
 		{"request.released", "a request that waited was sent to its phone", call("released")},
 		{"request.forwarded", "a request was sent to a phone that was awake", call("forwarded")},
 		{"request.ringing", "the caller hears that a phone rings", call("ringing")},
+		{"request.ringback", "the caller hears ringing, and the phone is still being woken", call("ringback")},
 		{"request.answered", "a phone took the call or request", call("answered")},
 		{"request.timed_out", "a phone did not wake in time", call("timed_out")},
 		{"request.diverted", "nobody of the user took the call, and it is sent elsewhere, such as to voicemail", call("diverted")},

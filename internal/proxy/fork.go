@@ -55,6 +55,7 @@ type fork struct {
 	fallbacks []Fallback
 	diversion *diversion
 	total     *transaction.Timer
+	ringback  ringback
 	best      final
 	// refusals are the 401 and 407 answers, whose challenges are aggregated.
 	refusals []*sipmsg.Message

@@ -8,6 +8,7 @@ import (
 )
 
 type metrics struct {
+	ringbacks prometheus.Counter
 	requests  *prometheus.CounterVec
 	lookups   *prometheus.CounterVec
 	parked    prometheus.Gauge
@@ -28,6 +29,9 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer, memory *hopMemory) *metrics {
 	m := &metrics{
+		ringbacks: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "reveille_proxy_ringbacks_total", Help: "Calls whose caller was told that it rings while a phone was being woken.",
+		}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_proxy_requests_total", Help: "Requests that were answered upstream, by method and status class.",
 		}, []string{"method", "class"}),
@@ -83,7 +87,7 @@ func newMetrics(r prometheus.Registerer, memory *hopMemory) *metrics {
 		}, []string{"reason"}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen, m.failovers, m.hopFailures, m.hopsMarked, m.large, m.fallbacks)
+		r.MustRegister(m.ringbacks, m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen, m.failovers, m.hopFailures, m.hopsMarked, m.large, m.fallbacks)
 	}
 	return m
 }

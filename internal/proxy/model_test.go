@@ -31,6 +31,9 @@ type model struct {
 	// fallback: bob is called when nobody of alice's takes a call; diverted counts those.
 	fallback bool
 	diverted int
+	// rings: the server rings for phones that it wakes; rung counts how often.
+	rings bool
+	rung  int
 }
 
 type modelPhone struct {
@@ -65,6 +68,9 @@ type modelCall struct {
 	declined bool
 	// began is when the caller called; diverted when it went to bob, zero: it did not.
 	began, diverted time.Time
+	ringing         modelRinging
+	// may199: the caller supports the end of early dialogs.
+	may199 bool
 }
 
 func TestModel_AnyOrderOfEvents(t *testing.T) {
@@ -73,25 +79,28 @@ func TestModel_AnyOrderOfEvents(t *testing.T) {
 		seeds = append(seeds, seed)
 	}
 	policies := []Mode{Race, Asleep, Always}
-	told := 0
+	told, rung := 0, 0
 	for _, seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			mode, fork := policies[seed%3], ForkMode(seed/3%3)
-			o := Options{Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second, Farewell: FarewellMode(seed / 9 % 3), Dormant: seed%2 == 0}
+			o := Options{Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second, Farewell: FarewellMode(seed / 9 % 3), Dormant: seed%2 == 0, Ringback: modelRingback(seed)}
 			inWorld(t, o, func(w *world) {
-				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 8599)), calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second}
+				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 8599)), calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second, rings: o.Ringback.Callers != nil}
 				defer func() {
 					if t.Failed() {
 						t.Logf("policy %d, fork %d, trace:\n%s", mode, fork, strings.Join(m.trace, "\n"))
 					}
 				}()
 				m.play()
-				told += m.told
+				told, rung = told+m.told, rung+m.rung
 			})
 		})
 	}
 	if told == 0 {
 		t.Error("no phone heard of a call that was over")
+	}
+	if rung == 0 {
+		t.Error("the server rang for nobody")
 	}
 }
 
@@ -104,10 +113,10 @@ func TestModel_Fallback(t *testing.T) {
 			mode, fork := policies[seed%3], ForkMode(seed/3%3)
 			o := Options{
 				Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second, Farewell: FarewellMode(seed / 9 % 3),
-				Fallbacks: []Fallback{{To: mustURI("sip:bob@example.com")}}, RingTotal: 10 * time.Second,
+				Fallbacks: []Fallback{{To: mustURI("sip:bob@example.com")}}, RingTotal: 10 * time.Second, Ringback: modelRingback(seed),
 			}
 			inWorld(t, o, func(w *world) {
-				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 5806)), calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second, fallback: true}
+				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 5806)), calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second, fallback: true, rings: o.Ringback.Callers != nil}
 				defer func() {
 					if t.Failed() {
 						t.Logf("policy %d, fork %d, trace:\n%s", mode, fork, strings.Join(m.trace, "\n"))
@@ -170,10 +179,14 @@ func (m *model) step() {
 	p := m.phones[m.rng.IntN(len(m.phones))]
 	switch n := m.rng.IntN(20); {
 	case n < 3 && len(m.calls) < 4:
-		c := &modelCall{id: fmt.Sprint("call", len(m.calls)), method: []string{"INVITE", "INVITE", "MESSAGE"}[m.rng.IntN(3)], began: time.Now()}
+		c := &modelCall{id: fmt.Sprint("call", len(m.calls)), method: []string{"INVITE", "INVITE", "MESSAGE"}[m.rng.IntN(3)], began: time.Now(), may199: len(m.calls)%2 == 0}
 		m.calls[c.id] = c
 		m.say("%s %s", c.method, c.id)
-		m.recv(caller, request(c.method, "sip:alice@example.com", c.id))
+		var extra []string
+		if c.may199 {
+			extra = append(extra, "Supported: 199")
+		}
+		m.recv(caller, request(c.method, "sip:alice@example.com", c.id, extra...))
 	case n < 4:
 		if c := m.calls[fmt.Sprint("call", m.rng.IntN(4))]; c != nil && c.method == "INVITE" && !c.cancelled {
 			c.cancelled = true
@@ -203,6 +216,9 @@ func (m *model) step() {
 				m.say("push for %s: %s", pu.cause.CallID, o.Class)
 				done := pu.done
 				pu.done = nil
+				if c := m.calls[pu.cause.CallID]; o.Class == push.OK && pu.cause.Kind == push.Call {
+					c.ringing.taken = true
+				}
 				done(o)
 			}
 		}

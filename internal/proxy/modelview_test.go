@@ -19,6 +19,8 @@ func (m *model) see() {
 	for _, s := range arrived {
 		switch {
 		case s.m.Status() == 100:
+		case s.flow == caller && s.m.Status() > 100 && s.m.Status() < 200:
+			m.callerHears(s)
 		case s.flow == caller && s.m.Status() >= 200 && s.m.Method() != "CANCEL":
 			m.callerSees(s)
 		case s.m.IsRequest():

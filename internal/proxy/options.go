@@ -156,6 +156,8 @@ type Options struct {
 	MaxFarewells int
 	// CallerData says what pushes tell of the caller.
 	CallerData CallerData
+	// Ringback says which callers hear ringing while a phone is being woken.
+	Ringback Ringback
 	// PushIDHeader is the header field that names, to the device that got it, the
 	// push that woke it; empty: none does.
 	PushIDHeader string
@@ -256,6 +258,9 @@ func (o *Options) validate() error {
 	}
 	if o.Skip == nil {
 		o.Skip = func(string) time.Duration { return 0 }
+	}
+	if err := o.Ringback.validate(); err != nil {
+		return err
 	}
 	o.Waits.setDefaults()
 	defaultTo(&o.Ring, 20*time.Second)

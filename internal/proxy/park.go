@@ -97,6 +97,9 @@ func (b *branch) push() {
 			b.settled(pushes, o)
 			if asked == b.wait.asked {
 				b.outcome(o)
+				if o.Class == push.OK {
+					f.ringback.begin(f, b)
+				}
 			}
 		})
 	})

@@ -42,6 +42,9 @@ func (f *fork) upstream(m *sipmsg.Message, trusted bool) *sipmsg.Edit {
 // relay passes a provisional answer on (RFC 3261 §16.7 step 5).
 func (f *fork) relay(b *branch, m *sipmsg.Message) {
 	f.p.emit(f.s.Message(), event.Call{Step: "ringing", AOR: string(f.aor), Status: m.Status(), Elapsed: time.Since(f.began)})
+	if m.Status() >= 180 {
+		f.ringback.end(f)
+	}
 	f.s.Respond(m.Status(), f.upstream(m, b.trusted()).Bytes())
 }
 

@@ -96,6 +96,12 @@ func (p *Proxy) Request(s *transaction.Server) {
 	// But a GRUU of ours finds its phone without any dialog (RFC 5627 §6.1), and
 	// nothing is relayed elsewhere.
 	uri := m.RequestURI()
+	if m.ToTag() != "" && !g.foreign && uri.User == "" && p.ours(uri) {
+		// RFC 3261 §12.2.2: the dialog is to be one with us, which lives no longer than
+		// an INVITE that we hold, and in which nothing is asked (see ringback).
+		p.reject(s, sipmsg.Reply{Code: 481})
+		return
+	}
 	follows := m.ToTag() != "" && p.namesGRUU(uri)
 	if m.ToTag() != "" && !follows {
 		p.reject(s, sipmsg.Reply{Code: 403, Reason: "No Such Dialog Here"})
