@@ -218,6 +218,8 @@ func (b *branch) gone() {
 // registered is called when the branch's device has registered as n.
 func (b *branch) registered(n *usrloc.Binding) {
 	switch {
+	case b.state != parked && b.fork.mailed():
+		// It gets the message there from the mailbox.
 	case b.state == parked:
 		b.become(n)
 		b.wake(contactFlow(n))

@@ -60,6 +60,8 @@ type fork struct {
 	// refusals are the 401 and 407 answers, whose challenges are aggregated.
 	refusals []*sipmsg.Message
 	unwatch  []func()
+	// keep is what a MESSAGE has that may be kept; nil: it may not.
+	keep *keep
 	// life runs until the caller has no use for an answer any more; nil: it did not say.
 	life *transaction.Timer
 	// joins: devices of the user that register meanwhile are tried too.
@@ -283,6 +285,7 @@ func (f *fork) finished(b *branch, end final) {
 func (f *fork) conclude() {
 	switch {
 	case f.pending():
+		f.keepIfAllSleep()
 		f.endRinging()
 	case f.closed:
 		f.release()
@@ -293,6 +296,8 @@ func (f *fork) conclude() {
 		f.refuse(sipmsg.Reply{Code: 487})
 	case f.fallBack():
 		// Somebody else is asked.
+	case f.keepIt():
+		// The answer comes when it is safe.
 	default:
 		f.sendFinal(f.best)
 	}
@@ -342,6 +347,9 @@ func (f *fork) release() {
 	f.unwatch = nil
 	f.life.Stop()
 	f.total.Stop()
+	if f.keep != nil {
+		f.keep.timer.Stop()
+	}
 	for _, b := range f.branches {
 		f.part(b)
 	}

@@ -28,6 +28,8 @@ func requestURI(contact string, also []string) string {
 // An outgoing is one message that leaves for a branch.
 type outgoing struct {
 	uri string // "" keeps the received Request-URI
+	// first: we are the first on its way; the Vias that it has are not sent.
+	first bool
 	// passage says which Route values were ours.
 	passage passage
 	// breadth is the Max-Breadth; 0 means that of the request.
@@ -55,7 +57,11 @@ type outgoing struct {
 // stays as it was received (docs/architecture.md lists header and reason).
 func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 	e := m.Edit()
-	e.StampVia()
+	if o.first {
+		e.Remove(sipmsg.HdrVia)
+	} else {
+		e.StampVia()
+	}
 	uri := m.RequestURI()
 	if o.passage.strict {
 		// RFC 3261 §16.4: the Request-URI was ours, the last Route is the real one.

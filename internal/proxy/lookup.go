@@ -44,6 +44,8 @@ func (f *fork) toUser(aor usrloc.AOR) {
 		f.noFinding(failed, f.noLookup())
 		return
 	}
+	f.keep = f.mayKeep(aor)
+	f.behindOlder(&l)
 	f.toTargets(l)
 }
 
@@ -75,7 +77,7 @@ func (f *fork) toTargets(l lookup) {
 	case !l.known:
 		f.noFinding(none, sipmsg.Reply{Code: 404})
 		return
-	case f.fallbacks != nil:
+	case f.fallbacks != nil || f.keep != nil:
 		f.p.metrics.lookups.WithLabelValues(string(none)).Inc()
 		f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
 		f.best = f.unavailable("Not Registered")

@@ -170,6 +170,8 @@ type Options struct {
 	RaceDelay, RaceDelayOther time.Duration
 	// RetryAfter is the Retry-After of a 500 in a dialog; default 5 s.
 	RetryAfter time.Duration
+	// Messages says which MESSAGEs are kept that nobody takes.
+	Messages Messages
 	// MaxParked bounds the branches that wait at one time; default 50,000.
 	// MaxParkedPerAOR bounds those of one user; default 64.
 	MaxParked, MaxParkedPerAOR int
@@ -263,6 +265,7 @@ func (o *Options) validate() error {
 		return err
 	}
 	o.Waits.setDefaults()
+	o.Messages.setDefaults()
 	defaultTo(&o.Ring, 20*time.Second)
 	defaultTo(&o.RaceDelay, 300*time.Millisecond)
 	defaultTo(&o.RaceDelayOther, 2*time.Second)

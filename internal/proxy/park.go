@@ -197,6 +197,9 @@ func (b *branch) wake(to flow.Flow) {
 
 func (b *branch) wakeAlone(to flow.Flow) {
 	f := b.fork
+	if b.leaveToMailbox() {
+		return
+	}
 	b.unpark("")
 	since := b.countWake()
 	b.target.reach = forward // It does not follow the phone any further.

@@ -52,6 +52,7 @@ func (f *fork) relay(b *branch, m *sipmsg.Message) {
 // second one from another branch: the caller must end that call itself (RFC 3261
 // §13.2.2.4, §16.7 step 5).
 func (f *fork) success(b *branch, m *sipmsg.Message) {
+	f.withdraw()
 	if f.closed && !f.invite() {
 		return
 	}
