@@ -15,8 +15,9 @@ import (
 type Client struct {
 	q    *Queue
 	f    flow.Flow
-	m    *sipmsg.Message // the request as sent
-	wire []byte          // the same, while it may have to be sent again
+	id   clientKey
+	wire []byte          // the request as sent
+	m    *sipmsg.Message // the same, once somebody has asked for it
 	user ClientUser      // nil for a CANCEL of ours
 
 	serving       *Server // in whose name the request was sent; nil if unknown
@@ -49,13 +50,13 @@ func (q *Queue) NewClient(f flow.Flow, wire []byte, u ClientUser) (*Client, erro
 }
 
 func (q *Queue) newClient(f flow.Flow, wire []byte, u ClientUser) (*Client, error) {
-	m, err := sipmsg.Parse(wire, f.Remote)
+	method, branch, err := sipmsg.Outgoing(wire)
 	if err != nil {
 		return nil, fmt.Errorf("read the request to be sent: %w", err)
 	}
-	c := &Client{q: q, f: f, m: m, user: u, serving: q.serving, failure: ErrTimeout, state: nicTrying}
-	if _, taken := q.clients[c.key()]; taken || !m.IsRequest() || m.Method() == "ACK" {
-		return nil, fmt.Errorf("send %s with branch %q: no request, or its branch is not new", m.Method(), m.TopVia().Branch())
+	c := &Client{q: q, f: f, id: clientKey{branch, method}, wire: wire, user: u, serving: q.serving, failure: ErrTimeout, state: nicTrying}
+	if _, taken := q.clients[c.id]; taken || method == "ACK" {
+		return nil, fmt.Errorf("send %s with branch %q: no request, or its branch is not new", method, branch)
 	}
 	c.repeat = timer{owner: c, kind: timerRepeat}
 	c.life = timer{owner: c, kind: timerLife}
@@ -69,10 +70,10 @@ func (q *Queue) newClient(f flow.Flow, wire []byte, u ClientUser) (*Client, erro
 			life, c.failure = l.o.TimerC, ErrTimerC
 		}
 	}
-	q.clients[c.key()] = c
+	q.clients[c.id] = c
 	q.flows.add(c)
 	l.live[c.kind()].Add(1)
-	l.undecidedOf(m.Method()).Add(1)
+	l.undecidedOf(method).Add(1)
 	if err := l.o.Sender.Send(f, wire); err != nil {
 		c.state = terminated
 		c.decide()
@@ -81,7 +82,6 @@ func (q *Queue) newClient(f flow.Flow, wire []byte, u ClientUser) (*Client, erro
 	}
 	q.start(&c.life, life)
 	if !f.Stream() {
-		c.wire = wire
 		c.interval = l.o.T1
 		q.start(&c.repeat, c.interval)
 	}
@@ -95,10 +95,17 @@ func (c *Client) Flow() flow.Flow { return c.f }
 func (c *Client) Queue() *Queue { return c.q }
 
 // Message returns the request as it was sent.
-func (c *Client) Message() *sipmsg.Message { return c.m }
+func (c *Client) Message() *sipmsg.Message {
+	if c.m == nil {
+		// Most requests are answered and never looked at again. NewClient has seen that
+		// there is enough of it, and a message with a defect has all its lines.
+		c.m, _ = sipmsg.Parse(c.wire, c.f.Remote)
+	}
+	return c.m
+}
 
 // Branch returns the branch parameter of the request's top Via.
-func (c *Client) Branch() string { return c.m.TopVia().Branch() }
+func (c *Client) Branch() string { return c.id.branch }
 
 // Provisional reports whether a provisional response has come.
 func (c *Client) Provisional() bool { return c.provisional }
@@ -136,10 +143,10 @@ func (c *Client) Abandon() {
 // Hush stops sending the request again. Whatever comes is told as before.
 func (c *Client) Hush() { c.q.timers.stop(&c.repeat) }
 
-func (c *Client) invite() bool { return c.m.Method() == "INVITE" }
+func (c *Client) invite() bool { return c.id.method == "INVITE" }
 
 // decide is called once, when nobody waits for an answer any more.
-func (c *Client) decide() { c.q.layer.decide(c.q.layer.undecidedOf(c.m.Method())) }
+func (c *Client) decide() { c.q.layer.decide(c.q.layer.undecidedOf(c.id.method)) }
 
 func (c *Client) kind() kind {
 	if c.invite() {
@@ -147,8 +154,6 @@ func (c *Client) kind() kind {
 	}
 	return kindClientOther
 }
-
-func (c *Client) key() clientKey { return clientKey{c.Branch(), c.m.Method()} }
 
 // step feeds an event to the state machine and does what it says. m is the
 // response of evTrying to evFailure. What the user is told comes last, for the
@@ -165,7 +170,6 @@ func (c *Client) step(ev event, m *sipmsg.Message) {
 	}
 	if st.do&doQuiet != 0 {
 		c.q.timers.stop(&c.repeat)
-		c.wire = nil
 	}
 	if st.timer != keep {
 		c.setLife(st.timer, ev)
@@ -259,7 +263,7 @@ func (c *Client) resend() {
 // ack acknowledges a non-2xx final response. If that fails, the peer repeats its
 // response and gets another ACK.
 func (c *Client) ack(resp *sipmsg.Message) {
-	c.q.scratch = c.m.AppendACK(c.q.scratch[:0], resp)
+	c.q.scratch = c.Message().AppendACK(c.q.scratch[:0], resp)
 	if err := c.q.layer.o.Sender.Send(c.f, c.q.scratch); err != nil {
 		c.transportError(err) //nolint:errcheck // counted; see above
 	}
@@ -269,14 +273,14 @@ func (c *Client) ack(resp *sipmsg.Message) {
 // responses matter to nobody. If it cannot be sent, the INVITE ends by its timer
 // or with its connection.
 func (c *Client) sendCancel() {
-	if _, err := c.q.newClient(c.f, c.m.AppendCancel(nil, c.cancelHeaders...), nil); err != nil {
-		c.q.layer.debug("CANCEL not sent", slog.String("call_id", c.m.CallID()), slog.Any("err", err))
+	if _, err := c.q.newClient(c.f, c.Message().AppendCancel(nil, c.cancelHeaders...), nil); err != nil {
+		c.q.layer.debug("CANCEL not sent", slog.String("call_id", c.Message().CallID()), slog.Any("err", err))
 	}
 }
 
 func (c *Client) transportError(err error) error {
 	c.q.layer.metrics.sendErrors.Inc()
-	return fmt.Errorf("%w: send %s on %s: %w", ErrTransport, c.m.Method(), c.f, err)
+	return fmt.Errorf("%w: send %s on %s: %w", ErrTransport, c.id.method, c.f, err)
 }
 
 // expire implements expirer.
@@ -294,10 +298,9 @@ func (c *Client) gone() {
 	q := c.q
 	q.timers.stop(&c.repeat)
 	q.timers.stop(&c.life)
-	delete(q.clients, c.key())
+	delete(q.clients, c.id)
 	q.flows.remove(c)
 	q.layer.live[c.kind()].Add(-1)
-	c.wire = nil
 }
 
 // flowClosed fails the transactions that waited for a response on f.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"reveille/push/pushsim"
 )
@@ -19,6 +20,7 @@ func BenchmarkCall(b *testing.B) {
 		"From: <sip:alice@example.com>;tag=r\r\nTo: <sip:alice@example.com>\r\nCall-ID: reg\r\nCSeq: 1 REGISTER\r\n"+
 		"Contact: <sip:alice@%[1]s>\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n", callee.addr()))
 	callee.receive("SIP/2.0 200 ")
+	callee.conn.SetReadDeadline(time.Time{})
 	var out []byte
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
