@@ -29,7 +29,7 @@ func newMetrics(r prometheus.Registerer, h *table[habit], t *takenPushes) *metri
 			Name: "reveille_wake_devices", Help: "Devices of which it is known how they wake, at most 131072.",
 		}, func() float64 { return float64(h.len()) })
 		taken := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "reveille_wake_reportable", Help: "Latest pushes that were taken, of which a push system may still report, at most 16384.",
+			Name: "reveille_wake_reportable", Help: "Latest pushes that were taken, of which a push system may still report: at most 16384 of requests and as many refreshes.",
 		}, func() float64 { return float64(t.len()) })
 		r.MustRegister(m.dropped, m.suspects, m.shortened, devices, taken)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -123,15 +124,15 @@ func (w *Waker) report(p *takenPush, r Report, now time.Time) {
 	for _, x := range w.taken.alike(p, now) {
 		// Nor is it that of requests to come.
 		w.dispatcher.Forget(x.request)
-		if x.request.Kind != push.Refresh {
+		if x.done != nil {
 			x.done(o)
 		}
 	}
 }
 
-// maxTaken bounds the pushes of which a report is awaited: some kilobytes each with
-// what waits. Past it the oldest is forgotten, and a report about it is about
-// nothing known.
+// maxTaken bounds the pushes of which a report is awaited, refreshes apart: some
+// kilobytes each with what waits. Past it the oldest is forgotten, and a report about
+// it is about nothing known.
 const maxTaken = 1 << 14
 
 // A takenPush is one that was taken, until its deadline.
@@ -139,7 +140,8 @@ type takenPush struct {
 	aor     usrloc.AOR
 	request *push.Request
 	at      time.Time // when it was asked for
-	done    func(push.Outcome)
+	// done tells what waits; nil: nothing does, as for a refresh.
+	done func(push.Outcome)
 }
 
 // tokens are those that the push was for: of a device with two, the one that its
@@ -171,13 +173,15 @@ func (p *takenPush) alike(x *takenPush) bool {
 
 func (p *takenPush) over(now time.Time) bool { return p.request.Deadline.Before(now) }
 
-// takenPushes are the latest pushes that were taken, the oldest first. The zero value
-// is empty.
+// takenPushes are the latest pushes that were taken. The zero value is empty.
 type takenPushes struct {
 	mu    sync.Mutex // guards the fields below
 	byID  map[string]*takenPush
 	byAOR map[usrloc.AOR][]*takenPush
-	queue []*takenPush
+	// requests and refreshes are those of each kind, the oldest first. A refresh may be
+	// awaited for hours, a request for seconds; and a request holds all that it waits
+	// with, so that it must not stay behind a refresh.
+	requests, refreshes []*takenPush
 }
 
 // add adds p, and forgets what is over or too much.
@@ -190,21 +194,34 @@ func (t *takenPushes) add(p *takenPush, now time.Time) {
 	if t.byID == nil {
 		t.byID, t.byAOR = make(map[string]*takenPush), make(map[usrloc.AOR][]*takenPush)
 	}
-	n := 0
-	for ; n < len(t.queue) && (t.queue[n].over(now) || len(t.queue)-n >= maxTaken); n++ {
-		t.forget(t.queue[n])
-		t.queue[n] = nil
+	t.requests, t.refreshes = t.pruned(t.requests, now), t.pruned(t.refreshes, now)
+	if p.request.Kind == push.Refresh {
+		p.done = nil
+		t.refreshes = append(t.refreshes, p)
+	} else {
+		t.requests = append(t.requests, p)
 	}
-	t.queue = append(t.queue[n:], p)
 	t.byID[p.request.PushID] = p
 	t.byAOR[p.aor] = append(t.byAOR[p.aor], p)
+}
+
+// pruned is a queue without what is over, and with room for one more. Call with mu
+// held.
+func (t *takenPushes) pruned(queue []*takenPush, now time.Time) []*takenPush {
+	n := 0
+	for ; n < len(queue) && (queue[n].over(now) || len(queue)-n >= maxTaken); n++ {
+		t.forget(queue[n])
+		queue[n] = nil
+	}
+	return queue[n:]
 }
 
 // forget takes p out of the maps. Call with mu held.
 func (t *takenPushes) forget(p *takenPush) {
 	delete(t.byID, p.request.PushID)
-	// Of one user there are few, and p is the oldest.
-	if left := t.byAOR[p.aor][1:]; len(left) > 0 {
+	// Of one user there are few.
+	left := slices.DeleteFunc(t.byAOR[p.aor], func(x *takenPush) bool { return x == p })
+	if len(left) > 0 {
 		t.byAOR[p.aor] = left
 	} else {
 		delete(t.byAOR, p.aor)
@@ -236,5 +253,5 @@ func (t *takenPushes) alike(p *takenPush, now time.Time) (list []*takenPush) {
 func (t *takenPushes) len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.queue)
+	return len(t.requests) + len(t.refreshes)
 }

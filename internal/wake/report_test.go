@@ -159,3 +159,30 @@ func TestTakenPushes_AreBounded(t *testing.T) {
 		t.Errorf("%d are left, for %d users", p.len(), len(p.byAOR))
 	}
 }
+
+// A refresh may wait for its phone for hours. Calls that came after it are forgotten
+// in their time: with each goes all that waited for it.
+func TestTakenPushes_RefreshKeepsNoCalls(t *testing.T) {
+	now := time.Now()
+	var p takenPushes
+	add := func(id string, kind push.Kind, lasts time.Duration) {
+		p.add(&takenPush{aor: "alice", request: &push.Request{PushID: id, Kind: kind, Deadline: now.Add(lasts)}, done: func(push.Outcome) {}}, now)
+	}
+	add("refresh", push.Refresh, time.Hour)
+	if r := p.find("refresh", now); r == nil || r.done != nil {
+		t.Errorf("a refresh is kept as %+v; nobody waits for it", r)
+	}
+	for n := range 100 {
+		add(fmt.Sprint(n), push.Call, 25*time.Second)
+		now = now.Add(10 * time.Second)
+	}
+	if p.len() > 5 || len(p.byID) != p.len() || len(p.byAOR["alice"]) != p.len() || p.find("refresh", now) == nil {
+		t.Errorf("%d pushes are kept, %d by identifier, %d of alice", p.len(), len(p.byID), len(p.byAOR["alice"]))
+	}
+	now = now.Add(time.Hour)
+	add("last", push.Refresh, time.Minute)
+	add("last call", push.Call, time.Minute)
+	if p.len() != 2 || len(p.byID) != 2 || len(p.byAOR["alice"]) != 2 {
+		t.Errorf("%d pushes are left", p.len())
+	}
+}
