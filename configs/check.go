@@ -28,6 +28,8 @@ func (l *loader) check(cfg *Config) {
 	l.checkAORs(cfg)
 	l.checkProxyDomains(cfg)
 	l.checkFallbacks(cfg)
+	l.checkRegEvent(cfg)
+	l.checkEventPackages(cfg)
 	l.checkHooks(&cfg.Hooks)
 	l.checkEvents(cfg)
 	l.checkHTTP(&cfg.HTTP)

@@ -188,6 +188,8 @@ type Registrar struct {
 	Rules []RegistrarRule `yaml:"rules"`
 	// Qualify asks phones whether they are there.
 	Qualify Qualify `yaml:"qualify" restart:"yes"`
+	// RegEvent says who may watch registrations.
+	RegEvent RegEvent `yaml:"reg_event"`
 	// Fastpath answers plain refreshes in place.
 	Fastpath bool `yaml:"fastpath" restart:"yes"`
 }
@@ -386,6 +388,8 @@ type Proxy struct {
 	// Routes lead to others than registered phones, for senders that are
 	// authenticated or trusted; the first that matches is taken.
 	Routes []Route `yaml:"routes"`
+	// EventRoutes are where SUBSCRIBE and PUBLISH for users go, by event package.
+	EventRoutes []EventRoute `yaml:"event_routes"`
 	// Emergency says where emergency calls go.
 	Emergency Emergency `yaml:"emergency"`
 }

@@ -52,6 +52,7 @@ func Default() *Config {
 			AOR:            AORSyntax{CaseSensitive: true},
 			RetryAfter:     30 * time.Second,
 			Qualify:        Qualify{Timeout: 3 * time.Second, Rate: 500},
+			RegEvent:       defaultRegEvent(),
 			Fastpath:       true,
 		},
 		Limits: Limits{
@@ -115,6 +116,7 @@ func Default() *Config {
 				InDialog: 15 * time.Second,
 			},
 			SilentWait: 8 * time.Second,
+			Events:     []string{"message-summary"},
 			Policy:     WakePolicies{Default: Race},
 			Learn:      Learn{Enabled: true, Failures: 3, After: 2 * day, MinWait: 5 * time.Second},
 			Dormant:    Dormant{Retain: 7 * day, WakeEvery: 12 * time.Hour},

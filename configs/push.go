@@ -29,8 +29,10 @@ type Push struct {
 	// when policy forbids a push.
 	SilentWait time.Duration `yaml:"silent_wait" range:"1s..30s"`
 	// Methods wake phones besides INVITE, MESSAGE and all that comes inside calls.
-	Methods []string     `yaml:"methods"`
-	Policy  WakePolicies `yaml:"policy"`
+	Methods []string `yaml:"methods"`
+	// Events are event packages whose NOTIFY wakes phones that did not subscribe.
+	Events []string     `yaml:"events"`
+	Policy WakePolicies `yaml:"policy"`
 	// SkipInterval is for how long after its REGISTER a phone is taken to be awake.
 	SkipInterval SkipIntervals `yaml:"skip_interval"`
 	Learn        Learn         `yaml:"learn"`

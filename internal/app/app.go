@@ -24,6 +24,7 @@ import (
 	"reveille/internal/guard"
 	"reveille/internal/proxy"
 	"reveille/internal/qualify"
+	"reveille/internal/regevent"
 	"reveille/internal/resolve"
 	"reveille/internal/tlscert"
 	"reveille/internal/transaction"
@@ -73,6 +74,7 @@ type App struct {
 	registrar *registrar.Registrar
 	refresher *registrar.Refresher
 	proxy     *proxy.Proxy
+	notifier  *regevent.Notifier
 	resolver  *resolve.Resolver
 	qualifier *qualify.Qualifier // nil: nobody is asked
 	layer     *transaction.Layer
@@ -228,6 +230,9 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	if a.proxy, err = proxy.New(po); err != nil {
+		return err
+	}
+	if err := a.buildRegEvent(); err != nil {
 		return err
 	}
 	a.layer = transaction.New(transaction.Options{

@@ -19,6 +19,7 @@ func (a *App) endRequests(ctx context.Context) error {
 		a.drain(ctx, limit)
 	}
 	a.proxy.Stop()
+	a.notifier.Stop(ctx)
 	return a.layer.Stop(ctx)
 }
 

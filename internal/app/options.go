@@ -79,6 +79,10 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 	if err := routing(&o, cfg); err != nil {
 		return o, err
 	}
+	o.EventRoutes = map[string]string{}
+	for _, e := range cfg.Proxy.EventRoutes {
+		o.EventRoutes[e.Event] = e.Route
+	}
 	var err error
 	o.Routes, err = proxyRoutes(cfg)
 	return o, err

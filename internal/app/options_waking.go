@@ -15,7 +15,7 @@ import (
 // requests wait for them.
 func waking(o *proxy.Options, c configs.Push) error {
 	o.Waits = waits(c)
-	o.Wakes = c.Methods
+	o.Wakes, o.WakeEvents = c.Methods, c.Events
 	o.Skip, o.Dormant = c.SkipInterval.For, c.Dormant.Enabled
 	// configs accepts no other names.
 	o.Farewell, _ = proxy.ParseFarewellMode(string(c.Farewell))

@@ -39,6 +39,10 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err != nil {
 		return err
 	}
+	subscriptions, err := a.regEventSettings(cfg)
+	if err != nil {
+		return err
+	}
 	marks := markListeners(cfg)
 	certs, err := loadCertificates(cfg)
 	if err != nil {
@@ -66,6 +70,9 @@ func (a *App) Reload(cfg *configs.Config) error {
 		return errors.Join(err, more.close())
 	}
 	if err := a.proxy.Reload(options); err != nil {
+		return errors.Join(err, more.close())
+	}
+	if err := a.notifier.Reload(subscriptions); err != nil {
 		return errors.Join(err, more.close())
 	}
 	a.refresher.SetRetries(retries(cfg.Push.Refresh))

@@ -27,6 +27,9 @@ func (u *user) Request(s *transaction.Server) {
 		s.Refuse(*forbidden())
 		return
 	}
+	if u.subscribes(s) {
+		return
+	}
 	if m.Method() != "REGISTER" || !u.forUs(s) {
 		// RFC 3261 §10.3 step 1: a REGISTER for another domain is relayed, if
 		// its sender may.
