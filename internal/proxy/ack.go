@@ -59,16 +59,21 @@ func (p *Proxy) sendACK(q *transaction.Queue, from flow.Flow, m *sipmsg.Message,
 			path = pathFor(&t.binding, g)
 		}
 	}
-	p.withFlow(q, m, g, to.flow, func(out flow.Flow) {
+	p.ackMedia(q, m, g, func(sdp string) {
+		p.passACK(q, from, m, outgoing{uri: uri, passage: g, path: path, body: sdp}, to.flow)
+	})
+}
+
+// passACK sends an ACK on a flow, or on another one to that peer. o says what is known.
+func (p *Proxy) passACK(q *transaction.Queue, from flow.Flow, m *sipmsg.Message, o outgoing, to flow.Flow) {
+	g := o.passage
+	p.withFlow(q, m, g, to, func(out flow.Flow) {
 		if g.sips(m) && !out.Transport.Secure() {
 			p.metrics.discarded.WithLabelValues("ack_unroutable").Inc()
 			return
 		}
-		wire := p.build(m, outgoing{
-			uri: uri, passage: g, path: path, realm: p.opts().Realm,
-			claim: claim{trusted: p.trusts(from)}, trusted: p.trusts(out), in: from, out: out,
-		}, newBranch(loopHash(m)))
-		if err := p.opts().Flows.Send(out, wire); err != nil {
+		o.realm, o.claim, o.trusted, o.in, o.out = p.opts().Realm, claim{trusted: p.trusts(from)}, p.trusts(out), from, out
+		if err := p.opts().Flows.Send(out, p.build(m, o, newBranch(loopHash(m)))); err != nil {
 			p.metrics.discarded.WithLabelValues("ack_send").Inc()
 		}
 	})

@@ -15,11 +15,12 @@ import (
 type branchState uint8
 
 const (
-	idle     branchState = iota
-	parked               // waits in the bucket for its device to wake (RFC 8599 §5.2)
-	calling              // sent; no provisional answer yet
-	answered             // a provisional answer came: the device may be ringing
-	ended                // has its final
+	idle      branchState = iota
+	parked                // waits in the bucket for its device to wake (RFC 8599 §5.2)
+	mediating             // a media engine is asked before the request leaves
+	calling               // sent; no provisional answer yet
+	answered              // a provisional answer came: the device may be ringing
+	ended                 // has its final
 )
 
 // A branch is one device's, or next hop's, part of a fork. A device never has
@@ -57,6 +58,8 @@ type branch struct {
 	diversion *diversion
 	// farewell is what follows a call that ended before the device woke; nil: nothing.
 	farewell *farewell
+	// media is what becomes of the media; nil: they pass as they are.
+	media *mediation
 }
 
 func (b *branch) ended() bool { return b.state == ended }
@@ -67,10 +70,8 @@ func (b *branch) start() {
 	case forward:
 		b.forward(b.target.flow)
 	case race:
+		// Its second step follows when the request has left.
 		b.forward(b.target.flow)
-		if b.state == calling {
-			b.wait.delay = b.fork.s.Queue().After(b.raceDelay(), b.overtake)
-		}
 	case dial:
 		b.connect()
 	case park:
@@ -117,16 +118,30 @@ func (b *branch) forward(to flow.Flow) {
 		b.fail(f.unavailable("Not Reachable Over TLS"))
 		return
 	}
+	if !b.mediate(to) {
+		b.send(to)
+	}
+}
+
+// send is the rest of forward, behind what a media engine was asked.
+func (b *branch) send(to flow.Flow) {
+	f := b.fork
 	m := f.s.Message()
 	out := b.outgoing(to)
 	if !f.inDialog {
-		if recordRouted(f.method) && f.staysInPath(&b.target.binding) {
+		if recordRouted(f.method) && (b.media != nil || f.staysInPath(&b.target.binding)) {
 			t := token{
 				dialog: dialogID(m.CallID(), m.FromTag()), caller: f.caller,
 				callee: leg{binding: b.target.binding.ID, flow: to},
 			}
+			if b.media != nil {
+				t.media = b.media.call
+			}
 			out.token = t.seal(f.p.opts().Keys)
 		}
+	}
+	if b.media != nil {
+		out.body = b.media.sent
 	}
 	wire := f.p.build(m, out, newBranch(loopHash(m)))
 	if b.enlarge(len(wire), to) {
@@ -139,7 +154,13 @@ func (b *branch) forward(to flow.Flow) {
 		return
 	}
 	b.client, b.state, b.sentAt = client, calling, time.Now()
+	if b.media != nil {
+		b.media.clients = append(b.media.clients, client)
+	}
 	b.awaitSign()
+	if b.target.reach == race {
+		b.wait.delay = f.s.Queue().After(b.raceDelay(), b.overtake)
+	}
 	step := "forwarded"
 	if b.wait.released {
 		step, b.wait.released = "released", false
@@ -223,7 +244,7 @@ func (b *branch) registered(n *usrloc.Binding) {
 	case b.state == parked:
 		b.become(n)
 		b.wake(contactFlow(n))
-	case b.state == idle:
+	case b.state == idle || b.state == mediating:
 		// The connection to where it was, which is being made, is not waited for.
 		b.become(n)
 		b.forward(contactFlow(n))
@@ -265,7 +286,7 @@ func (b *branch) overtake() {
 func (b *branch) stop(headers ...sipmsg.HeaderField) {
 	switch {
 	case b.state == ended:
-	case b.state == idle || b.state == parked:
+	case b.state == idle || b.state == parked || b.state == mediating:
 		b.unpark("cancelled")
 		b.finish(final{code: 487})
 	case b.fork.invite():
@@ -294,6 +315,7 @@ func (b *branch) finish(end final) {
 	b.silence.Stop()
 	b.state = ended
 	b.narrow()
+	b.endMedia(false)
 	if b.rungOut && end.code == 487 {
 		end = b.fork.unavailable("No Answer")
 	}

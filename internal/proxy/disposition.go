@@ -45,7 +45,7 @@ func (f *fork) leaveRinging() bool { return f.invite() && f.asks("no-cancel") }
 func (f *fork) stopWaiting(b *branch) {
 	f.why = []sipmsg.HeaderField{reasonFor(200)}
 	for _, other := range f.branches {
-		if other != b && (other.state == idle || other.state == parked) {
+		if other != b && (other.state == idle || other.state == parked || other.state == mediating) {
 			other.stop()
 		}
 	}

@@ -45,7 +45,7 @@ func (f *fork) expired() {
 	why := reasonFor(408)
 	for _, b := range f.branches {
 		switch b.state {
-		case idle, calling:
+		case idle, mediating, calling:
 			// Nobody was heard of there, so that nobody would hear a CANCEL.
 			if b.client != nil {
 				b.client.Abandon()

@@ -92,6 +92,7 @@ func (p *Proxy) newFork(s *transaction.Server, g passage, realm string) *fork {
 		if f.anew {
 			delete(f.lane.reached, exchangeOf(s.Message()))
 		}
+		defer f.endMedia()
 		switch {
 		case f.closed && f.pending() && f.leaveRinging():
 			// Whoever answers now is not heard any more (RFC 6026 §7.1).

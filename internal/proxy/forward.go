@@ -49,8 +49,10 @@ type outgoing struct {
 	diversion *diversion
 	// pushID names the push that woke the receiver; "" if none did.
 	pushID string
-	in     flow.Flow // where the request came from
-	out    flow.Flow // where it leaves
+	// body replaces the body; "" keeps it.
+	body string
+	in   flow.Flow // where the request came from
+	out  flow.Flow // where it leaves
 }
 
 // build makes the bytes that leave for a branch. Whatever is not named here
@@ -130,6 +132,9 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		// not known to it.
 		e.RemoveNamed(name)
 		e.Add(name, o.pushID)
+	}
+	if o.body != "" {
+		e.SetBody(o.body)
 	}
 	if o.out.Stream() {
 		// RFC 3261 §16.6 step 9.

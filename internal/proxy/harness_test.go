@@ -156,8 +156,8 @@ func (w *world) checkEmpty() {
 		}
 	})
 	w.proxy.lanes.Range(func(_, v any) bool {
-		if l := v.(*lane); len(l.forks) != 0 || len(l.lines) != 0 || len(l.farewells) != 0 || len(l.reached) != 0 {
-			w.t.Errorf("%d forks, %d lines, %d farewells and %d flows of ACKs left behind", len(l.forks), len(l.lines), len(l.farewells), len(l.reached))
+		if l := v.(*lane); len(l.forks) != 0 || len(l.lines) != 0 || len(l.farewells) != 0 || len(l.reached) != 0 || len(l.media) != 0 {
+			w.t.Errorf("%d forks, %d lines, %d farewells, %d flows of ACKs and %d lines of media left behind", len(l.forks), len(l.lines), len(l.farewells), len(l.reached), len(l.media))
 		}
 		return true
 	})

@@ -24,6 +24,7 @@ func (p *Proxy) inDialog(s *transaction.Server, g passage) {
 	f.inDialog = true
 	f.gruu = !g.strict && p.namesGRUU(s.Message().RequestURI())
 	f.toLeg(to)
+	f.hangUp()
 }
 
 // destination returns the leg that a request with a token is for. ok is false if

@@ -41,6 +41,8 @@ type Route struct {
 	// LargeByUDP: requests that are too large for a datagram leave as one all the same,
 	// against RFC 3261 §18.1.1.
 	LargeByUDP bool
+	// Media is the name of the media profile of the next hops; "": by their transport.
+	Media string
 }
 
 // A NextHop is one place that a Route leads to. The lowest Priority is tried first;

@@ -190,6 +190,8 @@ type Options struct {
 	peers map[hop]bool
 	// Resolver finds the next hops that are written as names; nil: there are none.
 	Resolver Resolver
+	// Media says which calls have their media changed, and where.
+	Media Media
 	// HopTimeout is how long a next hop may be silent before the next one is tried, if
 	// there is one; default 6 s.
 	HopTimeout time.Duration
@@ -278,6 +280,9 @@ func (o *Options) validate() error {
 	defaultTo(&o.HopTimeout, 6*time.Second)
 	defaultTo(&o.HopRetry, 30*time.Second)
 	if err := o.validateRoutes(); err != nil {
+		return err
+	}
+	if err := o.Media.validate(); err != nil {
 		return err
 	}
 	o.choose()

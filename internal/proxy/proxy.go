@@ -39,6 +39,8 @@ type lane struct {
 	turns map[usrloc.AOR][]turn
 	// reached are flows that were found for INVITEs in a dialog, for their ACKs.
 	reached map[exchange]flow.Flow
+	// media keep the messages of calls in order that go through media engines.
+	media map[mediaID]*mediaLine
 }
 
 // New returns a Proxy, or an error that names the missing option.
@@ -71,7 +73,7 @@ func (p *Proxy) lane(q *transaction.Queue) *lane {
 	if l, ok := p.lanes.Load(q); ok {
 		return l.(*lane)
 	}
-	l, _ := p.lanes.LoadOrStore(q, &lane{forks: map[*transaction.Server]*fork{}, lines: map[lineKey]*line{}, farewells: map[*farewell]struct{}{}, turns: map[usrloc.AOR][]turn{}, reached: map[exchange]flow.Flow{}})
+	l, _ := p.lanes.LoadOrStore(q, &lane{forks: map[*transaction.Server]*fork{}, lines: map[lineKey]*line{}, farewells: map[*farewell]struct{}{}, turns: map[usrloc.AOR][]turn{}, reached: map[exchange]flow.Flow{}, media: map[mediaID]*mediaLine{}})
 	return l.(*lane)
 }
 

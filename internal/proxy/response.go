@@ -45,7 +45,7 @@ func (f *fork) relay(b *branch, m *sipmsg.Message) {
 	if m.Status() >= 180 {
 		f.ringback.end(f)
 	}
-	f.s.Respond(m.Status(), f.upstream(m, b.trusted()).Bytes())
+	f.pass(b, m)
 }
 
 // success passes a 2xx on at once. Every 2xx to an INVITE goes upstream, also a
@@ -59,7 +59,8 @@ func (f *fork) success(b *branch, m *sipmsg.Message) {
 	first := !f.closed
 	f.closed = true
 	f.reached(b)
-	f.s.Respond(m.Status(), f.upstream(m, b.trusted()).Bytes())
+	f.pass(b, m)
+	b.keepMedia()
 	if !first {
 		return
 	}

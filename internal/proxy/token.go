@@ -29,11 +29,15 @@ type token struct {
 	dialog [dialogLen]byte
 	caller leg
 	callee leg
+	// media is the call at a media engine; nil: there is none.
+	media *mediaCall
 }
 
 const (
 	dialogLen    = 8
 	tokenVersion = 1
+	// mediaVersion is the version of tokens of calls at a media engine.
+	mediaVersion = 2
 )
 
 var errToken = errors.New("proxy: malformed token")
@@ -53,14 +57,22 @@ func dialogID(callID, callerTag string) (id [dialogLen]byte) {
 }
 
 // Layout of a token, version 1: version u8 | dialog 8 | caller leg | callee leg;
-// a leg is the binding's 16 bytes (zero if none) and the flow's binary form.
+// a leg is the binding's 16 bytes (zero if none) and the flow's binary form. Version 2
+// has the call at the media engine behind these.
 func (t *token) seal(keys *purr.Keyring) string {
 	b := make([]byte, 0, 128)
-	b = append(b, tokenVersion)
+	if t.media != nil {
+		b = append(b, mediaVersion)
+	} else {
+		b = append(b, tokenVersion)
+	}
 	b = append(b, t.dialog[:]...)
 	for _, l := range [...]leg{t.caller, t.callee} {
 		b = append(b, l.binding[:]...)
 		b = l.flow.AppendBinary(b)
+	}
+	if t.media != nil {
+		b = t.media.append(b)
 	}
 	return keys.Seal(purr.RecordRoute, b)
 }
@@ -70,10 +82,10 @@ func openToken(keys *purr.Keyring, s string) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(b) < 1+dialogLen || b[0] != tokenVersion {
+	if len(b) < 1+dialogLen || b[0] != tokenVersion && b[0] != mediaVersion {
 		return nil, errToken
 	}
-	t := &token{}
+	t, version := &token{}, b[0]
 	b = b[1+copy(t.dialog[:], b[1:]):]
 	for _, l := range [...]*leg{&t.caller, &t.callee} {
 		if len(b) < len(l.binding) {
@@ -81,6 +93,11 @@ func openToken(keys *purr.Keyring, s string) (*token, error) {
 		}
 		b = b[copy(l.binding[:], b):]
 		if l.flow, b, err = flow.ParseBinary(b); err != nil {
+			return nil, err
+		}
+	}
+	if version == mediaVersion {
+		if t.media, err = parseMediaCall(b); err != nil {
 			return nil, err
 		}
 	}
