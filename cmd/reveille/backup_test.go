@@ -11,9 +11,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,10 +28,12 @@ import (
 // serveConfig makes this test binary a server with that configuration.
 const serveConfig = "REVEILLE_SERVE_CONFIG"
 
-// serveForTest runs the server until it is killed.
+// serveForTest runs the server until a signal ends it, or it is killed.
 func serveForTest(file string) int {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM)
 	return run([]string{"serve", "--config", file}, program{
-		stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv, signals: make(chan os.Signal),
+		stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv, signals: signals,
 		newServer: func(cfg *configs.Config, log *slog.Logger, reload reloader) (server, error) {
 			return app.New(app.Options{Config: cfg, Logger: log, Reload: reload, OnFailure: func(error) { os.Exit(exitFailed) }})
 		},

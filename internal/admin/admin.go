@@ -44,6 +44,10 @@ type Options struct {
 	Gatherer prometheus.Gatherer
 	// Ready returns nil when the server takes traffic, otherwise why not.
 	Ready func() error
+	// Overloaded reports whether new requests are refused at times; nil: never.
+	// /readyz says so and goes on answering 200: whoever took the server out of use
+	// would cut its calls.
+	Overloaded func() bool
 	// Reload reads the configuration again; an error says why it was not taken
 	// over. Nil: there is nothing to reload, and POST /reload is not found.
 	Reload func(context.Context) (Reloaded, error)
@@ -146,6 +150,10 @@ func routes(o Options) *http.ServeMux {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := o.Ready(); err != nil {
 			text(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		if o.Overloaded != nil && o.Overloaded() {
+			text(w, http.StatusOK, "ready, but overloaded")
 			return
 		}
 		text(w, http.StatusOK, "ready")

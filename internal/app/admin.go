@@ -12,7 +12,7 @@ import (
 // both.
 func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) (err error) {
 	o := admin.Options{
-		Addr: a.config.HTTP.Addr, Socket: a.config.ControlSocket(), Gatherer: a.registry, Ready: a.readiness,
+		Addr: a.config.HTTP.Addr, Socket: a.config.ControlSocket(), Gatherer: a.registry, Ready: a.readiness, Overloaded: a.layer.Overloaded,
 		Reload: reloadCall(reload), Bindings: &admin.Bindings{Show: a.showBindings}, Logger: a.component("http"),
 	}
 	if o.Addr == "" && o.Socket == "" {

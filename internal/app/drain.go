@@ -23,9 +23,15 @@ func (a *App) endRequests(ctx context.Context) error {
 	return a.layer.Stop(ctx)
 }
 
+// answerTime is what is kept of the time for Stop, to answer what is left.
+const answerTime = 5 * time.Second
+
 // drain waits for calls under way, at most for limit.
 func (a *App) drain(ctx context.Context, limit time.Duration) {
 	began := time.Now()
+	if end, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(end)-answerTime)
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := a.layer.Drain(ctx); err != nil {
