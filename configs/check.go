@@ -32,6 +32,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkEventPackages(cfg)
 	l.checkHooks(&cfg.Hooks)
 	l.checkEvents(cfg)
+	l.checkMessages(cfg)
 	l.checkHTTP(&cfg.HTTP)
 	l.checkControl(cfg)
 	l.checkOpen(cfg)

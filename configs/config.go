@@ -31,6 +31,7 @@ type Config struct {
 	DNS           DNS       `yaml:"dns" restart:"yes"`
 	AORs          []AOR     `yaml:"aors"`
 	Identity      Identity  `yaml:"identity"`
+	Messages      Messages  `yaml:"messages"`
 	Hooks         Hooks     `yaml:"hooks" restart:"yes"`
 	Events        Events    `yaml:"events"`
 	HTTP          HTTP      `yaml:"http" restart:"yes"`

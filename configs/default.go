@@ -138,6 +138,7 @@ func Default() *Config {
 			Timeout: 2 * time.Second,
 		},
 		Identity: Identity{From: RejectFrom},
+		Messages: defaultMessages(),
 		Hooks:    Hooks{Register: defaultHook(), Route: defaultHook()},
 		Events:   defaultEvents(),
 		HTTP:     HTTP{Addr: "127.0.0.1:8080"},

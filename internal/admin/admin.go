@@ -1,6 +1,6 @@
 // Package admin is the HTTP server for operators: health, metrics, reload, and
 // on the control socket the backup, the registrations of a user (GET /bindings) and
-// the ban list.
+// the ban list, and for whom messages wait (GET /messages).
 //
 // GET /healthz answers 200 as long as the process serves; an orchestrator
 // restarts the process when it does not, so nothing outside the process may make
@@ -64,7 +64,9 @@ type Options struct {
 	// Pushes are tools for pushes. Nil: /v1/push, /v1/wake and /v1/providers are not
 	// found.
 	Pushes *Pushes
-	Logger *slog.Logger
+	// Messages tells for whom messages wait. Nil: /messages is not found.
+	Messages *Messages
+	Logger   *slog.Logger
 }
 
 // Reloaded is what a reload did, and the answer to POST /reload.
@@ -137,6 +139,9 @@ func New(o Options) (_ *Server, err error) {
 		}
 		if o.Pushes != nil {
 			o.Pushes.serve(mux, s.ending)
+		}
+		if o.Messages != nil {
+			o.Messages.serve(mux)
 		}
 		s.serve(l, mux)
 	}

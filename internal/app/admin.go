@@ -24,6 +24,7 @@ func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) 
 	o.Events = a.eventCalls()
 	o.Bans = &admin.Bans{List: a.banned, Lift: a.guard.Lift}
 	o.Pushes = a.pushTools()
+	o.Messages = a.waitingMessages()
 	if a.admin, err = admin.New(o); err != nil {
 		return err
 	}

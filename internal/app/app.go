@@ -22,6 +22,7 @@ import (
 	"reveille/internal/event"
 	"reveille/internal/fastpath"
 	"reveille/internal/guard"
+	"reveille/internal/mailbox"
 	"reveille/internal/proxy"
 	"reveille/internal/qualify"
 	"reveille/internal/regevent"
@@ -73,6 +74,7 @@ type App struct {
 	hooks     *hooks
 	registrar *registrar.Registrar
 	refresher *registrar.Refresher
+	mailbox   *mailbox.Box // nil: no message is kept
 	proxy     *proxy.Proxy
 	notifier  *regevent.Notifier
 	resolver  *resolve.Resolver
@@ -137,6 +139,9 @@ func New(o Options) (_ *App, err error) {
 		return nil, err
 	}
 	if err := a.buildEvents(o.Sink, o.EventLines); err != nil {
+		return nil, err
+	}
+	if err := a.buildMailbox(); err != nil {
 		return nil, err
 	}
 	if err := a.buildPush(); err != nil {
@@ -293,6 +298,7 @@ func (a *App) Start() error {
 		a.admin.Start()
 	}
 	a.transport.Start()
+	a.startMailbox()
 	a.ready.Store(true)
 	return nil
 }

@@ -18,6 +18,7 @@ func (a *App) endRequests(ctx context.Context) error {
 	if limit > 0 {
 		a.drain(ctx, limit)
 	}
+	a.haltMailbox()
 	a.proxy.Stop()
 	a.notifier.Stop(ctx)
 	return a.layer.Stop(ctx)

@@ -75,6 +75,7 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 		return o, err
 	}
 	o.Trusted = a.gate.trusted
+	o.Messages = a.messages(cfg)
 	o.Emergency = proxy.Emergency{Route: cfg.Proxy.Emergency.Route, Numbers: cfg.Proxy.Emergency.Numbers}
 	if err := routing(&o, cfg); err != nil {
 		return o, err

@@ -18,8 +18,8 @@ import (
 	"reveille/usrloc"
 )
 
-// file is the journal's, in its folder.
-const file = "messages.db"
+// File is the name of the journal in its folder.
+const File = "messages.db"
 
 // Options of a Box. Dir, Store and Limits are required.
 type Options struct {
@@ -103,7 +103,7 @@ func New(o Options) (*Box, error) {
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), gone: make(chan struct{}),
 	}
 	var err error
-	b.journal, err = openJournal(boltfile.Options{Path: filepath.Join(o.Dir, file), NoSync: o.NoSync}, b.book.load, o.Logger)
+	b.journal, err = openJournal(boltfile.Options{Path: filepath.Join(o.Dir, File), NoSync: o.NoSync}, b.book.load, o.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("messages that wait: %w", err)
 	}

@@ -369,8 +369,8 @@ func TestBox_SurvivesAKill(t *testing.T) {
 		r.Start(r)
 		for n := range 5 {
 			r.keep(alice, fmt.Sprint(n))
-			killed := filepath.Join(t.TempDir(), file)
-			b, err := os.ReadFile(filepath.Join(r.dir, file))
+			killed := filepath.Join(t.TempDir(), File)
+			b, err := os.ReadFile(filepath.Join(r.dir, File))
 			if err == nil {
 				err = os.WriteFile(killed, b, 0o600)
 			}
@@ -557,12 +557,12 @@ func TestBox_WatchesThatFailAreTriedAgain(t *testing.T) {
 
 func TestNew_DamagedFile(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, file), bytes.Repeat([]byte("no database"), 1000), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, File), bytes.Repeat([]byte("no database"), 1000), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := newRig(t, dir, Options{})
 	defer r.end()
-	if _, err := os.Stat(filepath.Join(dir, file+".damaged")); err != nil || !strings.Contains(r.log.String(), "put aside") {
+	if _, err := os.Stat(filepath.Join(dir, File+".damaged")); err != nil || !strings.Contains(r.log.String(), "put aside") {
 		t.Errorf("%v, log %s", err, r.log)
 	}
 }
