@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func BenchmarkCall(b *testing.B) {
 		out = answer(out[:0], "180 Ringing", callee.last, "Contact: <sip:alice@"+callee.addr()+">\r\nContent-Length: 0\r\n\r\n")
 		callee.write(out)
 		caller.hear("SIP/2.0 180 ")
-		out = answer(out[:0], "200 OK", callee.last, "Contact: <sip:alice@"+callee.addr()+">\r\nContent-Type: application/sdp\r\nContent-Length: "+sdpLen+"\r\n\r\n"+sdp)
+		out = answer(out[:0], "200 OK", callee.last, "Contact: <sip:alice@"+callee.addr()+">\r\nContent-Type: application/sdp\r\nContent-Length: "+strconv.Itoa(len(sdp))+"\r\n\r\n"+sdp)
 		callee.write(out)
 		caller.hear("SIP/2.0 200 ")
 		route := routeSet(caller.last)
@@ -42,8 +43,6 @@ func BenchmarkCall(b *testing.B) {
 		caller.hear("SIP/2.0 200 ")
 	}
 }
-
-var sdpLen = fmt.Sprint(len(sdp))
 
 // hear waits for the next message that starts so, which is last until the next.
 func (p *peer) hear(start string) {

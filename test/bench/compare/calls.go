@@ -22,9 +22,9 @@ type callOptions struct {
 	only    string // a part of the names of those to measure, empty for all
 }
 
-// callRates are how many calls a second are begun; all are far from what either
-// server can do on a core.
-var callRates = [...]int{200, 800}
+// fewCalls and manyCalls are how many calls a second are begun; both are far from what
+// either server can do on a core.
+const fewCalls, manyCalls = 200, 800
 
 // A callContender is a server and the phone that is called through it.
 type callContender struct {
@@ -79,7 +79,7 @@ func calls(l *lab, o callOptions, progress io.Writer) ([]callContender, error) {
 			}
 			c.series = append(c.series, f)
 			fmt.Fprintf(progress, "round %d, %-36s %s a call at %d/s, %s at %d/s, %.0f failed, %.0f sent again, INVITE to 180 %s, p99 %s\n", round+1, c.name+":",
-				micro(f[fewCallsCPU]), callRates[0], micro(f[manyCallsCPU]), callRates[1], f[failedCalls], f[repeatedCalls], ticks(f[median]), ticks(f[slowest]))
+				micro(f[fewCallsCPU]), fewCalls, micro(f[manyCallsCPU]), manyCalls, f[failedCalls], f[repeatedCalls], ticks(f[median]), ticks(f[slowest]))
 		}
 	}
 	return chosen, nil
@@ -104,12 +104,12 @@ func callsThrough(l *lab, c *callContender, o callOptions) (f figures, err error
 	defer func() { err = errors.Join(err, stop()) }()
 	// It has to open its socket.
 	time.Sleep(time.Second)
-	if _, err := l.call(s, callRates[0], callRates[0]); err != nil { // warm up
+	if _, err := l.call(s, fewCalls, fewCalls); err != nil { // warm up
 		return f, err
 	}
 	var made int
 	var after time.Duration
-	for i, rate := range callRates {
+	for i, rate := range [...]int{fewCalls, manyCalls} {
 		r, err := l.call(s, rate, int(o.seconds.Seconds()*float64(rate)))
 		if err != nil {
 			return f, err
@@ -125,9 +125,9 @@ func callsThrough(l *lab, c *callContender, o callOptions) (f figures, err error
 	if err != nil {
 		return f, err
 	}
-	for i := range callRates {
-		f[fewCallsCPU+measure(i)] += microseconds(forgotten-after) / float64(max(made, 1))
-	}
+	rest := microseconds(forgotten-after) / float64(max(made, 1))
+	f[fewCallsCPU] += rest
+	f[manyCallsCPU] += rest
 	stop = func() error { return nil }
 	if err := called.stop(); err != nil {
 		return f, err
@@ -188,7 +188,7 @@ func callTable(outcomes []callContender) string {
 			peer = o.series
 		}
 	}
-	t := newTable("", fmt.Sprintf("CPU a call at %d/s", callRates[0]), "ratio", fmt.Sprintf("at %d/s", callRates[1]), "ratio",
+	t := newTable("", fmt.Sprintf("CPU a call at %d/s", fewCalls), "ratio", fmt.Sprintf("at %d/s", manyCalls), "ratio",
 		"failed", "sent again", "INVITE to 180", "p99")
 	for _, o := range outcomes {
 		m := o.series.median()

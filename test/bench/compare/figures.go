@@ -18,8 +18,8 @@ const (
 	pacedSlowest // the same at a fixed rate, µs
 	perBinding   // memory of a binding, or of a connection with one, bytes
 	handshakeCPU // CPU time of a TLS handshake, µs
-	fewCallsCPU  // CPU time of a relayed call at the first of callRates, µs
-	manyCallsCPU // and at the second
+	fewCallsCPU  // CPU time of a relayed call at fewCalls, µs
+	manyCallsCPU // and at manyCalls
 	failedCalls
 	repeatedCalls // messages that the ends of calls sent again
 	measures
