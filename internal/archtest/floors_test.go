@@ -32,7 +32,7 @@ func floors() map[string]int {
 // helpers are for tests, demonstrations and load, not part of the server: they
 // may import what they exercise, and no package of the server imports them.
 func helpers() []string {
-	return []string{"internal/auth/authtest", "internal/demo", "internal/phone", "internal/memnet", "internal/archtest", "push/pushsim", "push/pushtest", "internal/tlscert/certtest", "usrloc/usrloctest", "test"}
+	return []string{"internal/auth/authtest", "internal/demo", "internal/phone", "internal/memnet", "internal/modeltest", "internal/archtest", "push/pushsim", "push/pushtest", "internal/tlscert/certtest", "usrloc/usrloctest", "test"}
 }
 
 // strangers never import each other, although they stand on one floor, where

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"reveille/internal/modeltest"
 	"reveille/internal/sipmsg"
 	"reveille/push"
 )
@@ -14,20 +15,20 @@ import (
 // Requests of one dialog to a phone that comes and goes: each gets one final, the
 // phone sees them in order, and nothing stays behind.
 func TestModel_RequestsInADialog(t *testing.T) {
-	for seed := range uint64(150) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			mode := []Mode{Race, Asleep}[seed%2]
-			inWorld(t, Options{Policy: func(string, string) Mode { return mode }}, func(w *world) {
-				d := &dialogModel{world: w, rng: rand.New(rand.NewPCG(seed, 5057)), finals: map[uint32][]int{}, invites: map[uint32]string{}, known: map[string]bool{}}
-				defer func() {
-					if t.Failed() {
-						t.Logf("policy %d, trace:\n%s", mode, strings.Join(d.trace, "\n"))
-					}
-				}()
-				d.play()
-			})
+	modeltest.Check(t, modeltest.Options{Seeds: 150, Steps: 40, Again: 4}, func(t *testing.T, r modeltest.Run) (outcome string) {
+		mode := []Mode{Race, Asleep}[r.Seed%2]
+		inWorld(t, Options{Policy: func(string, string) Mode { return mode }}, func(w *world) {
+			d := &dialogModel{world: w, finals: map[uint32][]int{}, invites: map[uint32]string{}, known: map[string]bool{}}
+			defer func() {
+				if t.Failed() {
+					t.Logf("seed %d, policy %d, trace:\n%s", r.Seed, mode, strings.Join(d.trace, "\n"))
+				}
+			}()
+			d.play(r)
+			outcome = fmt.Sprint(d.finals, d.seen)
 		})
-	}
+		return outcome
+	})
 }
 
 type dialogModel struct {
@@ -47,11 +48,12 @@ func (d *dialogModel) say(format string, args ...any) {
 	d.trace = append(d.trace, time.Now().Format("05.000 ")+fmt.Sprintf(format, args...))
 }
 
-func (d *dialogModel) play() {
+func (d *dialogModel) play(r modeltest.Run) {
 	d.phone, d.awake, d.cseq, d.seen = d.newPhone("alice", udp("198.51.100.1:1"), "fcm"), true, 1, 1
 	d.register(d.phone)
 	ok := d.call(d.phone, "c1")
-	for range 40 {
+	for _, rng := range r.Steps() {
+		d.rng = rng
 		d.step(ok)
 		d.see()
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"reveille/flow"
+	"reveille/internal/modeltest"
 	"reveille/push"
 	"reveille/usrloc"
 )
@@ -74,62 +75,70 @@ type modelCall struct {
 }
 
 func TestModel_AnyOrderOfEvents(t *testing.T) {
-	seeds := []uint64{714, 1773, 1857, 3873, 7608, 10533} // They found something once.
-	for seed := range uint64(200) {
-		seeds = append(seeds, seed)
-	}
-	policies := []Mode{Race, Asleep, Always}
-	told, rung := 0, 0
-	for _, seed := range seeds {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			mode, fork := policies[seed%3], ForkMode(seed/3%3)
-			o := Options{Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second, Farewell: FarewellMode(seed / 9 % 3), Dormant: seed%2 == 0, Ringback: modelRingback(seed)}
-			inWorld(t, o, func(w *world) {
-				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 8599)), calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second, rings: o.Ringback.Callers != nil}
-				defer func() {
-					if t.Failed() {
-						t.Logf("policy %d, fork %d, trace:\n%s", mode, fork, strings.Join(m.trace, "\n"))
-					}
-				}()
-				m.play()
-				told, rung = told+m.told, rung+m.rung
-			})
-		})
-	}
-	if told == 0 {
+	told := 0
+	all := modeltest.Check(t, modeltest.Options{Seeds: 200, Steps: 50, Again: 4}, func(t *testing.T, r modeltest.Run) string {
+		return playModel(t, r, modelOptions(r.Seed), func(m *model) { told += m.told })
+	})
+	if all && told == 0 {
 		t.Error("no phone heard of a call that was over")
-	}
-	if rung == 0 {
-		t.Error("the server rang for nobody")
 	}
 }
 
 // The same with another user who is called when nobody takes a call.
 func TestModel_Fallback(t *testing.T) {
-	policies := []Mode{Race, Asleep, Always}
 	diverted := 0
-	for seed := range uint64(100) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			mode, fork := policies[seed%3], ForkMode(seed/3%3)
-			o := Options{
-				Policy: func(string, string) Mode { return mode }, Fork: fork, Ring: 5 * time.Second, Farewell: FarewellMode(seed / 9 % 3),
-				Fallbacks: []Fallback{{To: mustURI("sip:bob@example.com")}}, RingTotal: 10 * time.Second, Ringback: modelRingback(seed),
-			}
-			inWorld(t, o, func(w *world) {
-				m := &model{world: w, rng: rand.New(rand.NewPCG(seed, 5806)), calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second, fallback: true, rings: o.Ringback.Callers != nil}
-				defer func() {
-					if t.Failed() {
-						t.Logf("policy %d, fork %d, trace:\n%s", mode, fork, strings.Join(m.trace, "\n"))
-					}
-				}()
-				m.play()
-				diverted += m.diverted
-			})
-		})
-	}
-	if diverted == 0 {
+	all := modeltest.Check(t, modeltest.Options{Seeds: 100, Steps: 50, Again: 4}, func(t *testing.T, r modeltest.Run) string {
+		o := modelOptions(r.Seed)
+		o.Fallbacks, o.RingTotal, o.Dormant = []Fallback{{To: mustURI("sip:bob@example.com")}}, 10*time.Second, false
+		return playModel(t, r, o, func(m *model) { diverted += m.diverted })
+	})
+	if all && diverted == 0 {
 		t.Error("no call went to the fallback")
 	}
+}
+
+// modelOptions are other ones for each seed.
+func modelOptions(seed uint64) Options {
+	mode := []Mode{Race, Asleep, Always}[seed%3]
+	return Options{
+		Policy: func(string, string) Mode { return mode }, Fork: ForkMode(seed / 3 % 3), Ring: 5 * time.Second,
+		Farewell: FarewellMode(seed / 9 % 3), Dormant: seed%2 == 0,
+	}
+}
+
+// playModel is one play. It returns what became of the calls.
+func playModel(t *testing.T, r modeltest.Run, o Options, over func(*model)) (outcome string) {
+	inWorld(t, o, func(w *world) {
+		m := &model{world: w, calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second, fallback: len(o.Fallbacks) > 0}
+		defer func() {
+			if t.Failed() {
+				t.Logf("seed %d, policy %d, fork %d, farewell %d, trace:\n%s", r.Seed, r.Seed%3, o.Fork, o.Farewell, strings.Join(m.trace, "\n"))
+			}
+		}()
+		m.play(r)
+		over(m)
+		outcome = m.outcome()
+	})
+	return outcome
+}
+
+// outcome is what callers and phones saw.
+func (m *model) outcome() string {
+	var b strings.Builder
+	for i := range len(m.calls) {
+		c := m.calls[fmt.Sprint("call", i)]
+		fmt.Fprintf(&b, "%s %s:", c.id, c.method)
+		for _, f := range c.finals {
+			b.WriteString(" " + f[:3])
+		}
+		b.WriteString("\n")
+	}
+	for i, p := range m.phones {
+		for _, x := range p.asked {
+			fmt.Fprintf(&b, "phone %d asked by %s on %s: %d, cancelled %t\n", i, x.call.id, x.request.flow, x.final, x.cancelled)
+		}
+	}
+	return b.String()
 }
 
 func (m *model) say(format string, args ...any) {
@@ -141,7 +150,8 @@ func (m *model) violated(format string, args ...any) {
 	m.t.Errorf(format, args...)
 }
 
-func (m *model) play() {
+func (m *model) play(r modeltest.Run) {
+	m.rng = r.Rand(-1)
 	for range 1 + m.rng.IntN(3) {
 		p := &modelPhone{phone: m.newPhone("alice", flow.Flow{}, []string{"", "fcm", "fcm"}[m.rng.IntN(3)])}
 		if m.rng.IntN(3) == 0 {
@@ -159,7 +169,8 @@ func (m *model) play() {
 		m.phones = append(m.phones, &modelPhone{phone: m.newPhone("bob", flow.Flow{}, []string{"", "fcm"}[m.rng.IntN(2)])})
 		m.registers(m.phones[len(m.phones)-1])
 	}
-	for range 50 {
+	for _, rng := range r.Steps() {
+		m.rng = rng
 		m.step()
 		m.see()
 	}
@@ -206,7 +217,7 @@ func (m *model) step() {
 	case n < 11:
 		m.ends(p)
 	case n < 13:
-		if all := m.asked(); len(all) > 0 {
+		if all := inOrder(m.asked()); len(all) > 0 {
 			pu := all[m.rng.IntN(len(all))]
 			if pu.done != nil {
 				o := push.Outcome{Class: push.OK + push.Class(m.rng.IntN(int(push.Forbidden)))}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,10 @@ import (
 // see takes in what the proxy sent.
 func (m *model) see() {
 	arrived := m.take()
+	// Calls have queues of their own, and what these do in the same instant has no order.
+	slices.SortStableFunc(arrived, func(a, b sent) int {
+		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.m.CallID(), b.m.CallID()))
+	})
 	m.seeDiversions()
 	for _, s := range arrived {
 		switch {
@@ -64,6 +69,15 @@ func (m *model) wasPushed(c *modelCall, token usrloc.Push) bool {
 // asked returns all pushes so far.
 func (m *model) asked() (all []*pushed) {
 	m.with(func() { all = m.world.pushes })
+	return all
+}
+
+// inOrder has an order of pushes that does not depend on which queue was faster.
+func inOrder(all []*pushed) []*pushed {
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b *pushed) int {
+		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.cause.CallID, b.cause.CallID))
+	})
 	return all
 }
 
