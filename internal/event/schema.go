@@ -278,7 +278,20 @@ type RequestData struct {
 }
 
 // Type implements Event.
-func (e Call) Type() string { return "request." + e.Step }
+func (e Call) Type() string {
+	// The steps of every call, of which there are many.
+	switch e.Step {
+	case "received":
+		return "request.received"
+	case "forwarded":
+		return "request.forwarded"
+	case "ringing":
+		return "request.ringing"
+	case "answered":
+		return "request.answered"
+	}
+	return "request." + e.Step
+}
 
 func (e Call) data(bool) any {
 	return RequestData{

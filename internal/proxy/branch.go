@@ -165,7 +165,7 @@ func (b *branch) send(to flow.Flow) {
 	if b.wait.released {
 		step, b.wait.released = "released", false
 	}
-	f.p.emit(m, event.Call{Step: step, AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: time.Since(f.began)})
+	f.emit(event.Call{Step: step, AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: time.Since(f.began)})
 }
 
 // outgoing is how the request leaves on a flow, but for a Record-Route.

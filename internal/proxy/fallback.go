@@ -116,7 +116,7 @@ func (f *fork) fallBack() bool {
 	}
 	f.diversion = f.newDiversion(&rule, why)
 	f.p.metrics.fallbacks.WithLabelValues(why.String()).Inc()
-	f.p.emit(f.s.Message(), event.Call{
+	f.emit(event.Call{
 		Step: "diverted", AOR: string(f.aor), Status: f.best.status(true), Reason: why.String(), Elapsed: time.Since(f.began),
 	})
 	f.rest = set

@@ -75,6 +75,8 @@ type fork struct {
 	cancelled bool
 	// anew: it went to the peer of a dialog by a new connection, see lane.reached.
 	anew bool
+	// subject is what its events say, once there was one.
+	subject subject
 	// why is the Reason of the CANCELs, if they have one.
 	why []sipmsg.HeaderField
 }

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -147,7 +146,10 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 // via is our Via value on a flow.
 func (p *Proxy) via(out flow.Flow, branch string) string {
 	host, port := p.opts().Flows.Advertised(out)
-	return "SIP/2.0/" + out.Transport.String() + " " + hostPort(host, port) + ";branch=" + branch + ";rport"
+	var room [128]byte
+	b := append(append(append(room[:0], "SIP/2.0/"...), out.Transport.String()...), ' ')
+	b = append(append(appendHostPort(b, host, port), ";branch="...), branch...)
+	return string(append(b, ";rport"...))
 }
 
 // recordRoute is the value under which the peer of f finds us again. RFC 3261 §16.6
@@ -157,30 +159,43 @@ func (p *Proxy) recordRoute(token string, f flow.Flow, sips bool) string {
 	if sips && f.Transport.Secure() {
 		scheme = "<sips:"
 	}
-	return scheme + token + "@" + strings.TrimPrefix(p.contact(f), "sip:") + ";lr>"
+	var room [512]byte
+	b := append(append(append(room[:0], scheme...), token...), '@')
+	return string(append(p.appendAddress(b, f), ";lr>"...))
 }
 
 // contact is our own URI for the peer of f.
 func (p *Proxy) contact(f flow.Flow) string {
+	var room [128]byte
+	return string(p.appendAddress(append(room[:0], "sip:"...), f))
+}
+
+// appendAddress appends where the peer of f finds us: what follows the scheme, or the
+// user, in a URI.
+func (p *Proxy) appendAddress(b []byte, f flow.Flow) []byte {
 	host, port := p.opts().Flows.Advertised(f)
-	s := "sip:" + hostPort(host, port)
+	b = appendHostPort(b, host, port)
 	switch f.Transport {
 	case flow.UDP:
 	case flow.WSS:
 		// RFC 7118 §5: ;transport=ws for both.
-		s += ";transport=ws"
+		b = append(b, ";transport=ws"...)
 	default:
-		s += ";transport=" + strings.ToLower(f.Transport.String())
+		b = append(append(b, ";transport="...), strings.ToLower(f.Transport.String())...)
 	}
-	return s
+	return b
 }
 
-func hostPort(host string, port uint16) string {
-	if port == 0 {
-		if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
-			return "[" + host + "]"
-		}
-		return host
+// appendHostPort appends host[:port]; port 0 is none. An IPv6 address gets brackets if
+// it has none.
+func appendHostPort(b []byte, host string, port uint16) []byte {
+	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		b = append(append(append(b, '['), host...), ']')
+	} else {
+		b = append(b, host...)
 	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(int(port)))
+	if port == 0 {
+		return b
+	}
+	return strconv.AppendUint(append(b, ':'), uint64(port), 10)
 }

@@ -203,8 +203,8 @@ func TestHostPort(t *testing.T) {
 		{"[2001:db8::1]", 5062, "[2001:db8::1]:5062"},
 	}
 	for _, tt := range tests {
-		if got := hostPort(tt.host, tt.port); got != tt.want {
-			t.Errorf("hostPort(%q, %d) = %s, want %s", tt.host, tt.port, got, tt.want)
+		if got := string(appendHostPort(nil, tt.host, tt.port)); got != tt.want {
+			t.Errorf("appendHostPort(%q, %d) = %s, want %s", tt.host, tt.port, got, tt.want)
 		}
 	}
 }

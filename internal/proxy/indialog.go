@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"reveille/internal/event"
@@ -105,7 +104,7 @@ func (f *fork) toBinding(to leg) (found bool, err error) {
 		return false, nil
 	}
 	f.aor = aor
-	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(aor), Binding: id.String(), Flow: f.s.Flow()})
+	f.emit(event.Call{Step: "received", AOR: string(aor), Binding: id.String(), Flow: f.s.Flow()})
 	t := v.inDialog(aor, bindings, to)
 	if f.inDialog && !f.gruu {
 		// RFC 3261 §12.2.1.1: the remote target is the dialog's.
@@ -124,9 +123,13 @@ func contactsOf(rec *usrloc.Record, id usrloc.BindingID, v view) []usrloc.Bindin
 	if b == nil || !v.counts(b) {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(rec.Bindings), func(other usrloc.Binding) bool {
-		return other.ID != id && (!usrloc.SameInstance(b.Instance, other.Instance) || !v.counts(&other))
-	})
+	device := make([]usrloc.Binding, 0, 1)
+	for i := range rec.Bindings {
+		if other := &rec.Bindings[i]; other.ID == id || usrloc.SameInstance(b.Instance, other.Instance) && v.counts(other) {
+			device = append(device, *other)
+		}
+	}
+	return device
 }
 
 // view is target selection for this request. The policy Always does not apply to

@@ -79,7 +79,7 @@ func (f *fork) toTargets(l lookup) {
 		return
 	case f.fallbacks != nil || f.keep != nil:
 		f.p.metrics.lookups.WithLabelValues(string(none)).Inc()
-		f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
+		f.emit(event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
 		f.best = f.unavailable("Not Registered")
 		f.conclude()
 		return
@@ -92,7 +92,7 @@ func (f *fork) toTargets(l lookup) {
 		what = pushOnly
 	}
 	f.p.metrics.lookups.WithLabelValues(string(what)).Inc()
-	f.p.emit(f.s.Message(), event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
+	f.emit(event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
 	o := f.choice(f.aor)
 	f.rest = o.order(o.near(l.set))
 	f.rest = f.rest[:min(len(f.rest), o.MaxForks)]
@@ -107,6 +107,10 @@ func (f *fork) noFinding(what finding, r sipmsg.Reply) {
 // add adds the targets of one user. A device that is registered under two users
 // of whom both are called is one target all the same.
 func (l *lookup) add(set []target) {
+	if len(l.set) == 0 && len(set) == 1 {
+		l.set = set // Most have one phone.
+		return
+	}
 	for _, t := range set {
 		twice := slices.ContainsFunc(l.set, func(has target) bool {
 			return sameDevice(&has.binding, &t.binding) || has.samePlace(&t)

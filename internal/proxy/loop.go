@@ -2,8 +2,8 @@ package proxy
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
-	"hash/fnv"
 	"strconv"
 	"strings"
 
@@ -18,22 +18,42 @@ const branchCookie = "z9hG4bK"
 // request. If a request comes back with the same hash in a Via of ours, we would
 // only send it on the same way again.
 func loopHash(m *sipmsg.Message) string {
-	h := fnv.New64a()
-	write := func(s string) {
-		h.Write([]byte(strconv.Itoa(len(s))))
-		h.Write([]byte{':'})
-		h.Write([]byte(s))
+	h := fnvOffset
+	var digits [20]byte
+	h = h.with(m.RequestURI().String())
+	routes := m.Routes()
+	for i := range routes {
+		h = h.with(routes[i].URI.String())
 	}
-	write(m.RequestURI().String())
-	for _, r := range m.Routes() {
-		write(r.URI.String())
-	}
-	write(m.CallID())
-	write(strconv.FormatUint(uint64(m.CSeq().Seq), 10))
-	write(m.FromTag())
-	write(m.ToTag())
+	h = h.with(m.CallID())
+	h = h.with(string(strconv.AppendUint(digits[:0], uint64(m.CSeq().Seq), 10)))
+	h = h.with(m.FromTag())
+	h = h.with(m.ToTag())
 	var sum [8]byte
-	return hex.EncodeToString(h.Sum(sum[:0]))
+	binary.BigEndian.PutUint64(sum[:], uint64(h))
+	return hex.EncodeToString(sum[:])
+}
+
+// A fnvHash is one of FNV-1a with 64 bits on its way. That of hash/fnv wants a copy of
+// each string.
+type fnvHash uint64
+
+const (
+	fnvOffset fnvHash = 14695981039346656037
+	fnvPrime  fnvHash = 1099511628211
+)
+
+// with adds s, with its length in front so that no two lists of strings look the same.
+func (h fnvHash) with(s string) fnvHash {
+	var length [20]byte
+	for _, c := range strconv.AppendInt(length[:0], int64(len(s)), 10) {
+		h = (h ^ fnvHash(c)) * fnvPrime
+	}
+	h = (h ^ ':') * fnvPrime
+	for i := range len(s) {
+		h = (h ^ fnvHash(s[i])) * fnvPrime
+	}
+	return h
 }
 
 // newBranch returns a branch parameter: unique, with the loop hash behind the

@@ -193,7 +193,7 @@ func (f *fork) kept(t mailbox.Ticket, err error) {
 		f.closed = true
 		k.timer.Stop()
 		f.p.metrics.answered(f.method, 202)
-		f.p.emit(f.s.Message(), event.Call{Step: "answered", AOR: string(f.aor), Flow: f.s.Flow(), Status: 202, Reason: "Kept", Elapsed: time.Since(f.began)})
+		f.emit(event.Call{Step: "answered", AOR: string(f.aor), Flow: f.s.Flow(), Status: 202, Reason: "Kept", Elapsed: time.Since(f.began)})
 		f.s.Reply(sipmsg.Reply{Code: 202})
 		if !slices.ContainsFunc(f.branches, func(b *branch) bool { return b.state == idle || b.state == calling }) {
 			// A device may have registered meanwhile, or be awake and not its turn.
@@ -242,7 +242,7 @@ func (b *branch) leaveToMailbox() bool {
 	}
 	b.unpark("")
 	since := b.countWake()
-	f.p.emit(f.s.Message(), event.Call{Step: "woken", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: b.target.binding.Flow, Elapsed: since})
+	f.emit(event.Call{Step: "woken", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: b.target.binding.Flow, Elapsed: since})
 	b.finish(f.unavailable("Left To Mailbox"))
 	f.p.opts().Messages.Box.Try(f.aor)
 	return true

@@ -55,7 +55,7 @@ func (b *branch) park() {
 	b.state = parked
 	b.waitUntil(time.Now().Add(f.waitFor(&b.target.binding)))
 	b.recheckIn(250 * time.Millisecond)
-	f.p.emit(f.s.Message(), event.Call{Step: "parked", AOR: string(b.user()), Binding: b.id(), Elapsed: time.Since(f.began)})
+	f.emit(event.Call{Step: "parked", AOR: string(b.user()), Binding: b.id(), Elapsed: time.Since(f.began)})
 	if b.queueUp() {
 		b.push()
 	}
@@ -203,7 +203,7 @@ func (b *branch) wakeAlone(to flow.Flow) {
 	b.unpark("")
 	since := b.countWake()
 	b.target.reach = forward // It does not follow the phone any further.
-	f.p.emit(f.s.Message(), event.Call{Step: "woken", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: since})
+	f.emit(event.Call{Step: "woken", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: since})
 	b.wait.released = true
 	b.forward(to)
 }
@@ -233,7 +233,7 @@ func (b *branch) timedOut() {
 	}
 	b.slept = true
 	b.unpark("timed_out")
-	f.p.emit(f.s.Message(), event.Call{Step: "timed_out", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Elapsed: time.Since(f.began)})
+	f.emit(event.Call{Step: "timed_out", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Elapsed: time.Since(f.began)})
 	b.finish(f.unavailable("Device Did Not Wake"))
 	f.conclude()
 }

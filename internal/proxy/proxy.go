@@ -77,11 +77,27 @@ func (p *Proxy) lane(q *transaction.Queue) *lane {
 	return l.(*lane)
 }
 
+// A subject is what every event of a request says.
+type subject struct{ method, callID, from, to string }
+
+func subjectOf(m *sipmsg.Message) subject {
+	return subject{event.Text(m.Method()), event.Text(m.CallID()), event.Text(identity(m.From().URI)), event.Text(identity(m.To().URI))}
+}
+
 // emit fills in what every event of a request says.
-func (p *Proxy) emit(m *sipmsg.Message, e event.Call) {
-	e.Method, e.CallID = event.Text(m.Method()), event.Text(m.CallID())
-	e.From, e.To = event.Text(identity(m.From().URI)), event.Text(identity(m.To().URI))
+func (p *Proxy) emit(m *sipmsg.Message, e event.Call) { p.emitOf(subjectOf(m), e) }
+
+func (p *Proxy) emitOf(s subject, e event.Call) {
+	e.Method, e.CallID, e.From, e.To = s.method, s.callID, s.from, s.to
 	p.opts().Sink.Emit(e)
+}
+
+// emit is that of Proxy for the request of a fork, which has several to tell.
+func (f *fork) emit(e event.Call) {
+	if f.subject == (subject{}) {
+		f.subject = subjectOf(f.s.Message())
+	}
+	f.p.emitOf(f.subject, e)
 }
 
 // identity is the form in which events name a party: without parameters, which

@@ -12,11 +12,10 @@ import (
 // ended with code. Phones take cause 200 for "answered elsewhere" and keep the
 // call out of their missed calls.
 func reasonFor(code int) sipmsg.HeaderField {
-	s := "SIP;cause=" + strconv.Itoa(code)
 	if code == 200 {
-		s += `;text="Call completed elsewhere"`
+		return sipmsg.HeaderField{Name: "Reason", Value: `SIP;cause=200;text="Call completed elsewhere"`}
 	}
-	return sipmsg.HeaderField{Name: "Reason", Value: s}
+	return sipmsg.HeaderField{Name: "Reason", Value: "SIP;cause=" + strconv.Itoa(code)}
 }
 
 // upstream is a branch's answer as it goes to the caller: without our Via, and
@@ -41,7 +40,7 @@ func (f *fork) upstream(m *sipmsg.Message, trusted bool) *sipmsg.Edit {
 
 // relay passes a provisional answer on (RFC 3261 §16.7 step 5).
 func (f *fork) relay(b *branch, m *sipmsg.Message) {
-	f.p.emit(f.s.Message(), event.Call{Step: "ringing", AOR: string(f.aor), Status: m.Status(), Elapsed: time.Since(f.began)})
+	f.emit(event.Call{Step: "ringing", AOR: string(f.aor), Status: m.Status(), Elapsed: time.Since(f.began)})
 	if m.Status() >= 180 {
 		f.ringback.end(f)
 	}
@@ -65,7 +64,7 @@ func (f *fork) success(b *branch, m *sipmsg.Message) {
 		return
 	}
 	f.p.metrics.answered(f.method, m.Status())
-	f.p.emit(f.s.Message(), event.Call{Step: "answered", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Flow: b.target.flow, Status: m.Status(), Elapsed: time.Since(f.began)})
+	f.emit(event.Call{Step: "answered", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Flow: b.target.flow, Status: m.Status(), Elapsed: time.Since(f.began)})
 	// A MESSAGE goes on to the devices that still sleep: each should have it.
 	if f.method != "MESSAGE" {
 		f.over = true
@@ -82,10 +81,9 @@ func (f *fork) success(b *branch, m *sipmsg.Message) {
 func (f *fork) sendFinal(best final) {
 	f.closed, f.over = true, true
 	f.release()
-	m := f.s.Message()
 	code := best.status(f.invite())
 	f.p.metrics.answered(f.method, code)
-	f.p.emit(m, event.Call{Step: "failed", AOR: string(f.aor), Flow: f.s.Flow(), Status: code, Reason: best.text(), Elapsed: time.Since(f.began)})
+	f.emit(event.Call{Step: "failed", AOR: string(f.aor), Flow: f.s.Flow(), Status: code, Reason: best.text(), Elapsed: time.Since(f.began)})
 	if best.message == nil || code != best.code {
 		r := sipmsg.Reply{Code: code}
 		if best.message == nil {

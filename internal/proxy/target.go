@@ -88,7 +88,11 @@ func targets(rec usrloc.Record, v view) []target {
 		set = append(set, target{aor: rec.AOR, binding: *b})
 	}
 	for i := range set {
-		set[i] = v.device(rec.AOR, set[i].bindings())
+		if t := &set[i]; len(t.spare) == 0 {
+			set[i] = v.target(rec.AOR, &t.binding)
+		} else {
+			set[i] = v.device(rec.AOR, t.bindings())
+		}
 	}
 	byPreference(set)
 	return set
@@ -161,7 +165,13 @@ func (v view) device(aor usrloc.AOR, bindings []usrloc.Binding) target {
 		return b.Updated.Compare(a.Updated)
 	})
 	// One that cannot be reached is not worth the first attempt.
-	first := max(0, slices.IndexFunc(bindings, func(b usrloc.Binding) bool { return v.reach(&b) != unreachable }))
+	first := 0
+	for i := range bindings {
+		if v.reach(&bindings[i]) != unreachable {
+			first = i
+			break
+		}
+	}
 	t := v.target(aor, &bindings[first])
 	t.spare = slices.Delete(bindings, first, first+1)
 	return t

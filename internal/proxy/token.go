@@ -46,13 +46,11 @@ var errToken = errors.New("proxy: malformed token")
 // life: in a request of the caller tag is the From tag, in one of the callee
 // the To tag.
 func dialogID(callID, callerTag string) (id [dialogLen]byte) {
-	h := sha256.New()
-	var n [4]byte
-	binary.BigEndian.PutUint32(n[:], uint32(len(callID)))
-	h.Write(n[:])
-	h.Write([]byte(callID))
-	h.Write([]byte(callerTag))
-	copy(id[:], h.Sum(nil))
+	var room [256]byte
+	b := binary.BigEndian.AppendUint32(room[:0], uint32(len(callID)))
+	b = append(append(b, callID...), callerTag...)
+	sum := sha256.Sum256(b)
+	copy(id[:], sum[:])
 	return id
 }
 
@@ -74,11 +72,12 @@ func (t *token) seal(keys *purr.Keyring) string {
 	if t.media != nil {
 		b = t.media.append(b)
 	}
-	return keys.Seal(purr.RecordRoute, b)
+	return string(keys.AppendSeal(make([]byte, 0, 256), purr.RecordRoute, b))
 }
 
 func openToken(keys *purr.Keyring, s string) (*token, error) {
-	b, err := keys.Unseal(purr.RecordRoute, s)
+	var room [256]byte
+	b, err := keys.AppendUnseal(room[:0], purr.RecordRoute, s)
 	if err != nil {
 		return nil, err
 	}

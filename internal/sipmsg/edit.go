@@ -1,6 +1,7 @@
 package sipmsg
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -144,8 +145,16 @@ func (e *Edit) EnsureContentLength() { e.length = true }
 
 // Bytes returns the message to be sent.
 func (e *Edit) Bytes() []byte {
-	return e.Append(make([]byte, 0, len(e.m.raw)+256))
+	// It is kept for as long as it may be sent again, and so has no byte too much.
+	var room [2048]byte
+	if len(e.m.raw)+roomForEdits > len(room) {
+		return e.Append(make([]byte, 0, len(e.m.raw)+roomForEdits))
+	}
+	return bytes.Clone(e.Append(room[:0]))
 }
+
+// roomForEdits is what a proxy adds to a message: a Via, a Record-Route or two.
+const roomForEdits = 640
 
 // Append appends the message to be sent to dst. Without edits it is Raw.
 func (e *Edit) Append(dst []byte) []byte {
