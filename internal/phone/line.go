@@ -71,15 +71,19 @@ func (p *Phone) openLine(ctx context.Context) (*line, error) {
 	return l, nil
 }
 
-// bindUDP takes a free port on the address from which the server is reached.
+// bindUDP takes a free port on the phone's address, or on that from which the server
+// is reached.
 func (l *line) bindUDP(ctx context.Context) error {
-	probe, err := new(net.Dialer).DialContext(ctx, "udp", l.p.o.Server)
-	if err != nil {
-		return err
-	}
-	ip := probe.LocalAddr().(*net.UDPAddr).IP
-	if err := probe.Close(); err != nil {
-		return err
+	ip := net.IP(l.p.o.Local.AsSlice())
+	if ip == nil {
+		probe, err := new(net.Dialer).DialContext(ctx, "udp", l.p.o.Server)
+		if err != nil {
+			return err
+		}
+		ip = probe.LocalAddr().(*net.UDPAddr).IP
+		if err := probe.Close(); err != nil {
+			return err
+		}
 	}
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: ip})
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -44,6 +45,9 @@ type Options struct {
 	User, Domain, Password string
 	// Server is where everything is sent: "host:port".
 	Server string
+	// Local is the address from which a phone sends UDP; the zero value is what the
+	// system takes. Phones that share one get each other's ports when they have slept.
+	Local netip.Addr
 	// Transport is "udp", the default, "tcp", "tls" or "ws".
 	Transport string
 	// TLS is the client side of "tls"; nil: the authorities of the machine, and the

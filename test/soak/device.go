@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +55,8 @@ func newDevice(t *town, user string, i int, as temper) (*device, error) {
 	d := &device{town: t, user: user, number: i, temper: as}
 	d.options = phone.Options{
 		User: user, Domain: domain, Password: password, Transport: transports()[i%len(transports())], Expires: lifetime,
-		Instance: fmt.Sprintf("urn:uuid:%08x-0000-4000-8000-000000000001", i), Ring: 100 * time.Millisecond, CancelWait: answerTime, On: d.on,
+		Instance: fmt.Sprintf("urn:uuid:%08x-0000-4000-8000-000000000001", i), Ring: 100 * time.Millisecond, CancelWait: answerTime,
+		Local: netip.AddrFrom4([4]byte{127, 1 + byte(i>>16), byte(i >> 8), byte(i)}), On: d.on,
 		TLS: &tls.Config{RootCAs: t.server.roots},
 	}
 	d.options.Server = t.server.at[d.options.Transport]
@@ -137,8 +139,10 @@ func (d *device) pushed(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	// It may be put to sleep again meanwhile.
-	_ = d.app().Wake(ctx)
+	// A system that woke an app lets it register, also if it had just suspended it.
+	for d.app().Wake(ctx) != nil && ctx.Err() == nil {
+		<-time.After(10 * time.Millisecond)
+	}
 	// A phone that nobody needs sleeps again.
 	time.AfterFunc(3*time.Second, func() {
 		if d.taken.CompareAndSwap(false, true) {

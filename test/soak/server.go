@@ -119,6 +119,8 @@ transport: {max_conns_per_source: 20000}
 domains: [%s]
 http: {addr: %q}
 log: {level: warn}
+# The machine may be busy with something else.
+overload: {target: 0s}
 registrar:
   expires: {min: 1m}
 guard:
