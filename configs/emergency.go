@@ -13,6 +13,8 @@ type Emergency struct {
 	Route string `yaml:"route"`
 	// Numbers are what users dial.
 	Numbers []string `yaml:"numbers"`
+	// Anyone: nobody has to be known who calls for help.
+	Anyone bool `yaml:"anyone"`
 }
 
 var emergencyNumber = regexp.MustCompile(`^\+?[0-9]{2,15}$`)

@@ -1,11 +1,55 @@
 package app
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"testing"
 	"time"
 )
+
+// A caller whom nobody knows is challenged like others, unless help is open to all; and
+// what looks like a scan to the guard is none.
+func TestEmergency_OfAnyone_RFC5031_4_2(t *testing.T) {
+	help, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer help.Close()
+	for _, open := range []bool{false, true} {
+		r := newRig(t, `auth: {mode: {registrar: required, proxy: required}, users: [{name: bob, password: b}]}`, `guard: {hosts: domains, exempt: []}`,
+			fmt.Sprintf(`proxy: {emergency: {route: help, numbers: ["112"], anyone: %t}, routes: [{name: help, domain: psap.example.com, to: "sip:%s"}]}`, open, help.LocalAddr()))
+		for _, uri := range []string{"urn:service:sos", "sip:112@example.com", "tel:112", "sip:bob@example.com"} {
+			w := r.dial("udp")
+			call := w.request("MESSAGE", uri, "Call-ID: "+uri)
+			w.send(call)
+			if !open || uri == "sip:bob@example.com" {
+				w.expect(407)
+				continue
+			}
+			b := make([]byte, 65536)
+			line, rest := "", ""
+			var from net.Addr
+			for !strings.Contains(rest, "\r\nCall-ID: "+uri+"\r\n") { // Else it is a copy of the last one.
+				if err := help.SetReadDeadline(time.Now().Add(patience)); err != nil {
+					t.Fatal(err)
+				}
+				var n int
+				if n, from, err = help.ReadFrom(b); err != nil {
+					t.Fatalf("%s: %v", uri, err)
+				}
+				line, rest, _ = strings.Cut(string(b[:n]), "\r\n")
+			}
+			if !strings.HasPrefix(line, "MESSAGE ") {
+				t.Fatalf("%s arrived as %q", uri, line)
+			}
+			if _, err := help.WriteTo([]byte("SIP/2.0 200 OK\r\n"+rest), from); err != nil {
+				t.Fatal(err)
+			}
+			w.expect(200)
+		}
+	}
+}
 
 func TestEmergency_GoesByItsRoute_RFC5031_4_2(t *testing.T) {
 	help, err := net.ListenPacket("udp", "127.0.0.1:0")

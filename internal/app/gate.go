@@ -185,14 +185,14 @@ func (g *gate) Admit(m *sipmsg.Message, f flow.Flow, done func(proxy.Admission))
 		a := proxy.Admission{}
 		var allowed bool
 		if a.Trusted, allowed = r.open(f); !allowed {
-			a.Refusal = forbidden()
+			a.Refusal, a.Unknown = forbidden(), true
 		}
 		done(a)
 		return
 	}
 	g.authenticate(r, m, f, auth.Proxy, func(d auth.Decision) {
 		if d.Outcome != auth.Allowed {
-			done(proxy.Admission{Refusal: &d.Reply})
+			done(proxy.Admission{Refusal: &d.Reply, Unknown: true})
 			return
 		}
 		a := proxy.Admission{Trusted: d.Trusted, Realm: d.User.Realm}

@@ -91,6 +91,9 @@ func (h ourHosts) Domain(host string) bool { return h.app.gate.served(host) }
 // Address implements guard.Hosts.
 func (h ourHosts) Address(host string, port uint16) bool { return h.app.transport.IsOwn(host, port, 0) }
 
+// Takes implements guard.Hosts.
+func (h ourHosts) Takes(u sipmsg.URI) bool { return h.app.proxy.Takes(u) }
+
 // A lister is a store that can be looked through.
 type lister interface {
 	List(ctx context.Context, c usrloc.Cursor, n int) ([]usrloc.Record, usrloc.Cursor, error)

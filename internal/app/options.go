@@ -67,7 +67,7 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 		Domains: cfg.Domains, Realm: cfg.Realm(), Tokens: cfg.Auth.Bearer.Issuer != "", Known: a.gate.known,
 		MaxParked: cfg.Limits.Parked, MaxParkedPerAOR: cfg.Limits.ParkedPerAOR,
 		Resolver: a.resolver, HopTimeout: cfg.Proxy.HopTimeout,
-		MaxForwards: cfg.Proxy.MaxForwards, NoRecordRoute: !cfg.Proxy.RecordRoute,
+		MaxForwards: cfg.Proxy.MaxForwards, NoRecordRoute: !cfg.Proxy.RecordRoute, PURRs: cfg.Push.Enabled && cfg.Push.PURR.Enabled,
 		Latencies: measured{a}, MaxLatency: cfg.Proxy.MaxLatency,
 		Sink: a.watched(), Logger: a.component("proxy"), Registerer: a.registry,
 	}
@@ -76,7 +76,7 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 	}
 	o.Trusted = a.gate.trusted
 	o.Messages = a.messages(cfg)
-	o.Emergency = proxy.Emergency{Route: cfg.Proxy.Emergency.Route, Numbers: cfg.Proxy.Emergency.Numbers}
+	o.Emergency = proxy.Emergency{Route: cfg.Proxy.Emergency.Route, Numbers: cfg.Proxy.Emergency.Numbers, Anyone: cfg.Proxy.Emergency.Anyone}
 	if err := routing(&o, cfg); err != nil {
 		return o, err
 	}

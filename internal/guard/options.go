@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"reveille/internal/event"
+	"reveille/internal/sipmsg"
 )
 
 // Options are what a Guard needs. Hosts and Registered are required.
@@ -37,6 +38,9 @@ type Hosts interface {
 	// Address reports whether host is an address of ours, with that port (0 if
 	// none was given).
 	Address(host string, port uint16) bool
+	// Takes reports whether u is a call for help, or a telephone number, which names no
+	// host, that we pass on.
+	Takes(u sipmsg.URI) bool
 }
 
 // Settings are what can change while the server runs.

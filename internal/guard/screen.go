@@ -54,6 +54,9 @@ func (g *Guard) accepts(s *settings, m *sipmsg.Message) bool {
 		return true
 	}
 	uri := m.RequestURI()
+	if g.o.Hosts.Takes(uri) {
+		return true
+	}
 	return g.o.Hosts.Domain(uri.Host) || slices.Contains(s.Routed, strings.ToLower(uri.Host)) ||
 		// A telephone number, or a service such as urn:service:sos, names no host: it is
 		// meant for who gets it, as is one at our address.

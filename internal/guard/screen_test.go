@@ -36,6 +36,8 @@ func TestScreen(t *testing.T) {
 		{"domains: a route", DomainsOnly, "198.51.100.7", "sip:+1555@pstn.example.com", nil, false},
 		{"domains: our address", DomainsOnly, "198.51.100.7", "sip:100@192.0.2.1", nil, true},
 		{"domains: no host at all", DomainsOnly, "198.51.100.7", "tel:+1555", nil, true},
+		{"domains: a number that we pass on", DomainsOnly, "198.51.100.7", "tel:112", nil, false},
+		{"domains: a call for help at our address", DomainsOnly, "198.51.100.7", "sip:112@192.0.2.1", nil, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

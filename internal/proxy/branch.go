@@ -389,9 +389,13 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 // late takes an answer of an abandoned client, or one after the final. Only a
 // 2xx to an INVITE counts: somebody has taken the call, and only the caller can
 // end it (RFC 3261 §16.7 step 5). The device's second attempt, if there is one,
-// must not go on ringing.
+// must not go on ringing. And a 6xx: somebody does not want it.
 func (b *branch) late(c *transaction.Client, m *sipmsg.Message, usable bool) {
 	f := b.fork
+	if m.Status() >= 600 && usable {
+		b.declineLate(m)
+		return
+	}
 	if m.Status()/100 != 2 || !f.invite() || !usable {
 		return
 	}

@@ -7,11 +7,53 @@ import (
 	"reveille/internal/sipmsg"
 )
 
-// concealPush takes push data out of the Contacts of a message that passes
-// through: phones should not have put it there (RFC 8599 §4.1), and the other
-// party must not see it. If there is none, the header field stays byte for byte.
-// also names what is no pn-parameter and says the same (Options.PushParams).
+// concealPush takes push data out of a message that passes through, where phones may
+// have put it although they should not (RFC 8599 §4.1): the other party must not see
+// it. What has none stays byte for byte. also names what is no pn-parameter and says
+// the same (Options.PushParams).
 func concealPush(m *sipmsg.Message, e *sipmsg.Edit, also []string) {
+	concealContacts(m, e, also)
+	concealRoutes(m, e, sipmsg.HdrHistoryInfo, "History-Info", also)
+	concealRoutes(m, e, sipmsg.HdrDiversion, "Diversion", also)
+}
+
+// concealRoutes does it for a header field that tells by which addresses a request has
+// come: a phone that sends a call on names itself there.
+func concealRoutes(m *sipmsg.Message, e *sipmsg.Edit, id sipmsg.HeaderID, name string, also []string) {
+	var values []string
+	exposed := false
+	for value := range m.Values(id) {
+		less, ok := concealed(value, also)
+		exposed = exposed || less != value || !ok
+		if ok {
+			values = append(values, less)
+		}
+	}
+	if !exposed {
+		return
+	}
+	e.Remove(id)
+	for _, value := range slices.Backward(values) {
+		e.Push(name, value)
+	}
+}
+
+// concealed is a name-addr as received less the push data in it. ok is false if it
+// cannot be read, and might have some.
+func concealed(value string, also []string) (less string, ok bool) {
+	c, err := sipmsg.ParseNameAddr(value)
+	switch {
+	case err != nil:
+		text := strings.ToLower(sipmsg.Unescape(value))
+		hints := func(name string) bool { return strings.Contains(text, strings.ToLower(name)) }
+		return value, !hints("pn-") && !slices.ContainsFunc(also, hints)
+	case !exposes(c, also):
+		return value, true
+	}
+	return nameAddr(c.Display, c.URI.WithoutPush(also)) + string(c.Params.WithoutPush(also)), true
+}
+
+func concealContacts(m *sipmsg.Message, e *sipmsg.Edit, also []string) {
 	contacts := m.Contacts()
 	if !slices.ContainsFunc(contacts, func(c sipmsg.NameAddr) bool { return exposes(c, also) }) {
 		return

@@ -52,6 +52,40 @@ func TestConceal_PushDataOfEveryContact_RFC8599_13(t *testing.T) {
 	}
 }
 
+// Where a phone says by which way a call has come, it may name itself as it registered.
+func TestConceal_PushDataOfTheWay_RFC8599_13(t *testing.T) {
+	tests := []struct{ name, lines, want string }{
+		{"none: byte for byte", "History-Info :  <sip:a@b> ;index=1 , <sip:c@d>;index=1.1", "History-Info :  <sip:a@b> ;index=1 , <sip:c@d>;index=1.1"},
+		{
+			"one of two, in order", "History-Info: <sip:a@192.0.2.9;pn-prid=secret;ob?Reason=SIP%3Bcause%3D302>;index=1, <sip:c@d>;index=1.1",
+			"History-Info: <sip:a@192.0.2.9;ob?Reason=SIP%3Bcause%3D302>;index=1\nHistory-Info: <sip:c@d>;index=1.1",
+		},
+		{"Diversion", `Diversion: "A" <sip:a@192.0.2.9;pn-provider=fcm;pn-prid=secret>;reason=no-answer`, `Diversion: "A" <sip:a@192.0.2.9>;reason=no-answer`},
+		{"no brackets", "Diversion: sip:a@192.0.2.9;pn-prid=secret;reason=no-answer", "Diversion: <sip:a@192.0.2.9>;reason=no-answer"},
+		{"a configured name", "Diversion: <sip:a@192.0.2.9;token=secret>", "Diversion: <sip:a@192.0.2.9>"},
+		{"what cannot be read is taken out", "History-Info: <sip:a@b>;index=1, <sip:a@192.0.2.9;%70n-prid=secret;index=1.1", "History-Info: <sip:a@b>;index=1"},
+		{"what cannot be read and says nothing stays", "History-Info: <sip:a@b;index=1", "History-Info: <sip:a@b;index=1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, Options{PushParams: []string{"token"}}, func(w *world) {
+				w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
+				w.invite(tt.lines)
+				out := w.expect("INVITE 198.51.100.1:5060")[0]
+				if got := strings.ReplaceAll(out.m.Raw(), "\r\n", "\n"); !strings.Contains(got, "\n"+tt.want+"\n") || strings.Contains(got, "secret") {
+					t.Errorf("the phone gets\n%s, want\n%s", got, tt.want)
+				}
+				// And back, as RFC 7044 §9.3 has phones do.
+				w.reply(out, 302, tt.lines, "Contact: <sip:x@192.0.2.9>")
+				back := w.expect("ACK 198.51.100.1:5060", "302 203.0.113.9:5060")[1]
+				if got := strings.ReplaceAll(back.m.Raw(), "\r\n", "\n"); !strings.Contains(got, "\n"+tt.want+"\n") || strings.Contains(got, "secret") {
+					t.Errorf("the caller gets\n%s, want\n%s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 func TestConceal_RedirectTellsTheCallerNoToken_RFC8599_13(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), "fcm"))

@@ -89,8 +89,10 @@ func (w When) diversion() string {
 // called, which has the cause, and one for the new target behind it.
 func (d *diversion) history(m *sipmsg.Message, secrets []string) []string {
 	var entries []string
-	for entry := range m.Values(sipmsg.HdrHistoryInfo) {
-		entries = append(entries, entry)
+	for value := range m.Values(sipmsg.HdrHistoryInfo) {
+		if entry, ok := concealed(value, secrets); ok {
+			entries = append(entries, entry)
+		}
 	}
 	called := m.RequestURI()
 	index := "1"

@@ -311,16 +311,12 @@ func (m *model) answers(p *modelPhone) {
 	if b.cancelled && m.rng.IntN(4) > 0 {
 		status = 487
 	}
-	if status >= 600 && !b.provisional && time.Since(b.request.at) >= m.wait {
-		status = 486 // It was given up if it was pushed; then it does not speak for others.
-	}
 	if status < 200 {
 		b.provisional = true
 	} else {
 		b.final = status
-		// RFC 3261 §16.7 step 5: a 6xx ends all other branches. On a flow that the phone
-		// has left it is not heard any more.
-		if status >= 600 && b.call.method == "INVITE" && !b.farewell && !b.superseded && !b.call.overFor(p.aor, time.Now()) {
+		// RFC 3261 §16.7 step 5: a 6xx ends all other branches, wherever it comes from.
+		if status >= 600 && b.call.method == "INVITE" && !b.farewell && !b.call.overFor(p.aor, time.Now()) {
 			b.call.declined = true
 		}
 	}

@@ -16,6 +16,47 @@ type Emergency struct {
 	Route string
 	// Numbers are what users dial for them, besides urn:service:sos.
 	Numbers []string
+	// Anyone: whoever calls for help is put through, though nobody knows who it is.
+	Anyone bool
+}
+
+// helpsAnyone reports whether m is a call for help that nobody is refused.
+func (p *Proxy) helpsAnyone(m *sipmsg.Message) bool {
+	return p.opts().Emergency.Anyone && m.ToTag() == "" && p.isEmergency(m.RequestURI())
+}
+
+// toHelp sends a call for help along its route, whatever others would do with it.
+func (f *fork) toHelp(a Admission) {
+	e := f.p.opts().Emergency
+	f.aor, _ = f.p.aorOf(f.s.Message().RequestURI())
+	switch r, ok := f.p.routeNamed(e.Route); {
+	case !ok:
+		f.misdirected("no such route", e.Route)
+	case e.Anyone:
+		// RFC 3261 §22 leaves it to us whom we challenge; a phone that lost its account
+		// may still have to call for help.
+		f.start([]target{r.target()})
+	default:
+		f.along(r, a)
+	}
+}
+
+// Takes reports whether a request to u is for somebody whom it can reach although it
+// need not name a host: a call for help, a number in the context of a domain of ours, or
+// one that a route takes.
+func (p *Proxy) Takes(u sipmsg.URI) bool {
+	if p.isEmergency(u) {
+		return true
+	}
+	if _, number := numberOf(u); !number {
+		return false
+	}
+	_, params, _ := strings.Cut(u.Opaque, ";")
+	if context, ok := sipmsg.Params(";" + params).Get("phone-context"); ok && p.opts().Hosts.Serves(context) {
+		return true
+	}
+	_, ok := p.routeFor(p.dialled(u))
+	return ok
 }
 
 // readable reports whether a Request-URI of that scheme can lead anywhere (RFC 3261

@@ -110,10 +110,57 @@ func TestEmergency_RFC5031_4_2(t *testing.T) {
 			w.expect("416 203.0.113.9:5060")
 		})
 	})
+	t.Run("of anyone", func(t *testing.T) {
+		o := Options{Routes: []Route{help}, RegisteredCallers: true, Emergency: Emergency{Route: "help", Numbers: []string{"112"}, Anyone: true}}
+		inWorld(t, o, func(w *world) {
+			w.admit = func(m *sipmsg.Message) Admission {
+				a := Admission{Refusal: &sipmsg.Reply{Code: 407}, Unknown: true}
+				if m.CallID() == "limited" {
+					a = Admission{Refusal: &sipmsg.Reply{Code: 480}}
+				}
+				return a
+			}
+			for _, uri := range []string{"urn:service:sos", "sip:112@example.com"} {
+				w.recv(caller, request("INVITE", uri, uri))
+				out := w.expect("INVITE 203.0.113.112:5060")[0]
+				// Nothing is asserted of who nobody knows.
+				if out.m.Has(sipmsg.HdrPAssertedIdentity) {
+					t.Errorf("%s leaves with an identity:\n%s", uri, out.m.Raw())
+				}
+				w.reply(out, 200)
+				w.expect("200 203.0.113.9:5060")
+			}
+			// The way is open for nothing else: not for other calls, nor for too many.
+			w.recv(caller, request("INVITE", "sip:alice@example.com", "other"))
+			w.expect("407 203.0.113.9:5060")
+			w.recv(caller, request("INVITE", "sip:112@example.com", "limited"))
+			w.expect("480 203.0.113.9:5060")
+		})
+	})
 	t.Run("of a stranger", func(t *testing.T) {
 		inWorld(t, Options{Routes: []Route{help}, Emergency: Emergency{Route: "help"}}, func(w *world) {
 			w.recv(caller, request("INVITE", "urn:service:sos", "c1"))
 			w.expect("403 203.0.113.9:5060")
 		})
 	})
+}
+
+// What scanners are told apart by is not asked of numbers that lead somewhere.
+func TestNumber_Takes(t *testing.T) {
+	p, err := New(Options{
+		Store: broken{}, Flows: &world{}, Waker: &world{}, Gate: &world{}, Keys: keyring(), Domains: []string{"example.com"},
+		Routes: []Route{pstn}, Emergency: Emergency{Route: "pstn", Numbers: []string{"112"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for uri, want := range map[string]bool{
+		"urn:service:sos": true, "tel:112": true, "sip:112@example.com": true, "sip:112@192.0.2.1": true, "tel:+1-555-0199": true,
+		"tel:+49-555-0199": false, "tel:7042;phone-context=example.com": true, "tel:7042;phone-context=example.net": false,
+		"urn:service:counseling": false, "sip:alice@example.com": false, "sip:112@example.net": false, "mailto:x@example.com": false,
+	} {
+		if got := p.Takes(mustURI(uri)); got != want {
+			t.Errorf("Takes(%s) = %t, want %t", uri, got, want)
+		}
+	}
 }

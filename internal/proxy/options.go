@@ -64,6 +64,8 @@ type Admission struct {
 	// Refusal is the answer to send if the request may not pass: a challenge or
 	// a refusal. Nil if it may.
 	Refusal *sipmsg.Reply
+	// Unknown: it may not because nobody knows its sender, and for nothing else.
+	Unknown bool
 	// User is the AOR of the authenticated sender, empty if unauthenticated.
 	User usrloc.AOR
 	// May reports whether the user may call under an AOR besides User; nil: none.
@@ -180,9 +182,11 @@ type Options struct {
 	// MaxForwards is given to requests that have none; default 70 (RFC 3261
 	// §16.6 step 3).
 	MaxForwards int
-	// NoRecordRoute leaves us out of dialogs. Requests in a dialog then wake
-	// nobody, for they do not pass through here.
+	// NoRecordRoute leaves us out of dialogs, but for those of phones that count on us
+	// to be in their path: they have a PURR, or are reached by their flow alone.
 	NoRecordRoute bool
+	// PURRs: the REGISTERs of phones that can be woken are answered with a PURR.
+	PURRs bool
 	Routes        []Route
 	// Emergency says where emergency calls go.
 	Emergency Emergency

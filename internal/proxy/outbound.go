@@ -21,6 +21,11 @@ func (f *fork) staysInPath(b *usrloc.Binding) bool {
 		return true
 	}
 	m := f.s.Message()
+	if f.p.opts().PURRs && !b.Push.IsZero() {
+		// RFC 8599 §6.2.2: the phone that is called was given a PURR, so that it may
+		// count on being woken in the call.
+		return true
+	}
 	// RFC 5626 §5.3.2: or to the one that calls.
 	return f.passage.ob || asksForFlow(m) || f.p.promisesWake(m)
 }

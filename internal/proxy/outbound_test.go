@@ -199,6 +199,35 @@ func TestInvite_RecordRoutedForFlows_RFC5626_5_3(t *testing.T) {
 	}
 }
 
+// A phone with a PURR that is called is woken in the call as well, whatever the operator
+// would rather have.
+func TestInvite_RecordRoutedForPURRsOfTheCalled_RFC8599_6_2_2(t *testing.T) {
+	tests := []struct {
+		name     string
+		purrs    bool
+		provider string
+		want     int
+	}{
+		{"a PURR was given", true, "fcm", 1},
+		{"none are given", false, "fcm", 0},
+		{"a phone that does not sleep", true, "", 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, Options{NoRecordRoute: true, PURRs: tt.purrs}, func(w *world) {
+				w.register(w.newPhone("alice", udp("198.51.100.1:5060"), tt.provider))
+				w.invite()
+				out := w.expect("INVITE 198.51.100.1:5060")[0]
+				if got := len(out.m.RecordRoutes()); got != tt.want {
+					t.Errorf("%d Record-Route, want %d", got, tt.want)
+				}
+				w.reply(out, 486)
+				w.expect("ACK 198.51.100.1:5060", "486 203.0.113.9:5060")
+			})
+		})
+	}
+}
+
 // Who is asleep in a call is woken for it if its Contact said so.
 func TestInvite_RecordRoutedForPURRs_RFC8599_6_2_2(t *testing.T) {
 	inWorld(t, Options{NoRecordRoute: true}, func(w *world) {

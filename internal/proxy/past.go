@@ -41,12 +41,29 @@ func (b *branch) recall(m *sipmsg.Message, usable bool) {
 		b.fork.success(b, m)
 		b.stop(reasonFor(200))
 		b.fork.conclude()
+	case code >= 600 && usable:
+		b.past = nil
+		b.declineLate(m)
 	case code == 408 || code == 430 || code == 482:
 		// These say nothing of the device, or that the new flow was quicker.
 		b.past = nil
 	case code > 100:
 		b.past.last = m
 	}
+}
+
+// declineLate takes a 6xx of an attempt that was left or given up. It is the word of a
+// user who pressed a button, maybe before the phone left that flow, and ends the search
+// (RFC 3261 §16.7 step 5), like a 2xx from there takes the call: only who got the request
+// can answer it. A call that has gone to a fallback, or has ended, is not the user's
+// any more.
+func (b *branch) declineLate(m *sipmsg.Message) {
+	f := b.fork
+	if !f.invite() || f.over || f.diversion != nil && b.diversion == nil {
+		return
+	}
+	f.finished(nil, final{code: m.Status(), message: m, trusted: b.trusted()})
+	f.conclude()
 }
 
 // returns reports whether an answer on the new flow leaves the request to the old

@@ -107,9 +107,10 @@ func TestPolicy_Race_NoSecondBranchOnceAProvisionalCame(t *testing.T) {
 }
 
 // The branch on the flow that the phone left is abandoned: no more copies, a CANCEL
-// only if it comes to ring, and its failures never count, 482 included.
+// only if it comes to ring, and its failures never count, 482 included. A decline does:
+// see decline_test.go.
 func TestPolicy_Race_AnAbandonedBranchNeverCounts(t *testing.T) {
-	for _, status := range []int{408, 480, 482, 486, 500, 603} {
+	for _, status := range []int{408, 480, 482, 486, 500} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			inWorld(t, Options{Policy: racing}, func(w *world) {
 				p := w.newPhone("alice", udp("198.51.100.1:5060"), "fcm")

@@ -180,6 +180,10 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 		// Cancelled while the Gate was asked.
 		return
 	}
+	helped := p.helpsAnyone(s.Message())
+	if helped && a.Unknown {
+		a = Admission{}
+	}
 	if a.Refusal != nil {
 		p.metrics.answered(s.Message().Method(), a.Refusal.Code)
 		s.Refuse(*a.Refusal)
@@ -195,6 +199,9 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 	if refusal == nil {
 		refusal = p.registeredCaller(m, s.Flow(), a.User, claim.trusted)
 	}
+	if helped {
+		refusal = nil
+	}
 	if refusal == nil && p.foreignGRUU(m, a) {
 		refusal = &sipmsg.Reply{Code: 403, Reason: "Contact Is Not Yours"}
 	}
@@ -208,8 +215,8 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 		f.caller = p.callerLeg(m, a.User, s.Flow())
 	}
 	if p.isEmergency(m.RequestURI()) && !f.inDialog {
-		// Whatever others would do with it.
-		a.Direction = Direction{Route: p.opts().Emergency.Route}
+		f.toHelp(a)
+		return
 	}
 	if a.Direction.given() && !f.inDialog {
 		f.direct(a)

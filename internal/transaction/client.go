@@ -127,9 +127,9 @@ func (c *Client) Cancel(headers ...sipmsg.HeaderField) {
 
 // Abandon gives the request up without telling the user any more about it: it
 // is not sent again, it is cancelled as by Cancel, and its final response is
-// acknowledged and ignored. One thing is still reported: a 2xx to an INVITE, for
+// acknowledged and ignored. Two things are still reported: a 2xx to an INVITE, for
 // somebody has taken the call and only the caller can end it (RFC 3261 §16.7
-// step 5).
+// step 5), and a 6xx, for somebody does not want it anywhere.
 func (c *Client) Abandon() {
 	if !c.abandoned && c.state.undecided() {
 		// Nobody waits for its answer any more, Stop neither.
@@ -189,10 +189,10 @@ func (c *Client) step(ev event, m *sipmsg.Message) {
 	if st.do&doResend != 0 {
 		c.resend()
 	}
-	if st.do&doPass != 0 && c.reports(ev) {
+	if st.do&doPass != 0 && c.reports(ev, m) {
 		c.user.Response(c, m)
 	}
-	if st.do&doFail != 0 && c.reports(ev) {
+	if st.do&doFail != 0 && c.reports(ev, nil) {
 		c.user.Failed(c, c.failure)
 	}
 }
@@ -215,9 +215,15 @@ func (c *Client) timedOut(was state) {
 	c.q.layer.metrics.timeouts.WithLabelValues(name).Inc()
 }
 
-// reports says whether the user hears of an event.
-func (c *Client) reports(ev event) bool {
-	return c.user != nil && (!c.abandoned || c.invite() && ev == evSuccess)
+// reports says whether the user hears of an event, and of its response m.
+func (c *Client) reports(ev event, m *sipmsg.Message) bool {
+	switch {
+	case c.user == nil:
+		return false
+	case !c.abandoned:
+		return true
+	}
+	return c.invite() && (ev == evSuccess || ev == evFailure && m.Status() >= 600)
 }
 
 // setLife starts the timer that limits the new state, or ends it at once.
