@@ -52,6 +52,7 @@ func newPushRig(t *testing.T, server bool) *pushRig {
 domains: [example.com]
 auth: {mode: {registrar: "off", proxy: "off"}}
 control: {socket: c}
+http: {addr: ""}
 push:
   apps:
     - {name: android, param: %s, fcm: {service_account_file: fcm.json, endpoint: %q, ca_file: ca.pem}}
