@@ -9,7 +9,9 @@
 package feed
 
 import (
+	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,6 +53,10 @@ type Feed struct {
 	kept    *kept
 	log     *slog.Logger
 	metrics *metrics
+	// random and batch are the goroutine's of New: what IDs are made of, and the room
+	// for what is handed on at once.
+	random *bufio.Reader
+	batch  []*Record
 
 	stop sync.Once
 	// ending is closed by Stop, ended when the goroutine of New has returned.
@@ -58,6 +64,9 @@ type Feed struct {
 }
 
 var _ event.Hearer = (*Feed)(nil)
+
+// randomLen is how many bytes are read at once for IDs, of 16 bytes each.
+const randomLen = 1024
 
 // emitted is an event on its way.
 type emitted struct {
@@ -70,7 +79,7 @@ func New(o Options) *Feed {
 	f := &Feed{
 		node: o.Node, queue: make(chan emitted, orDefault(o.Queue, DefaultQueue)),
 		kept: newKept(orDefault(o.Keep, DefaultKeep), orDefault(o.Subscribers, DefaultSubscribers)),
-		log:  o.Logger, ending: make(chan struct{}), ended: make(chan struct{}),
+		log:  o.Logger, random: bufio.NewReaderSize(rand.Reader, randomLen), ending: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
@@ -157,8 +166,8 @@ func (f *Feed) handAll() {
 
 // hand hands on e and what came after it. It does not wait.
 func (f *Feed) hand(e emitted) {
-	rs := make([]*Record, 0, min(len(f.queue)+1, maxBatch))
-	for {
+	rs := f.batch[:0]
+	for n := min(len(f.queue)+1, maxBatch); ; {
 		if r, err := f.record(e); err != nil {
 			f.metrics.lost(toAll).Inc()
 			f.log.Error("number an event", "err", err)
@@ -166,10 +175,10 @@ func (f *Feed) hand(e emitted) {
 			rs = append(rs, r)
 			f.metrics.events.WithLabelValues(r.Type).Inc()
 		}
-		if len(rs) == cap(rs) || len(f.queue) == 0 {
+		if n--; n == 0 {
 			break
 		}
-		e = <-f.queue
+		e = <-f.queue // Nobody else takes from it.
 	}
 	f.kept.Take(rs)
 	for _, t := range f.takers {
@@ -177,11 +186,13 @@ func (f *Feed) hand(e emitted) {
 			f.metrics.lost(t.Name()).Add(float64(lost))
 		}
 	}
+	clear(rs) // Nobody has kept the slice, and it keeps no events.
+	f.batch = rs
 }
 
 // record gives e its place.
 func (f *Feed) record(e emitted) (*Record, error) {
-	id, err := uuid.NewV7()
+	id, err := uuid.NewV7FromReader(f.random)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ type kept struct {
 	ring []*Record
 	// next is the number of the event to come; that of number n is ring[n%len].
 	next uint64
-	// more is closed, and replaced, when events come or the Feed stops.
+	// more is closed, and replaced, when events come for subscribers or the Feed stops.
 	more        chan struct{}
 	subscribers int
 	dropped     uint64
@@ -53,8 +53,11 @@ func (k *kept) Take(rs []*Record) {
 		k.ring[k.next%uint64(len(k.ring))] = r
 		k.next++
 	}
-	close(k.more)
-	k.more = make(chan struct{})
+	if k.subscribers > 0 {
+		// They alone wait for it.
+		close(k.more)
+		k.more = make(chan struct{})
+	}
 }
 
 // first is the number of the oldest event that is kept. Call with mu held.

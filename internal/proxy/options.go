@@ -123,6 +123,8 @@ type Options struct {
 	// Choices replace Fork, Sort and both filters for the users of some domains, by
 	// the name of the domain in AORs.
 	Choices map[string]Choice
+	// can is Waker.Can.
+	can func(*usrloc.Binding) bool
 	// chosen is the Options of these domains.
 	chosen map[string]*Options
 	// Identity is the policy for what requests say of their sender.
@@ -214,6 +216,7 @@ func (o *Options) validate() error {
 	if o.Store == nil || o.Flows == nil || o.Waker == nil || o.Gate == nil || o.Keys == nil {
 		return errors.New("proxy: Store, Flows, Waker, Gate and Keys are required")
 	}
+	o.can = o.Waker.Can
 	if len(o.Domains) == 0 {
 		return errors.New("proxy: at least one domain is required")
 	}

@@ -104,7 +104,7 @@ func (o *Options) wakes(method string) bool {
 // fresh reports whether b's device registered so lately that it is taken to be
 // awake.
 func (v view) fresh(b *usrloc.Binding) bool {
-	return v.now.Sub(b.Updated) < v.skip(b.Push.Provider) && v.open(b.Flow)
+	return v.now.Sub(b.Updated) < v.skip(b.Push.Provider) && v.flows.Open(b.Flow)
 }
 
 // counts reports whether b is a way to its device: the registration goes on, or

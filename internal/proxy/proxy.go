@@ -175,14 +175,9 @@ func (p *Proxy) ownVia(v sipmsg.Via) bool {
 }
 
 func (p *Proxy) view(method string, now time.Time) view {
+	o := p.opts()
 	return view{
-		now: now, method: method,
-		alive:  func(f flow.Flow) bool { return p.opts().Flows.Alive(f, now) },
-		open:   p.opts().Flows.Open,
-		can:    p.opts().Waker.Can,
-		policy: p.opts().Policy,
-		skip:   p.opts().Skip,
-		keeps:  p.opts().Dormant, secrets: p.opts().PushParams,
-		wakes: p.opts().wakes(method),
+		now: now, method: method, flows: o.Flows, can: o.can, policy: o.Policy, skip: o.Skip,
+		keeps: o.Dormant, secrets: o.PushParams, wakes: o.wakes(method),
 	}
 }

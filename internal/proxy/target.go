@@ -54,8 +54,7 @@ type target struct {
 type view struct {
 	now    time.Time
 	method string
-	alive  func(flow.Flow) bool
-	open   func(flow.Flow) bool
+	flows  Flows
 	can    func(*usrloc.Binding) bool
 	policy func(provider, userAgent string) Mode
 	skip   func(provider string) time.Duration
@@ -70,6 +69,9 @@ type view struct {
 	// equally alive; zero: none.
 	first usrloc.BindingID
 }
+
+// alive reports whether the peer of f is likely to hear what is sent on it.
+func (v *view) alive(f flow.Flow) bool { return v.flows.Alive(f, v.now) }
 
 // targets returns the target set of a request for rec's user: one target per
 // device, the preferred first.
@@ -196,7 +198,7 @@ func (v view) reach(b *usrloc.Binding) reach {
 	}
 	if b.Push.Provider == "" {
 		// A phone that does not sleep: always tried, if there is a way to it.
-		if v.open(b.Flow) {
+		if v.flows.Open(b.Flow) {
 			return forward
 		}
 		if _, ok := listens(b); ok {
