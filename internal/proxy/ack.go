@@ -173,6 +173,7 @@ func (p *Proxy) awake(to leg) (target, bool) {
 		return target{}, false
 	}
 	v := p.view("ACK", time.Now())
+	to.binding = successor(&rec, to.binding, v)
 	bindings := contactsOf(&rec, to.binding, v)
 	if len(bindings) == 0 {
 		return target{}, false

@@ -96,8 +96,10 @@ func (f *fork) toBinding(to leg) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	f.one, f.device = true, id
+	f.one = true
 	v := f.view(time.Now())
+	id = successor(&rec, id, v)
+	f.device, to.binding = id, id
 	bindings := contactsOf(&rec, id, v)
 	if len(bindings) == 0 {
 		f.release()
