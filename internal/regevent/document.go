@@ -95,7 +95,7 @@ func (d *document) marshal() (string, error) {
 		r.Registration.Contacts = append(r.Registration.Contacts, e)
 	}
 	b, err := xml.Marshal(r)
-	return xml.Header + string(b) + "\n", err
+	return strings.TrimSpace(xml.Header) + string(b), err
 }
 
 // element is one contact.

@@ -40,14 +40,14 @@ func TestDocument_RFC3680_5_RFC5628_5(t *testing.T) {
 		t.Fatal(err)
 	}
 	params := `<unknown-param name="+sip.instance">&#34;&lt;urn:x:1&gt;&#34;</unknown-param><unknown-param name="reg-id">1</unknown-param><unknown-param name="audio"></unknown-param>`
-	want := `<?xml version="1.0" encoding="UTF-8"?>` + "\n" +
+	want := `<?xml version="1.0" encoding="UTF-8"?>` +
 		`<reginfo xmlns="urn:ietf:params:xml:ns:reginfo" xmlns:gr="urn:ietf:params:xml:ns:gruuinfo" version="3" state="full">` +
 		`<registration aor="sip:alice@example.com" id="r" state="active">` +
 		`<contact id="c1" state="active" event="refreshed" duration-registered="3600" expires="90" q="0.5" callid="a&amp;&#34;&lt;b" cseq="7">` +
 		`<uri>sip:alice@192.0.2.7:5060;transport=tcp</uri>` + params +
 		`<gr:pub-gruu uri="sip:alice@example.com;gr=urn:x:1"></gr:pub-gruu><gr:temp-gruu uri="sip:temp-alice@example.com;gr" first-cseq="7"></gr:temp-gruu></contact>` +
 		`<contact id="c2" state="terminated" event="expired" duration-registered="3600" q="0.5" callid="a&amp;&#34;&lt;b" cseq="7">` +
-		`<uri>sip:alice@192.0.2.7:5060;transport=tcp</uri>` + params + `</contact></registration></reginfo>` + "\n"
+		`<uri>sip:alice@192.0.2.7:5060;transport=tcp</uri>` + params + `</contact></registration></reginfo>`
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

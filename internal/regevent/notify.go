@@ -33,7 +33,8 @@ func probation() time.Duration { return time.Duration(10+mrand.IntN(20)) * time.
 
 // status is the Subscription-State of a subscription that goes on (RFC 6665 §4.2.2).
 func (s *subscription) status() string {
-	return "active;expires=" + strconv.FormatUint(seconds(time.Until(s.expires)), 10)
+	// What has begun of a second counts: just now the 200 said as much.
+	return "active;expires=" + strconv.FormatUint(seconds(time.Until(s.expires)+time.Second-1), 10)
 }
 
 // reach calls fn with the flow to the subscriber. If there is none now, a phone is

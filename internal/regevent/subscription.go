@@ -3,6 +3,7 @@ package regevent
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"reveille/flow"
@@ -88,12 +89,24 @@ func (s *subscription) prolong(now time.Time, lifetime time.Duration) error {
 		if lifetime == 0 {
 			return s.n.o.Store.Get(context.Background(), aor)
 		}
-		rec, cancel, err := s.n.o.Store.Watch(context.Background(), aor, until, func(c usrloc.Change) {
+		in := &inbox{}
+		deliver := func() {
 			s.q.Post(func() {
-				if !s.over && s.epoch == epoch {
-					changed(c)
+				for _, c := range in.take() {
+					if !s.over && s.epoch == epoch {
+						changed(c)
+					}
 				}
 			})
+		}
+		rec, cancel, err := s.n.o.Store.Watch(context.Background(), aor, until, func(c usrloc.Change) {
+			in.add(c)
+			if c.New != nil && c.Cause == usrloc.CauseRegister {
+				// The phone is to hear that it is registered before it hears of what follows.
+				s.q.Other(c.New.CallID).Post(deliver)
+				return
+			}
+			deliver()
 		})
 		if err == nil {
 			unwatch = append(unwatch, cancel)
@@ -120,6 +133,27 @@ func (s *subscription) prolong(now time.Time, lifetime time.Duration) error {
 	return nil
 }
 
+// An inbox keeps changes in their order on the way to a queue. It is safe for
+// concurrent use.
+type inbox struct {
+	mu   sync.Mutex // guards list
+	list []usrloc.Change
+}
+
+func (b *inbox) add(c usrloc.Change) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.list = append(b.list, c)
+}
+
+func (b *inbox) take() []usrloc.Change {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := b.list
+	b.list = nil
+	return list
+}
+
 func cancelAll(cancels []func()) {
 	for _, cancel := range cancels {
 		cancel()
@@ -130,12 +164,18 @@ func cancelAll(cancels []func()) {
 func (s *subscription) changed(c usrloc.Change) {
 	news := s.contacts.change(c, time.Now(), s.n.settings.Load().Refreshes)
 	if s.home == s.aor {
-		s.moved(c)
+		defer s.moved(c)
 	}
 	if len(s.contacts.order) > maxNews {
 		s.forget()
 	}
-	if news && s.delay == nil {
+	if !news {
+		return
+	}
+	if _, ok := s.way(); !ok && !s.listens() {
+		// A phone that sleeps learns all when it is back.
+		s.forget()
+	} else if s.delay == nil {
 		s.later(gather)
 	}
 }
@@ -150,9 +190,12 @@ func (s *subscription) later(d time.Duration) {
 
 // moved takes a change of the subscriber's own bindings: the phone may be back.
 func (s *subscription) moved(c usrloc.Change) {
-	if c.New != nil && c.New.ID == s.phone && (c.Cause == usrloc.CauseRegister || c.Cause == usrloc.CauseOtherNode) {
-		s.asleep = false
-		s.flush()
+	if c.New == nil || c.New.ID != s.phone || c.Cause != usrloc.CauseRegister && c.Cause != usrloc.CauseOtherNode {
+		return
+	}
+	s.asleep = false
+	if s.full && s.delay == nil {
+		s.later(gather)
 	}
 }
 
