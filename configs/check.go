@@ -30,6 +30,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkFallbacks(cfg)
 	l.checkRegEvent(cfg)
 	l.checkEventPackages(cfg)
+	l.checkTrustedRoutes(cfg)
 	l.checkHooks(&cfg.Hooks)
 	l.checkEvents(cfg)
 	l.checkMessages(cfg)
@@ -171,7 +172,7 @@ func (l *loader) checkProxy(p *Proxy) {
 		if r.Domain == "" && r.Prefix == "" {
 			l.errorAt(at, "matches everything", "set domain, prefix or both")
 		}
-		if r.Domain != "" && !validHost(r.Domain) {
+		if r.Domain != "" && r.Domain != "*" && !validHost(r.Domain) {
 			l.errorAt(at+".domain", fmt.Sprintf("%q is no domain", r.Domain), "")
 		}
 		l.checkNextHops(at, &r)

@@ -128,10 +128,10 @@ func (l *loader) checkTrusted(a *Auth) {
 	for i, t := range a.Trusted {
 		at := fmt.Sprintf("auth.trusted[%d]", i)
 		switch {
-		case t.Certificate == "":
+		case t.Certificate == "" && t.Route == "":
 			l.checkPrefix(at+".cidr", t.CIDR)
-		case t.CIDR.IsValid():
-			l.errorAt(at, "cidr and certificate exclude each other", "write two entries: either is enough")
+		case t.CIDR.IsValid() || t.Certificate != "" && t.Route != "":
+			l.errorAt(at, "cidr, certificate and route exclude each other", "write entries of their own: each is enough")
 		}
 	}
 }

@@ -335,11 +335,12 @@ type Bearer struct {
 	Plaintext bool `yaml:"plaintext"`
 }
 
-// Trusted is a source that is believed without credentials: a network, or whoever
-// has a certificate of that name.
+// Trusted is a source that is believed without credentials: a network, whoever has a
+// certificate of that name, or the addresses of the next hops of a route.
 type Trusted struct {
 	CIDR        netip.Prefix `yaml:"cidr"`
 	Certificate string       `yaml:"certificate"`
+	Route       string       `yaml:"route"`
 }
 
 // AuthLimit slows down guessing: failed attempts per source address.
@@ -386,6 +387,8 @@ type Proxy struct {
 	MaxForwards int `yaml:"max_forwards" range:"1..255"`
 	// HopTimeout is how long a next hop may be silent before the next one is tried.
 	HopTimeout time.Duration `yaml:"hop_timeout" range:"1s..30s"`
+	// HopRetry is for how long others are tried before a next hop that has failed.
+	HopRetry time.Duration `yaml:"hop_retry" range:"1s..1h"`
 	// Routes lead to others than registered phones, for senders that are
 	// authenticated or trusted; the first that matches is taken.
 	Routes []Route `yaml:"routes"`
@@ -398,8 +401,8 @@ type Proxy struct {
 // Route matches Request-URIs and says where they go.
 type Route struct {
 	Name string `yaml:"name"`
-	// Domain is the host to match, empty for the own domains; Prefix is how the
-	// user part begins.
+	// Domain is the host to match, empty for the own domains, "*" for all others; Prefix
+	// is how the user part begins.
 	Domain string `yaml:"domain"`
 	Prefix string `yaml:"prefix"`
 	// To is the SIP URI of the next hop; NextHops are several.
@@ -407,6 +410,10 @@ type Route struct {
 	NextHops []NextHop `yaml:"next_hops"`
 	// Trusted: the next hop is told who calls, and believed (RFC 3325).
 	Trusted bool `yaml:"trusted"`
+	// LargeByUDP: requests that are too large for a datagram leave as one all the same.
+	LargeByUDP bool `yaml:"large_by_udp"`
+	// Check says how the next hops are asked whether they are there.
+	Check HopCheck `yaml:"check"`
 }
 
 // HTTP is the server for metrics and health checks.

@@ -132,7 +132,7 @@ func Default() *Config {
 			Ring:        20 * time.Second,
 			TimerC:      181 * time.Second,
 			RecordRoute: true,
-			MaxForwards: 70, HopTimeout: 6 * time.Second,
+			MaxForwards: 70, HopTimeout: 6 * time.Second, HopRetry: 30 * time.Second,
 		},
 		DNS: DNS{
 			Timeout: 2 * time.Second,

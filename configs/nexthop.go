@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,6 +19,49 @@ type NextHop struct {
 }
 
 func (n *NextHop) setDefaults() { n.Weight = 1 }
+
+// HopCheck says how next hops are asked by OPTIONS.
+type HopCheck struct {
+	// Interval is the time between two questions; 0: nobody is asked. Timeout is how long
+	// the answer may take.
+	Interval time.Duration `yaml:"interval" range:"0s..1h"`
+	Timeout  time.Duration `yaml:"timeout" range:"100ms..30s"`
+	// Down failures in a row say that a next hop is down, Up answers that it is up again.
+	Down int `yaml:"down" range:"1..100"`
+	Up   int `yaml:"up" range:"1..100"`
+	// Answers are status codes such as 200, or classes such as 2xx, that say that it is
+	// up; none: all but 408, 503 and 504.
+	Answers []string `yaml:"answers"`
+}
+
+func (r *Route) setDefaults() { r.Check = HopCheck{Timeout: 2 * time.Second, Down: 2, Up: 2} }
+
+// answerSyntax is a final status code, or a class of such.
+var answerSyntax = regexp.MustCompile(`^[2-6](xx|[0-9]{2})$`)
+
+func (l *loader) checkHopCheck(at string, c *HopCheck) {
+	if c.Interval > 0 && c.Timeout >= c.Interval {
+		l.errorAt(at+".timeout", "is not shorter than interval", "nobody is asked again while an answer is waited for")
+	}
+	for i, a := range c.Answers {
+		if !answerSyntax.MatchString(a) {
+			l.errorAt(fmt.Sprintf("%s.answers[%d]", at, i), fmt.Sprintf("%q is no final status", a), "write 200 or 2xx")
+		}
+	}
+}
+
+// checkTrustedRoutes looks at the routes that auth.trusted names.
+func (l *loader) checkTrustedRoutes(cfg *Config) {
+	var routes []string
+	for _, r := range cfg.Proxy.Routes {
+		routes = append(routes, r.Name)
+	}
+	for i, t := range cfg.Auth.Trusted {
+		if t.Route != "" && !slices.Contains(routes, t.Route) {
+			l.errorAt(fmt.Sprintf("auth.trusted[%d].route", i), fmt.Sprintf("%q is none of proxy.routes", t.Route), suggest(t.Route, routes))
+		}
+	}
+}
 
 // Hops returns where the route leads, however it is written.
 func (r *Route) Hops() []NextHop {
@@ -77,6 +121,7 @@ func (l *loader) checkNextHops(at string, r *Route) {
 	case r.To != "" && len(r.NextHops) > 0:
 		l.errorAt(at+".to", "excludes next_hops", "remove one of them")
 	}
+	l.checkHopCheck(at+".check", &r.Check)
 	for i, n := range r.Hops() {
 		where := at + ".to"
 		if len(r.NextHops) > 0 {

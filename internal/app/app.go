@@ -23,6 +23,7 @@ import (
 	"reveille/internal/fastpath"
 	"reveille/internal/guard"
 	"reveille/internal/mailbox"
+	"reveille/internal/probe"
 	"reveille/internal/proxy"
 	"reveille/internal/qualify"
 	"reveille/internal/regevent"
@@ -30,6 +31,7 @@ import (
 	"reveille/internal/tlscert"
 	"reveille/internal/transaction"
 	"reveille/internal/transport"
+	"reveille/internal/trunk"
 	"reveille/internal/wake"
 	"reveille/purr"
 	"reveille/push"
@@ -78,6 +80,9 @@ type App struct {
 	proxy     *proxy.Proxy
 	notifier  *regevent.Notifier
 	resolver  *resolve.Resolver
+	trunks    *trunk.Watcher
+	prober    *probe.Prober
+	spared    *spared
 	qualifier *qualify.Qualifier // nil: nobody is asked
 	layer     *transaction.Layer
 	transport *transport.Transport
@@ -206,7 +211,13 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.onStop("transport", a.transport.Stop)
-	if a.gate, err = newGate(cfg, a.transport, a.watched(), a.component("auth"), a.registry); err != nil {
+	if err := a.buildResolver(); err != nil {
+		return err
+	}
+	if err := a.buildTrunks(); err != nil {
+		return err
+	}
+	if a.gate, err = newGate(cfg, a.transport, a.trunks, a.watched(), a.component("auth"), a.registry); err != nil {
 		return err
 	}
 	a.onStop("gate", a.gate.stop)
@@ -214,9 +225,6 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.onStop("hooks", a.hooks.close)
-	if err := a.buildResolver(); err != nil {
-		return err
-	}
 	policy, err := a.registrarPolicy(cfg)
 	if err != nil {
 		return err
@@ -245,7 +253,8 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		TimerC: cfg.Proxy.TimerC, Overload: transaction.Overload{Target: cfg.Overload.Target, Interval: cfg.Overload.Interval},
 		RetryAfter: cfg.Overload.RetryAfter, Spare: a.spares, Logger: a.component("transaction"), Registerer: a.registry,
 	})
-	in.layer = a.layer
+	in.layer, a.prober.Layer = a.layer, a.layer
+	a.trunks.Set(trunkRoutes(cfg, po.Routes))
 	if err := a.buildQualifier(); err != nil {
 		return err
 	}
@@ -284,6 +293,8 @@ func (a *App) Start() error {
 	a.layer.Start()
 	// Requests under way end, with their answers sent, before the sockets do.
 	a.onStop("transactions", a.endRequests)
+	a.trunks.Start()
+	a.onStop("trunks", a.trunks.Stop)
 	a.running.Go(func() { a.refresher.Run(a.background) })
 	a.running.Go(func() { a.guard.Run(a.background) })
 	if a.qualifier != nil {

@@ -17,6 +17,7 @@ import (
 	"reveille/internal/proxy"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transport"
+	"reveille/internal/trunk"
 	"reveille/registrar"
 	"reveille/usrloc"
 )
@@ -28,6 +29,7 @@ const lookupTime = 5 * time.Second
 // a reload.
 type gate struct {
 	transport *transport.Transport
+	trunks    *trunk.Watcher
 	sink      event.Sink
 	log       *slog.Logger
 	registry  prometheus.Registerer
@@ -41,8 +43,8 @@ type gate struct {
 	cancel  context.CancelFunc
 }
 
-func newGate(cfg *configs.Config, t *transport.Transport, sink event.Sink, log *slog.Logger, r prometheus.Registerer) (*gate, error) {
-	g := &gate{transport: t, sink: sink, log: log, registry: r}
+func newGate(cfg *configs.Config, t *transport.Transport, w *trunk.Watcher, sink event.Sink, log *slog.Logger, r prometheus.Registerer) (*gate, error) {
+	g := &gate{transport: t, trunks: w, sink: sink, log: log, registry: r}
 	g.lookups, g.cancel = context.WithCancel(context.Background())
 	g.denied = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "reveille_acl_denied_total", Help: "Requests that an access list denied, by list.",

@@ -73,6 +73,7 @@ func (g *gate) build(cfg *configs.Config) (r *gateRules, err error) {
 	}
 	r.anybody = r.verifier != nil || g.directory == nil && r.users.Len() == 0
 	o.Sink, o.Registerer, o.PeerNames = g.sink, g.registry, g.transport.PeerNames
+	o.TrustedAddr = trustedAddr(cfg, g.trunks.Owns)
 	o.Own = func(host string) bool {
 		return g.transport.IsOwn(host, 0, 0)
 	}

@@ -66,7 +66,12 @@ func guardSettings(cfg *configs.Config) guard.Settings {
 		}
 	}
 	for _, r := range cfg.Proxy.Routes {
-		if r.Domain != "" {
+		switch r.Domain {
+		case "":
+		case "*":
+			// Whoever may use it calls any host.
+			s.Accept = guard.AnyHost
+		default:
 			s.Routed = append(s.Routed, strings.ToLower(r.Domain))
 		}
 		// A gateway answers for many.

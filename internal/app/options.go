@@ -66,7 +66,7 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 		Store: a.store, Flows: a.transport, Waker: a.waker, Gate: a.hooks.directed(limitedGate{a.gate, a}, cfg), Keys: a.keys,
 		Domains: cfg.Domains, Realm: cfg.Realm(), Tokens: cfg.Auth.Bearer.Issuer != "", Known: a.gate.known,
 		MaxParked: cfg.Limits.Parked, MaxParkedPerAOR: cfg.Limits.ParkedPerAOR,
-		Resolver: a.resolver, HopTimeout: cfg.Proxy.HopTimeout,
+		Resolver: a.resolver, HopTimeout: cfg.Proxy.HopTimeout, HopRetry: cfg.Proxy.HopRetry, Trunks: a.trunks,
 		MaxForwards: cfg.Proxy.MaxForwards, NoRecordRoute: !cfg.Proxy.RecordRoute, PURRs: cfg.Push.Enabled && cfg.Push.PURR.Enabled,
 		Latencies: measured{a}, MaxLatency: cfg.Proxy.MaxLatency,
 		Sink: a.watched(), Logger: a.component("proxy"), Registerer: a.registry,
@@ -125,7 +125,7 @@ func proxyRoute(r configs.Route, own []string) ([]proxy.Route, error) {
 	}
 	var out []proxy.Route
 	for _, d := range domains {
-		out = append(out, proxy.Route{Name: r.Name, Domain: d, Prefix: r.Prefix, To: to, Trusted: r.Trusted})
+		out = append(out, proxy.Route{Name: r.Name, Domain: d, Prefix: r.Prefix, To: to, Trusted: r.Trusted, LargeByUDP: r.LargeByUDP})
 	}
 	return out, nil
 }

@@ -27,9 +27,10 @@ func authOptions(cfg *configs.Config, verifier *bearer.Verifier) (auth.Options, 
 		o.Domains[a.Alias] = realms[a.Domain]
 	}
 	for _, t := range a.Trusted {
-		if t.Certificate != "" {
+		switch {
+		case t.Certificate != "":
 			o.TrustedNames = append(o.TrustedNames, t.Certificate)
-		} else {
+		case t.CIDR.IsValid():
 			o.Trusted = append(o.Trusted, t.CIDR)
 		}
 	}

@@ -79,7 +79,8 @@ func (a *App) Reload(cfg *configs.Config) error {
 	a.refresher.SetWakeDormant(wakeDormant(cfg.Push))
 	a.waker.Set(wakeSettings(cfg.Push))
 	a.gate.rules.Store(rules)
-	a.guard.Set(guardSettings(cfg))
+	a.spared.set(guardSettings(cfg))
+	a.trunks.Set(trunkRoutes(cfg, options.Routes))
 	a.certs.replace(certs)
 	a.listen(more) // by the rules that hold now
 	a.certMarks = marks

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"reveille/flow"
+	"reveille/internal/probe"
 	"reveille/internal/transaction"
 	"reveille/usrloc"
 )
@@ -29,17 +30,11 @@ type Ways interface {
 	Way(b *usrloc.Binding) (to flow.Flow, uri string, ok bool)
 }
 
-// Flows knows our addresses; *transport.Transport implements it.
-type Flows interface {
-	// Advertised is our address as the peer of f should see it.
-	Advertised(f flow.Flow) (host string, port uint16)
-}
-
 // Options are what a Qualifier needs. All but the last three are required.
 type Options struct {
 	Store Store
 	Ways  Ways
-	Flows Flows
+	Flows probe.Flows
 	Layer *transaction.Layer
 	// Domain is in whose name phones are asked.
 	Domain string
@@ -88,6 +83,7 @@ const Silent time.Duration = math.MaxInt64
 type Qualifier struct {
 	o          Options
 	metrics    *metrics
+	prober     probe.Prober
 	table      table
 	maxPending int
 	// walks is the number of the walk under way.
@@ -95,7 +91,7 @@ type Qualifier struct {
 	stopping atomic.Bool
 
 	mu      sync.Mutex // guards pending
-	pending map[*probe]struct{}
+	pending map[*question]struct{}
 }
 
 // New returns a Qualifier, or an error that names what is missing. Run starts it.
@@ -104,7 +100,7 @@ func New(o Options) (*Qualifier, error) {
 		return nil, err
 	}
 	q := &Qualifier{
-		o: o, pending: map[*probe]struct{}{},
+		o: o, pending: map[*question]struct{}{}, prober: probe.Prober{Layer: o.Layer, Flows: o.Flows, Domain: o.Domain},
 		// More there are not in time unless a queue is late.
 		maxPending: o.Rate * int((o.Timeout+2*time.Second-1)/time.Second),
 	}
@@ -149,8 +145,8 @@ func (q *Qualifier) Stop() {
 	q.stopping.Store(true)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for p := range q.pending {
-		p.queue.Post(p.giveUp)
+	for x := range q.pending {
+		x.giveUp()
 	}
 }
 
