@@ -74,8 +74,9 @@ SOAKFLAGS ?=
 soak: soak-models soak-phones
 
 soak-models:
-	REVEILLE_MODEL_SEEDS=$(SOAKSEEDS) nice $(GO) test -count=1 -timeout 4h -run 'Model|Lifecycle|TestOrder|_Random' \
-		./internal/proxy ./internal/transaction ./registrar ./usrloc ./usrloc/disk
+	REVEILLE_MODEL_SEEDS=$(SOAKSEEDS) nice $(GO) test -count=1 -timeout 4h -run 'Model|Random|TestOrder' \
+		./internal/proxy ./internal/transaction ./registrar ./usrloc
+	REVEILLE_MODEL_SEEDS=$$(( $(SOAKSEEDS) / 20 )) nice $(GO) test -count=1 -timeout 4h -run Model ./usrloc/disk
 
 soak-phones: build
 	$(GO) run ./test/soak -lasts $(SOAKTIME) $(SOAKFLAGS)

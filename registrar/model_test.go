@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"reveille/internal/modeltest"
 	"reveille/usrloc"
 )
 
@@ -229,7 +230,7 @@ func (h *household) check() {
 }
 
 func TestApply_RandomHouseholds(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range modeltest.Seeds(t, 40) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		h := newHousehold(t)
 		for range 60 {

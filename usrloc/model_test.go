@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"reveille/internal/modeltest"
 	"reveille/usrloc"
 	"reveille/usrloc/usrloctest"
 )
@@ -185,7 +186,7 @@ func (md model) expire(t *testing.T, m *usrloc.Memory) {
 }
 
 func TestMemory_AgainstModel(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range modeltest.Seeds(t, 30) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 2))
 			aors := 1 + r.IntN(16)

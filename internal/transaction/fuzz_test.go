@@ -3,13 +3,13 @@ package transaction
 import (
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"reveille/flow"
+	"reveille/internal/modeltest"
 	"reveille/internal/sipmsg"
 )
 
@@ -195,10 +195,10 @@ func FuzzLifecycle(f *testing.F) {
 // in every run.
 func TestLifecycle_RandomScripts(t *testing.T) {
 	source := rand.NewChaCha8([32]byte{})
-	for n := range 50 {
+	for n := range modeltest.Seeds(t, 50) {
 		script := make([]byte, 500)
 		source.Read(script)
-		t.Run(strconv.Itoa(n), func(t *testing.T) {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { grind(t, script) })
 		})
 	}

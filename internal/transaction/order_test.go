@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"reveille/flow"
+	"reveille/internal/modeltest"
 )
 
 // A keyUser notes in which order the requests of each key come up. Some handlers
@@ -57,7 +58,7 @@ func (u *keyUser) Request(s *Server) {
 // several flows in a random order; some handlers suspend their key and resume
 // later, in another random order.
 func TestOrder_KeysNeverWaitForEachOther_Invariant1(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range modeltest.Seeds(t, 6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { checkOrder(t, seed) })
 		})

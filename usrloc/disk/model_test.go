@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"reveille/internal/modeltest"
 	"reveille/usrloc"
 	"reveille/usrloc/usrloctest"
 )
@@ -125,36 +126,44 @@ func TestStore_ModelThroughRestarts(t *testing.T) {
 	for _, mode := range []Mode{Fsync, Write} {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
-			r := newRand(int(mode) + 7)
-			fs := vfs.NewCrashableMem()
-			md := make(model)
-			now := clock()
-			for range 5 {
-				o := Options{Dir: "store", FS: fs, Mode: mode, OnFailure: failNow(t), pace: pace{sweepEvery: time.Millisecond, sweepStep: time.Millisecond}}
-				s := mustOpen(t, o)
-				md.check(t, s, true)
-				for i := range 200 {
-					md.step(t, r, s, now)
-					if i%100 == 50 {
-						if err := s.db.Flush(); err != nil {
-							t.Fatal(err)
-						}
-					}
-				}
-				md.check(t, s, false)
-				percent := 0
-				if mode == Write {
-					percent = 100 // the process ends, not the system
-				}
-				crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: r})
-				mustClose(t, s)
-				if r.IntN(2) == 0 {
-					fs = crashed
-				} else if mode == Write {
-					fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: r})
+			for seed := range modeltest.Seeds(t, 1) {
+				if playThroughRestarts(t, mode, newRand(int(seed)<<4+int(mode)+7)); t.Failed() {
+					t.Fatalf("seed %d", seed)
 				}
 			}
 		})
+	}
+}
+
+func playThroughRestarts(t *testing.T, mode Mode, r *rand.Rand) {
+	t.Helper()
+	fs := vfs.NewCrashableMem()
+	md := make(model)
+	now := clock()
+	for range 5 {
+		o := Options{Dir: "store", FS: fs, Mode: mode, OnFailure: failNow(t), pace: pace{sweepEvery: time.Millisecond, sweepStep: time.Millisecond}}
+		s := mustOpen(t, o)
+		md.check(t, s, true)
+		for i := range 200 {
+			md.step(t, r, s, now)
+			if i%100 == 50 {
+				if err := s.db.Flush(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		md.check(t, s, false)
+		percent := 0
+		if mode == Write {
+			percent = 100 // the process ends, not the system
+		}
+		crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: r})
+		mustClose(t, s)
+		if r.IntN(2) == 0 {
+			fs = crashed
+		} else if mode == Write {
+			fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: r})
+		}
 	}
 }
 
