@@ -242,13 +242,18 @@ func (f *fork) changedLater(c usrloc.Change) bool {
 
 // join adds a device that has just registered, at once or in its turn.
 func (f *fork) join(aor usrloc.AOR, n *usrloc.Binding) {
+	wishes := preferencesOf(f.s.Message())
+	qa, wanted := wishes.judge(sipmsg.Params(n.Params))
+	if !wanted {
+		return
+	}
 	o := f.choice(f.aor)
 	v := f.look(f.p.view(f.method, time.Now()))
 	rec := f.p.opts().of(aor).pick(usrloc.Record{AOR: aor, Bindings: []usrloc.Binding{*n}}, v, &lookup{})
 	set := targets(rec, v)
 	for i := range set {
 		// It registered this moment: it is awake on that flow.
-		set[i].reach = forward
+		set[i].reach, set[i].wanted = forward, qa
 	}
 	if o.Fork == Parallel {
 		f.start(set)

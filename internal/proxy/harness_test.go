@@ -322,6 +322,8 @@ type phone struct {
 	methods  usrloc.Methods
 	// callID is that of its REGISTERs, uri its Contact if that is not the usual.
 	callID, uri string
+	// params are those of its Contact.
+	params string
 }
 
 func (w *world) newPhone(user string, f flow.Flow, provider string) *phone {
@@ -361,7 +363,7 @@ func (w *world) register(p *phone) {
 		b := usrloc.Binding{
 			ID: p.id, Contact: p.contact(), Q: p.q, CallID: p.callID, CSeq: 1, Created: now, Updated: now,
 			Expires: now.Add(time.Hour), RetainUntil: now.Add(time.Hour), Flow: p.flow, Instance: p.instance, RegID: p.regID, GRUUSet: p.gruuSet,
-			Push: p.push, Path: p.path, UserAgent: p.agent, Methods: p.methods,
+			Push: p.push, Path: p.path, UserAgent: p.agent, Methods: p.methods, Params: p.params,
 		}
 		out := []usrloc.Binding{}
 		found := false

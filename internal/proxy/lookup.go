@@ -33,6 +33,8 @@ type lookup struct {
 	known bool
 	// methods are what the devices take that were left out for the method.
 	methods usrloc.Methods
+	// unwanted: there are devices, and none is as the caller wants it.
+	unwanted bool
 }
 
 // toUser looks the user up and starts a branch for each device.
@@ -61,6 +63,7 @@ func (f *fork) gather(aor usrloc.AOR, uri sipmsg.URI, l *lookup) error {
 		l.add(f.p.opts().fixed(one, uri))
 		l.known = l.known || f.p.known(one)
 	}
+	f.prefer(l)
 	// RFC 3261 §16.5: locations that appear meanwhile should be added.
 	f.joins = f.invite() && f.choice(aor).Fork != FirstOnly
 	return nil
@@ -82,6 +85,9 @@ func (f *fork) toTargets(l lookup) {
 		f.emit(event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
 		f.best = f.unavailable("Not Registered")
 		f.conclude()
+		return
+	case l.unwanted:
+		f.noFinding(none, sipmsg.Reply{Code: 480, Reason: "No Device As Wanted"})
 		return
 	default:
 		f.noFinding(none, sipmsg.Reply{Code: 480, Reason: "Not Registered"})

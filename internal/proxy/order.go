@@ -89,7 +89,7 @@ func (o *Options) group(set []target) int {
 		return len(set)
 	}
 	n := 0
-	for n < len(set) && preference(set[n].binding.Q) == preference(set[0].binding.Q) {
+	for n < len(set) && preference(set[n].binding.Q) == preference(set[0].binding.Q) && set[n].wanted == set[0].wanted {
 		n++
 	}
 	return n

@@ -42,6 +42,9 @@ type target struct {
 	trusted bool
 	// uri is the Request-URI to send; empty keeps the received one.
 	uri string
+	// wanted is how well the device is what the caller wants, from 0 to 1 (RFC 3841
+	// §7.2.4), as far as that tells devices apart.
+	wanted float64
 	// tried is the flow of binding when the target was made: the phone may have
 	// registered on another one since.
 	tried flow.Flow
