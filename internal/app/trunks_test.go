@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"reveille/flow"
+	"reveille/internal/guard"
 	"reveille/internal/tlscert/certtest"
 )
 
@@ -18,7 +20,7 @@ import (
 func TestTrunks_Checked(t *testing.T) {
 	silent, good := newTrunk(t, 0), newTrunk(t, 603)
 	r := newRig(t, openYAML, `security: {open: anyone may register and call}`, fmt.Sprintf(
-		`proxy: {routes: [{name: carrier, domain: "*", next_hops: [{uri: "sip:%s", priority: 1}, {uri: "sip:%s", priority: 2}], check: {interval: 1s, timeout: 500ms, down: 1, up: 1}}]}`,
+		`proxy: {routes: [{name: carrier, domain: "*", next_hops: [{uri: "sip:%s", priority: 1}, {uri: "sip:%s", priority: 2}], check: {interval: 1s, timeout: 900ms, down: 3, up: 1}}]}`,
 		silent.addr, good.addr),
 		`auth: {mode: {registrar: "off", proxy: "off"}, trusted: [{cidr: 127.0.0.0/8}]}`)
 	r.eventually("both to be known", func() bool {
@@ -36,7 +38,7 @@ func TestTrunks_Checked(t *testing.T) {
 	}
 	// A reload keeps what is known.
 	r.reload(openYAML, `security: {open: anyone may register and call}`, fmt.Sprintf(
-		`proxy: {routes: [{name: carrier, domain: "*", next_hops: [{uri: "sip:%s", priority: 1}, {uri: "sip:%s", priority: 2}], check: {interval: 1h, timeout: 500ms, down: 1, up: 1}}]}`,
+		`proxy: {routes: [{name: carrier, domain: "*", next_hops: [{uri: "sip:%s", priority: 1}, {uri: "sip:%s", priority: 2}], check: {interval: 1h, timeout: 900ms, down: 3, up: 1}}]}`,
 		silent.addr, good.addr),
 		`auth: {mode: {registrar: "off", proxy: "off"}, trusted: [{cidr: 127.0.0.0/8}]}`)
 	if down, up := r.metric("reveille_trunk_addresses", "down"), r.metric("reveille_trunk_addresses", "up"); down != 1 || up != 1 {
@@ -51,7 +53,15 @@ func TestTrunks_TrustedByName(t *testing.T) {
 	r := newRig(t, fmt.Sprintf(`dns: {servers: [%q]}`, server), guardYAML("rate: {per_source: 1, burst: 3}"),
 		`auth: {mode: {registrar: required, proxy: required}, users: [{name: alice, password: secret}], trusted: [{route: carrier}]}`,
 		`proxy: {routes: [{name: carrier, domain: pstn.test, to: "sip:carrier.test:5070"}]}`)
-	r.eventually("the name to be known", func() bool { return r.metric("reveille_trunk_addresses", "unknown") == 1 })
+	carrier := flow.Flow{Transport: flow.TCP, Remote: netip.MustParseAddrPort("127.0.0.3:5070")}
+	r.eventually("the guard to know the name", func() bool {
+		for range 5 {
+			if r.guard.Source(carrier, []byte("OPTIONS "), time.Now()) != guard.Pass {
+				return false
+			}
+		}
+		return true
+	})
 	for source, want := range map[string]int{"127.0.0.3": 480, "127.0.0.2": 407} {
 		w := r.dialFrom(source, "tcp")
 		w.send(w.request("MESSAGE", "sip:alice@example.com"))
