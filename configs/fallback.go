@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Fallback is where calls go that nobody of a user takes.
@@ -68,6 +69,12 @@ func (c *Config) answersFor(m Missed) bool {
 		slices.ContainsFunc(c.AORs, func(a AOR) bool { return slices.ContainsFunc(a.Fallback, fits) })
 }
 
+// mailboxOf is a target with a name in place of {user} and, behind the @, {aor}.
+func mailboxOf(to string) string {
+	at := strings.LastIndexByte(to, '@') + 1
+	return strings.ReplaceAll(to[:at]+strings.ReplaceAll(to[at:], "{aor}", "user"), "{user}", "user")
+}
+
 func (l *loader) checkFallbackList(cfg *Config, list string, rules []Fallback) {
 	var routes []string
 	for _, r := range cfg.Proxy.Routes {
@@ -83,7 +90,9 @@ func (l *loader) checkFallbackList(cfg *Config, list string, rules []Fallback) {
 			l.checkAOR(cfg.Domains, at+".to", f.To)
 		case !slices.Contains(routes, f.Route):
 			l.errorAt(at+".route", fmt.Sprintf("%q is none of proxy.routes", f.Route), suggest(f.Route, routes))
-		case f.To != "" && !contactSyntax.MatchString(f.To):
+		case strings.ContainsAny(mailboxOf(f.To), "{}"):
+			l.errorAt(at+".to", fmt.Sprintf("%q has a name in braces that stands for nothing there", f.To), "write {user}, or {aor} behind the @")
+		case f.To != "" && !contactSyntax.MatchString(mailboxOf(f.To)):
 			l.errorAt(at+".to", fmt.Sprintf("%q is no SIP URI", f.To), "write sip:box@voicemail.example.com")
 		}
 		when := f.When

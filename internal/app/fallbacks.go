@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"strings"
 
 	"reveille/configs"
 	"reveille/internal/domain"
@@ -10,8 +11,7 @@ import (
 )
 
 // fallbacks translates where calls go that nobody takes. at is the key of the list.
-func fallbacks(hosts *domain.Set, at string, list []configs.Fallback) ([]proxy.Fallback, error) {
-	var rules []proxy.Fallback
+func fallbacks(hosts *domain.Set, at string, list []configs.Fallback) (rules []proxy.Fallback, err error) {
 	for i, f := range list {
 		rule := proxy.Fallback{Route: f.Route, Diversion: proxy.DiversionHeader}
 		for _, m := range f.When {
@@ -31,11 +31,12 @@ func fallbacks(hosts *domain.Set, at string, list []configs.Fallback) ([]proxy.F
 				}
 				to = string(aor)
 			}
-			u, err := sipmsg.ParseURI(to)
-			if err != nil {
+			if strings.Contains(to, "{") {
+				// proxy.New reads it.
+				rule.Mailbox = to
+			} else if rule.To, err = sipmsg.ParseURI(to); err != nil {
 				return nil, fmt.Errorf("%s[%d].to: %w", at, i, err)
 			}
-			rule.To = u
 		}
 		rules = append(rules, rule)
 	}

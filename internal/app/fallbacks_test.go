@@ -20,7 +20,7 @@ proxy:
     - {name: pbx, domain: pbx.example.com, to: "sip:192.0.2.10"}
   fallback:
     - {when: [busy, timeout], route: pbx, to: "sip:box@192.0.2.10;x=y", diversion: history_info}
-    - {when: [unreachable], route: pbx, diversion: none}
+    - {when: [unreachable], route: pbx, to: "sip:{user}@pbx.example.com", diversion: none}
     - {to: Box@Example.com}
 aors:
   - aor: sip:alice@example.com
@@ -42,7 +42,7 @@ aors:
 	flat := func(list []proxy.Fallback) (all []rule) {
 		for _, f := range list {
 			to := ""
-			if !f.To.IsZero() {
+			if to = f.Mailbox; !f.To.IsZero() {
 				to = f.To.String()
 			}
 			all = append(all, rule{f.When, f.Route, to, f.Diversion})
@@ -51,7 +51,7 @@ aors:
 	}
 	want := []rule{
 		{proxy.WhenBusy | proxy.WhenAsleep, "pbx", "sip:box@192.0.2.10;x=y", proxy.HistoryInfo},
-		{proxy.WhenUnreachable, "pbx", "", proxy.NoDiversion},
+		{proxy.WhenUnreachable, "pbx", "sip:{user}@pbx.example.com", proxy.NoDiversion},
 		{0, "", "sip:Box@example.com", proxy.DiversionHeader},
 	}
 	if d := cmp.Diff(want, flat(o.Fallbacks)); d != "" {

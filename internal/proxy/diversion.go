@@ -58,18 +58,111 @@ func (f *fork) newDiversion(r *Fallback, why When) *diversion {
 	return d
 }
 
-// write adds what d says to a message that leaves. secrets are Options.PushParams.
-func (d *diversion) write(m *sipmsg.Message, e *sipmsg.Edit, secrets []string) {
+// write adds what d says to a message that leaves. secrets are Options.PushParams;
+// ours, for a receiver outside of the trust domain alone, tells whose names are to be
+// kept if privacy is asked for.
+func (d *diversion) write(m *sipmsg.Message, e *sipmsg.Edit, secrets []string, ours func(sipmsg.URI) bool) {
 	switch {
 	case d == nil:
+	case d.mode == DiversionHeader && ours != nil && keepsHistory(m):
+		// RFC 5806 §4, of one whose name is not to be known.
+		e.Push("Diversion", anonymousEntry+";reason="+d.why.diversion()+";privacy=full;counter=1")
 	case d.mode == DiversionHeader:
 		// RFC 5806 §4: the last diversion comes first.
 		e.Push("Diversion", "<"+string(d.aor)+">;reason="+d.why.diversion()+";counter=1")
 	case d.mode == HistoryInfo:
 		e.Remove(sipmsg.HdrHistoryInfo)
-		for _, entry := range d.history(m, secrets) {
+		entries := d.history(m, secrets)
+		if ours != nil {
+			entries = anonymize(m, e, entries, ours)
+		}
+		for _, entry := range entries {
 			e.Add("History-Info", entry)
 		}
+	}
+}
+
+// anonymousEntry is the URI of RFC 3323 §4.1.1.3.
+const anonymousEntry = "<sip:anonymous@anonymous.invalid>"
+
+// anonymize applies the privacy of RFC 7044 §10.1.2 to the entries about users of ours:
+// all of them if the message asks for it, else those that ask themselves. The wish has
+// been fulfilled then, and goes no further.
+func anonymize(m *sipmsg.Message, e *sipmsg.Edit, entries []string, ours func(sipmsg.URI) bool) []string {
+	all := keepsHistory(m)
+	for i, value := range entries {
+		entry, err := sipmsg.ParseNameAddr(value)
+		if err != nil || !ours(entry.URI) {
+			continue
+		}
+		headers, own := withoutPrivacy(entry.URI.Headers)
+		switch {
+		case all || own:
+			entries[i] = anonymousEntry + string(entry.Params)
+		case headers != entry.URI.Headers:
+			u, _, _ := strings.Cut(entry.URI.String(), "?")
+			entries[i] = nameAddr(entry.Display, u+headers) + string(entry.Params)
+		}
+	}
+	if all {
+		dropHistoryPrivacy(m, e)
+	}
+	return entries
+}
+
+// withoutPrivacy takes Privacy out of the headers of a URI. history reports whether it
+// asked to keep the entry's name.
+func withoutPrivacy(headers string) (left string, history bool) {
+	var kept []string
+	for field := range strings.SplitSeq(strings.TrimPrefix(headers, "?"), "&") {
+		name, value, _ := strings.Cut(field, "=")
+		switch {
+		case strings.EqualFold(sipmsg.Unescape(name), "Privacy"):
+			history = history || asks(sipmsg.Unescape(value), "history")
+		case field != "":
+			kept = append(kept, field)
+		}
+	}
+	if len(kept) > 0 {
+		left = "?" + strings.Join(kept, "&")
+	}
+	return left, history
+}
+
+// keepsHistory reports whether a message asks that nobody outside learns by which users
+// it has come: RFC 7044 §10.1.2.
+func keepsHistory(m *sipmsg.Message) bool {
+	for value := range m.Values(sipmsg.HdrPrivacy) {
+		if asks(value, "history") || asks(value, "header") {
+			return true
+		}
+	}
+	return false
+}
+
+// asks reports whether a value of Privacy has level among its own.
+func asks(value, level string) bool {
+	for has := range strings.SplitSeq(value, ";") {
+		if strings.EqualFold(strings.TrimSpace(has), level) {
+			return true
+		}
+	}
+	return false
+}
+
+// dropHistoryPrivacy takes history out of Privacy; the rest stays.
+func dropHistoryPrivacy(m *sipmsg.Message, e *sipmsg.Edit) {
+	var left []string
+	for value := range m.Values(sipmsg.HdrPrivacy) {
+		for level := range strings.SplitSeq(value, ";") {
+			if level = strings.TrimSpace(level); !strings.EqualFold(level, "history") {
+				left = append(left, level)
+			}
+		}
+	}
+	e.Remove(sipmsg.HdrPrivacy)
+	if len(left) > 0 {
+		e.Push("Privacy", strings.Join(left, ";"))
 	}
 }
 

@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"reveille/internal/event"
@@ -64,6 +67,9 @@ type Fallback struct {
 	Route string
 	// To is the new Request-URI; the zero URI, with a Route only, keeps the old one.
 	To sipmsg.URI
+	// Mailbox, with a Route only, is in place of To where that depends on who was
+	// called: {user} stands for the user part, and behind the @ {aor} for the address.
+	Mailbox string
 	// Diversion says how the new target learns who was called.
 	Diversion DiversionMode
 }
@@ -72,7 +78,31 @@ func (r *Fallback) validate() error {
 	if r.Route == "" && r.To.IsZero() {
 		return errors.New("proxy: a fallback has neither a route nor a target")
 	}
+	if u, err := r.of("sip:user@example.com"); err != nil || r.Mailbox != "" && !u.IsSIP() {
+		return fmt.Errorf("proxy: fallback to %q: %w", r.Mailbox, cmp.Or(err, errors.New("no SIP URI")))
+	}
 	return nil
+}
+
+// of is the new Request-URI for calls to aor.
+func (r *Fallback) of(aor usrloc.AOR) (sipmsg.URI, error) {
+	if r.Mailbox == "" {
+		return r.To, nil
+	}
+	user, host := r.Mailbox, ""
+	if at := strings.LastIndexByte(r.Mailbox, '@'); at >= 0 {
+		user, host = r.Mailbox[:at], r.Mailbox[at:]
+	}
+	_, called, _ := strings.Cut(string(aor), ":")
+	called, _, _ = strings.Cut(called, "@")
+	// In an AOR a user part is escaped as RFC 3261 §25.1 wants it there; parameters may
+	// hold other characters. So nobody's name becomes a host or a parameter of its own.
+	behind := strings.NewReplacer("{user}", sipmsg.EscapeParam(sipmsg.Unescape(called)), "{aor}", sipmsg.EscapeParam(string(aor)))
+	uri := strings.ReplaceAll(user, "{user}", called) + behind.Replace(host)
+	if strings.ContainsAny(uri, "{}") {
+		return sipmsg.URI{}, errors.New("a name in braces that stands for nothing there")
+	}
+	return sipmsg.ParseURI(uri)
 }
 
 // mayFallBack returns the rules for calls to aor; nil if this one has no fallback.
@@ -102,6 +132,12 @@ func (f *fork) fallBack() bool {
 		return false
 	}
 	rule := f.fallbacks[i]
+	to, err := rule.of(f.aor)
+	if err != nil {
+		f.noFallback(err.Error(), rule.Mailbox)
+		return false
+	}
+	rule.To = to
 	// There is no fallback for the fallback.
 	f.fallbacks = nil
 	f.total.Stop()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -132,16 +133,67 @@ func (w *world) invite(extra ...string) {
 	w.recv(caller, request("INVITE", "sip:alice@example.com", "c1", extra...))
 }
 
-// A failure of the fallback is one more answer to choose from, and has none itself.
+// Whatever the fallback fails with, the caller hears what became of the user; a 6xx and
+// a redirection are the exceptions. The fallback has none itself.
 func TestFallback_FailsItself_RFC3261_16_7_6(t *testing.T) {
+	for _, tt := range []struct{ says, heard int }{{404, 486}, {407, 486}, {480, 486}, {500, 486}, {503, 486}, {302, 302}, {603, 603}} {
+		t.Run(fmt.Sprint(tt.says), func(t *testing.T) {
+			routes, rule := voicemail()
+			inWorld(t, Options{Routes: routes, Fallbacks: []Fallback{rule}}, func(w *world) {
+				w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
+				w.invite()
+				w.reply(w.expect("INVITE 198.51.100.1:5060")[0], 486)
+				out := w.expect("ACK 198.51.100.1:5060", "INVITE 192.0.2.50:5060")
+				w.reply(out[1], tt.says)
+				w.expect("ACK 192.0.2.50:5060", fmt.Sprint(tt.heard, " 203.0.113.9:5060"))
+			})
+		})
+	}
+}
+
+// The caller gives up while the voicemail rings; one final comes.
+func TestFallback_CancelledWhileItRings_RFC3261_16_10(t *testing.T) {
 	routes, rule := voicemail()
 	inWorld(t, Options{Routes: routes, Fallbacks: []Fallback{rule}}, func(w *world) {
-		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
 		w.invite()
-		w.reply(w.expect("INVITE 198.51.100.1:5060")[0], 486)
-		out := w.expect("ACK 198.51.100.1:5060", "INVITE 192.0.2.50:5060")
-		w.reply(out[1], 503)
-		w.expect("ACK 192.0.2.50:5060", "486 203.0.113.9:5060")
+		out := w.expect("INVITE 192.0.2.50:5060")[0]
+		w.reply(out, 180)
+		w.expect("180 203.0.113.9:5060")
+		w.recv(caller, cancelOf("c1"))
+		w.reply(w.expect("200 203.0.113.9:5060", "CANCEL 192.0.2.50:5060")[1], 200)
+		w.reply(out, 487)
+		w.expect("ACK 192.0.2.50:5060", "487 203.0.113.9:5060")
+	})
+}
+
+func TestFallback_Mailbox_RFC3261_25_1(t *testing.T) {
+	tests := []struct{ mailbox, aor, want string }{
+		{"sip:{user}@vm.example.com", "sip:alice@example.com", "sip:alice@vm.example.com"},
+		{"sip:{user}-box@vm.example.com;x=y", "sip:a%40b;c=d?e@example.com", "sip:a%40b;c=d?e-box@vm.example.com;x=y"},
+		{"sip:vm@vm.example.com;mailbox={user}", "sip:a%40b;c@example.com", "sip:vm@vm.example.com;mailbox=a%40b%3Bc"},
+		{"sip:vm@vm.example.com;target={aor};cause=408", "sip:alice@example.com", "sip:vm@vm.example.com;target=sip:alice%40example.com;cause=408"},
+		{"sip:{aor}@vm.example.com", "sip:alice@example.com", ""},
+		{"tel:{user}", "sip:+15550100@example.com", ""},
+		{"sip:{user}@vm example.com", "sip:alice@example.com", ""},
+	}
+	for _, tt := range tests {
+		r := Fallback{Route: "voicemail", Mailbox: tt.mailbox}
+		if err := r.validate(); (err == nil) != (tt.want != "") {
+			t.Errorf("%s: %v", tt.mailbox, err)
+		}
+		if u, err := r.of(usrloc.AOR(tt.aor)); tt.want != "" && (err != nil || u.String() != tt.want) {
+			t.Errorf("%s of %s is %s, %v, want %s", tt.mailbox, tt.aor, u, err, tt.want)
+		}
+	}
+	routes, _ := voicemail()
+	inWorld(t, Options{Routes: routes, Fallbacks: []Fallback{{Route: "voicemail", Mailbox: "sip:{user}@vm.example.com", Diversion: HistoryInfo}}}, func(w *world) {
+		w.invite()
+		out := w.expect("INVITE 192.0.2.50:5060")[0]
+		if u := out.m.RequestURI().String(); u != "sip:alice@vm.example.com" || !strings.Contains(out.m.Raw(), "History-Info: <sip:alice@vm.example.com>;index=1.1;mp=1\r\n") {
+			t.Errorf("the voicemail gets\n%s", out.m.Raw())
+		}
+		w.reply(out, 200)
+		w.expect("200 203.0.113.9:5060")
 	})
 }
 
@@ -248,7 +300,7 @@ func TestFallback_CallThatWasDivertedBefore_RFC5806_RFC7044(t *testing.T) {
 					t.Errorf("the first Diversion is %s", first)
 				}
 				w.reply(out, 404)
-				w.expect("ACK 192.0.2.50:5060", "404 203.0.113.9:5060")
+				w.expect("ACK 192.0.2.50:5060", "480 203.0.113.9:5060")
 			})
 		})
 	}
@@ -291,7 +343,7 @@ func TestDiversion_History_RFC7044_9(t *testing.T) {
 			}
 			d := &diversion{mode: HistoryInfo, aor: aliceAOR, cause: 486, to: tt.to}
 			e := m.Edit()
-			d.write(m, e, nil)
+			d.write(m, e, nil, nil)
 			out, err := sipmsg.Parse(e.Bytes(), caller.Remote)
 			if err != nil {
 				t.Fatal(err)
@@ -322,7 +374,7 @@ func TestFallback_TellsNoToken_RFC8599_13(t *testing.T) {
 				t.Errorf("mode %d: the voicemail gets\n%s", mode, out.m.Raw())
 			}
 			w.reply(out, 404)
-			w.expect("ACK 192.0.2.50:5060", "404 203.0.113.9:5060")
+			w.expect("ACK 192.0.2.50:5060", "480 203.0.113.9:5060")
 		})
 	}
 }
@@ -414,5 +466,55 @@ func TestFallback_LeadsNowhere(t *testing.T) {
 		if _, err := New(o); err == nil {
 			t.Errorf("%+v is taken", o.Fallbacks)
 		}
+	}
+}
+
+// Who was called is kept from a voicemail that is not ours, if the caller asks for that
+// or whoever sent the call on did; a trusted one needs the name for the mailbox.
+func TestDiversion_Privacy_RFC7044_10_1_2(t *testing.T) {
+	const nobody = "<sip:anonymous@anonymous.invalid>"
+	tests := []struct {
+		name    string
+		mode    DiversionMode
+		trusted bool
+		lines   []string
+		want    []string
+		not     string
+	}{
+		{"nobody asks", HistoryInfo, false, nil, []string{"History-Info: <sip:alice@example.com?Reason=SIP%3Bcause%3D480>;index=1"}, ""},
+		{"history", HistoryInfo, false, []string{"Privacy: history"}, []string{"History-Info: " + nobody + ";index=1", "History-Info: <sip:box@vm.example.com>;index=1.1;mp=1"}, "Privacy:"},
+		{"history among others", HistoryInfo, false, []string{"Privacy: id; history;user"}, []string{"History-Info: " + nobody + ";index=1", "Privacy: id;user"}, "history;"},
+		{"header", HistoryInfo, false, []string{"Privacy: header"}, []string{"History-Info: " + nobody + ";index=1", "Privacy: header"}, ""},
+		{"toward who is trusted", HistoryInfo, true, []string{"Privacy: history"}, []string{"History-Info: <sip:alice@example.com?Reason=SIP%3Bcause%3D480>;index=1", "Privacy: history"}, ""},
+		{
+			"one entry asks", HistoryInfo, false, []string{"History-Info: <sip:carol@example.com?Privacy=history&Reason=SIP%3Bcause%3D302>;index=1, <sip:alice@example.com?Privacy=user>;index=1.1;mp=1"},
+			[]string{"History-Info: " + nobody + ";index=1", "History-Info: <sip:alice@example.com?Reason=SIP%3Bcause%3D480>;index=1.1;mp=1"}, "rivacy",
+		},
+		{
+			"entries of others are theirs", HistoryInfo, false, []string{"Privacy: history", "History-Info: <sip:a@example.net>;index=1, <sip:alice@example.com>;index=1.1;mp=1"},
+			[]string{"History-Info: <sip:a@example.net>;index=1", "History-Info: " + nobody + ";index=1.1;mp=1"}, "",
+		},
+		{"Diversion", DiversionHeader, false, []string{"Privacy: history"}, []string{"Diversion: " + nobody + ";reason=unavailable;privacy=full;counter=1"}, ""},
+		{"Diversion toward who is trusted", DiversionHeader, true, []string{"Privacy: history"}, []string{"Diversion: <sip:alice@example.com>;reason=unavailable;counter=1"}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			routes, rule := voicemail()
+			routes[0].Trusted, rule.Diversion = tt.trusted, tt.mode
+			inWorld(t, Options{Routes: routes, Fallbacks: []Fallback{rule}}, func(w *world) {
+				w.invite(tt.lines...)
+				out := w.expect("INVITE 192.0.2.50:5060")[0]
+				for _, line := range tt.want {
+					if !strings.Contains(out.m.Raw(), "\r\n"+line+"\r\n") {
+						t.Errorf("the voicemail gets\n%s, want\n%s", out.m.Raw(), line)
+					}
+				}
+				if tt.not != "" && strings.Contains(out.m.Raw(), tt.not) {
+					t.Errorf("the voicemail gets %q:\n%s", tt.not, out.m.Raw())
+				}
+				w.reply(out, 200)
+				w.expect("200 203.0.113.9:5060")
+			})
+		})
 	}
 }

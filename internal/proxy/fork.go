@@ -276,6 +276,11 @@ func (f *fork) pending() bool {
 
 // finished notes the end of a branch.
 func (f *fork) finished(b *branch, end final) {
+	if b != nil && b.diversion != nil && end.code >= 400 && end.code < 600 {
+		// RFC 3261 §16.7 step 6 lets us choose. That the fallback has failed, or wants to
+		// be convinced, says nothing of the user whom the caller called.
+		return
+	}
 	if end.better(f.best) {
 		f.best = end
 	}

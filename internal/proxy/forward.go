@@ -125,7 +125,11 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		concealPush(m, e, p.opts().PushParams)
 	}
 	p.identify(m, e, o.claim, o.trusted)
-	o.diversion.write(m, e, p.opts().PushParams)
+	ours := p.ours
+	if o.trusted {
+		ours = nil
+	}
+	o.diversion.write(m, e, p.opts().PushParams, ours)
 	if name := p.opts().PushIDHeader; name != "" && o.pushID != "" {
 		// The app knows by it which push this is about. What others wrote there is
 		// not known to it.
