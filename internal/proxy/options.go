@@ -188,8 +188,8 @@ type Options struct {
 	// to be in their path: they have a PURR, or are reached by their flow alone.
 	NoRecordRoute bool
 	// PURRs: the REGISTERs of phones that can be woken are answered with a PURR.
-	PURRs bool
-	Routes        []Route
+	PURRs  bool
+	Routes []Route
 	// Emergency says where emergency calls go.
 	Emergency Emergency
 	// peers are the next hops that are trusted.
