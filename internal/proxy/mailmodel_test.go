@@ -247,10 +247,10 @@ func (m *mailModel) answers(ph *modelMailPhone, s sent, rng *rand.Rand) {
 		code = 200
 	}
 	x := m.find(s.m.CallID())
-	switch {
-	case code == 200, code == 482, code == 415, code == 603:
+	switch code {
+	case 200, 482, 415, 603:
 		x.done = true
-	case code == 503:
+	case 503:
 		x.broken++
 	}
 	m.say("%s answers %s %d", s.flow, x.id, code)
