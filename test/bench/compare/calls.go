@@ -155,9 +155,10 @@ func (l *lab) call(s *server, rate, n int) (r callResult, err error) {
 	if err != nil {
 		return r, err
 	}
-	// What is sent again three times in vain is given up.
+	// What is sent again three times in vain is given up, and not hung up on: that
+	// would be sent again for half a minute.
 	caller, err := l.sipp("caller", callerAddr, s.target.String(), "-s", callee, "-r", strconv.Itoa(rate), "-m", strconv.Itoa(n),
-		"-l", strconv.Itoa(max(n, 1)), "-trace_rtt", "-rtt_freq", "100", "-recv_timeout", "8000")
+		"-l", strconv.Itoa(max(n, 1)), "-trace_rtt", "-rtt_freq", "100", "-recv_timeout", "8000", "-default_behaviors", "all,-bye")
 	if err != nil {
 		return r, err
 	}
