@@ -139,11 +139,12 @@ func (s series) table() string {
 		head = append(head, m.name)
 	}
 	head = append(head, "parked, most", "watches", "transactions", "connections")
-	out := "| " + strings.Join(head, " | ") + " |\n|" + strings.Repeat("---|", len(head)) + "\n"
+	var out strings.Builder
+	out.WriteString("| " + strings.Join(head, " | ") + " |\n|" + strings.Repeat("---|", len(head)) + "\n")
 	for n := range s.rows() {
-		out += s.row(n) + "\n"
+		out.WriteString(s.row(n) + "\n")
 	}
-	return out
+	return out.String()
 }
 
 // rows counts the whole ones.
