@@ -25,6 +25,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkProxy(&cfg.Proxy)
 	l.checkEmergency(&cfg.Proxy)
 	l.checkDNS(&cfg.DNS)
+	l.checkMedia(cfg)
 	l.checkAORs(cfg)
 	l.checkProxyDomains(cfg)
 	l.checkFallbacks(cfg)

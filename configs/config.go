@@ -29,6 +29,7 @@ type Config struct {
 	Push          Push      `yaml:"push"`
 	Proxy         Proxy     `yaml:"proxy"`
 	DNS           DNS       `yaml:"dns" restart:"yes"`
+	Media         Media     `yaml:"media"`
 	AORs          []AOR     `yaml:"aors"`
 	Identity      Identity  `yaml:"identity"`
 	Messages      Messages  `yaml:"messages"`
@@ -414,6 +415,9 @@ type Route struct {
 	LargeByUDP bool `yaml:"large_by_udp"`
 	// Check says how the next hops are asked whether they are there.
 	Check HopCheck `yaml:"check"`
+	// Media is the profile of its next hops (media.profiles), "none" for SDP as it is;
+	// empty: that of their transport.
+	Media string `yaml:"media"`
 }
 
 // HTTP is the server for metrics and health checks.

@@ -137,6 +137,9 @@ func Default() *Config {
 		DNS: DNS{
 			Timeout: 2 * time.Second,
 		},
+		Media: Media{
+			Calls: MixedCalls, WithoutEngine: FailCalls, Timeout: time.Second, Ping: 5 * time.Second, MaxPending: 10_000,
+		},
 		Identity: Identity{From: RejectFrom},
 		Messages: defaultMessages(),
 		Hooks:    Hooks{Register: defaultHook(), Route: defaultHook()},

@@ -28,6 +28,7 @@ import (
 	"reveille/internal/qualify"
 	"reveille/internal/regevent"
 	"reveille/internal/resolve"
+	"reveille/internal/rtpengine"
 	"reveille/internal/tlscert"
 	"reveille/internal/transaction"
 	"reveille/internal/transport"
@@ -80,6 +81,7 @@ type App struct {
 	proxy     *proxy.Proxy
 	notifier  *regevent.Notifier
 	resolver  *resolve.Resolver
+	engines   *rtpengine.Client // nil: there are none
 	trunks    *trunk.Watcher
 	prober    *probe.Prober
 	spared    *spared
@@ -225,6 +227,9 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.onStop("hooks", a.hooks.close)
+	if err := a.buildMedia(); err != nil {
+		return err
+	}
 	policy, err := a.registrarPolicy(cfg)
 	if err != nil {
 		return err
@@ -299,6 +304,9 @@ func (a *App) Start() error {
 	a.running.Go(func() { a.guard.Run(a.background) })
 	if a.qualifier != nil {
 		a.running.Go(func() { a.qualifier.Run(a.background) })
+	}
+	if a.engines != nil {
+		a.running.Go(func() { a.engines.Run(a.background) })
 	}
 	keyFile := string(sealing(a.config).KeyFile)
 	a.running.Go(func() { a.rotateKeys(a.background, keyFile) })

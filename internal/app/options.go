@@ -74,7 +74,7 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 	if err := waking(&o, cfg.Push); err != nil {
 		return o, err
 	}
-	o.Trusted = a.gate.trusted
+	o.Trusted, o.Media = a.gate.trusted, a.media(&cfg.Media)
 	o.Messages = a.messages(cfg)
 	o.Emergency = proxy.Emergency{Route: cfg.Proxy.Emergency.Route, Numbers: cfg.Proxy.Emergency.Numbers, Anyone: cfg.Proxy.Emergency.Anyone}
 	if err := routing(&o, cfg); err != nil {
@@ -125,7 +125,7 @@ func proxyRoute(r configs.Route, own []string) ([]proxy.Route, error) {
 	}
 	var out []proxy.Route
 	for _, d := range domains {
-		out = append(out, proxy.Route{Name: r.Name, Domain: d, Prefix: r.Prefix, To: to, Trusted: r.Trusted, LargeByUDP: r.LargeByUDP})
+		out = append(out, proxy.Route{Name: r.Name, Domain: d, Prefix: r.Prefix, To: to, Trusted: r.Trusted, LargeByUDP: r.LargeByUDP, Media: r.Media})
 	}
 	return out, nil
 }
