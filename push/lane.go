@@ -121,6 +121,7 @@ func (l *lane) submit(r *Request, tok Token, done func(Outcome)) (cancel func(),
 	}
 	if o, ok := l.recent.get(key, r.BoundAt, deadline, now); ok {
 		l.metrics.coalesced(l.app)
+		r.SentAs = o.PushID
 		l.exec.post(done, o)
 		return func() {}, nil
 	}
@@ -130,6 +131,7 @@ func (l *lane) submit(r *Request, tok Token, done func(Outcome)) (cancel func(),
 		other = l.jobs[key]
 	}
 	if other != nil {
+		r.SentAs = other.req.PushID
 		return l.join(other, deadline, done)
 	}
 

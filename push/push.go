@@ -97,6 +97,9 @@ type Request struct {
 	CallID string
 	// PushID names this wake in payloads, logs and the forwarded request.
 	PushID string
+	// SentAs is set by Submit, before it returns: the PushID of the push that r joins,
+	// which is the one that the app gets; empty if r is a push of its own.
+	SentAs string
 	// Deadline is when the wake is of no more use; the push service is told to
 	// drop the push by then.
 	Deadline time.Time

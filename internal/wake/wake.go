@@ -8,6 +8,7 @@
 package wake
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -111,7 +112,7 @@ func (w *Waker) Can(b *usrloc.Binding) bool {
 // nothing was sent. A push that was taken may turn out to have failed before its
 // deadline (see Report): then done runs once more, for requests that wait. cancel
 // drops what is not yet sent. The push identifier is
-// that of the push service's payload and of the events.
+// that of the push service's payload: that of an earlier push if this one joined it.
 func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.Outcome)) (pushID string, cancel func(), err error) {
 	d, err := w.device(b)
 	if err != nil {
@@ -160,7 +161,8 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 		report(push.Outcome{Class: push.Shed, Reason: err.Error(), Err: err})
 		return "", nil, fmt.Errorf("wake %s: %w", aor, err)
 	}
-	return r.PushID, cancel, nil
+	// The app may be back before it is known what became of the push.
+	return cmp.Or(r.SentAs, r.PushID), cancel, nil
 }
 
 // judge brings an outcome that speaks of the token home: one that is dead is

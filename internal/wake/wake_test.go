@@ -38,6 +38,7 @@ type rig struct {
 	forgotten []string
 	refuse    error
 	cannot    bool
+	sentAs    string // the push that those to come join
 }
 
 func newRig(t *testing.T) *rig {
@@ -52,6 +53,7 @@ func (r *rig) Submit(q *push.Request, done func(push.Outcome)) (func(), error) {
 	if r.refuse != nil {
 		return nil, r.refuse
 	}
+	q.SentAs = r.sentAs
 	r.requests, r.done = append(r.requests, q), append(r.done, done)
 	return func() {}, nil
 }
@@ -391,5 +393,15 @@ func TestDeadSet_IsBoundedAndForgetsTheOldest(t *testing.T) {
 	}
 	if d.has(usrloc.Push{Provider: "apns", Param: "project", PRID: "new9"}, now) {
 		t.Error("the token of one provider counts for another")
+	}
+}
+
+// The app that was woken for another request has the identifier of that push.
+func TestWake_NamesThePushThatIsJoined(t *testing.T) {
+	r := newRig(t)
+	b := r.bind(time.Now(), usrloc.Push{Provider: "fcm", Param: "p", PRID: "t"})[0]
+	r.sentAs = "of-another"
+	if id, _, err := r.waker.Wake(alice, &b, Cause{Kind: push.Call, Deadline: time.Now().Add(time.Minute)}, func(push.Outcome) {}); err != nil || id != "of-another" {
+		t.Errorf("Wake = %q, %v, want of-another", id, err)
 	}
 }
