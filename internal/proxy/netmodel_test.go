@@ -469,7 +469,7 @@ func (n *netModel) judge(c *netCall) {
 	switch {
 	case failures > 1, failures == 1 && len(c.finals) > 1, c.method != "INVITE" && len(c.finals) > 1:
 		n.violated("%s got several finals: %q", c.id, c.finals)
-	case c.method == "INVITE" && c.invited && len(c.finals) == 0:
+	case c.method == "INVITE" && c.invited && len(c.finals) == 0 && !n.lostAnswer(c):
 		n.violated("%s got no final", c.id)
 	}
 	// Who rang and was not heard any more, because somebody else answered or the caller
@@ -481,6 +481,16 @@ func (n *netModel) judge(c *netCall) {
 			}
 		}
 	}
+}
+
+// lostAnswer reports whether a phone took the call and left before its 2xx, which only
+// it sends again (RFC 3261 §13.3.1.4), had reached the caller.
+func (n *netModel) lostAnswer(c *netCall) bool {
+	return slices.ContainsFunc(n.phones, func(p *netPhone) bool {
+		return slices.ContainsFunc(p.asked, func(b *netBranch) bool {
+			return b.call == c && b.final == 200 && (p.flow != b.request.flow || !n.Open(p.flow))
+		})
+	})
 }
 
 // outcome is what callers and phones saw.
