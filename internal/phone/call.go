@@ -234,7 +234,7 @@ func (p *Phone) Call(ctx context.Context, to string) (*Call, error) {
 	}
 	c := p.newCall(req, x.res, true)
 	c.ackEach(l, x)
-	p.tell(Event{Kind: Connected, CallID: callID, Status: x.res.StatusCode})
+	p.tell(Event{Kind: Connected, CallID: callID, Status: x.res.StatusCode, Body: string(x.res.Body())})
 	if ctx.Err() != nil {
 		// The answer overtook our CANCEL.
 		bye, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelWait)

@@ -153,7 +153,8 @@ type Event struct {
 	User   string
 	CallID string
 	Status int
-	// Body is the text of a MESSAGE.
+	// Body is the text of a MESSAGE, or the description of the session in the INVITE that
+	// arrived and in the 200 to ours.
 	Body string
 }
 

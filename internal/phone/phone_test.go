@@ -178,10 +178,14 @@ func connect(t *testing.T, s *switchboard, alice, bob *device) *Call {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bob.want(Invited)
+	if e := bob.want(Invited); e.Body != silence {
+		t.Errorf("Invited with the body %q, want what alice offers", e.Body)
+	}
 	bob.want(Answered)
 	bob.want(Confirmed)
-	alice.want(Connected)
+	if e := alice.want(Connected); e.Body != silence {
+		t.Errorf("Connected with the body %q, want bob's answer", e.Body)
+	}
 	return call
 }
 

@@ -73,7 +73,7 @@ func (l *line) inDialog(req *sip.Request, tx *sip.ServerTx, toTag string) {
 // ring lets the phone ring and answers.
 func (l *line) ring(req *sip.Request, tx *sip.ServerTx) {
 	p, callID, tag := l.p, req.CallID().Value(), randomToken()
-	p.tell(Event{Kind: Invited, CallID: callID})
+	p.tell(Event{Kind: Invited, CallID: callID, Body: string(req.Body())})
 	cancelled := make(chan struct{})
 	// The callback runs under a lock of sipgo's.
 	if !tx.OnCancel(func(*sip.Request) { close(cancelled) }) {
