@@ -102,8 +102,11 @@ func (f *fork) next() {
 	if n == 0 {
 		return
 	}
-	set := slices.Clone(f.rest[:n])
-	f.rest = f.rest[n:]
+	set := f.rest[:n:n]
+	if f.rest = f.rest[n:]; len(f.rest) == 0 {
+		// A request may wait for long, and its branches have what was in here.
+		f.rest = nil
+	}
 	if len(f.branches) > 0 {
 		// Time has passed since they were looked at.
 		v := f.look(f.p.view(f.method, time.Now()))
