@@ -55,7 +55,9 @@ func (r *rig) Emit(e event.Event) {
 
 type hosts struct{}
 
-func (hosts) Takes(u sipmsg.URI) bool { return u.String() == "tel:112" || u.String() == "sip:112@192.0.2.1" }
+func (hosts) Takes(u sipmsg.URI) bool {
+	return u.String() == "tel:112" || u.String() == "sip:112@192.0.2.1"
+}
 
 func (hosts) Domain(host string) bool { return host == "example.com" }
 
