@@ -14,6 +14,8 @@ var (
 	ErrUserFull = errors.New("too many messages wait for this user")
 	// ErrFull says that too much waits for all users together.
 	ErrFull = errors.New("too many messages wait")
+	// ErrName says that the user's name is too long to be written down.
+	ErrName = errors.New("the name of this user is too long")
 	// ErrStopped says that the server stops.
 	ErrStopped = errors.New("mailbox stopped")
 )
@@ -102,6 +104,8 @@ func newBook(l Limits) *book { return &book{limits: l, users: make(map[usrloc.AO
 func (b *book) reserve(aor usrloc.AOR, size int) error {
 	u := b.users[aor]
 	switch {
+	case len(aor) > maxName:
+		return ErrName
 	case u == nil && len(b.users) >= b.limits.Users, b.bytes+int64(size) > b.limits.Bytes:
 		return ErrFull
 	case u != nil && (u.waits() >= b.limits.UserMessages || u.bytes+int64(size) > b.limits.UserBytes), int64(size) > b.limits.UserBytes:

@@ -25,6 +25,10 @@ type place struct {
 	key uint64
 }
 
+// maxName is the longest AOR. bbolt takes keys of 32 KiB, and refuses all that is written
+// at the same time as a longer one.
+const maxName = 1024
+
 func (p place) bytes() []byte {
 	return binary.BigEndian.AppendUint64(append([]byte(p.aor), 0), p.key)
 }

@@ -487,6 +487,26 @@ func TestBox_DiskFull(t *testing.T) {
 	})
 }
 
+// A user whom no key of the file can name must not keep the messages of others, which
+// are written at the same time, from being kept.
+func TestBox_NamesThatAreTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, t.TempDir(), Options{})
+		defer r.end()
+		var long, short error
+		r.Keep(message("sip:"+usrloc.AOR(strings.Repeat("x", 33_000))+"@example.com", "long"), func(_ Ticket, err error) { long = err })
+		r.Keep(message(alice, "short"), func(_ Ticket, err error) { short = err })
+		synctest.Wait()
+		if long == nil || short != nil {
+			t.Errorf("Keep() = %v for the long name, %v for the other", long, short)
+		}
+		r.waits(alice, true)
+		if r.log.Len() != 0 {
+			t.Errorf("the log says: %s", r.log)
+		}
+	})
+}
+
 func TestBox_Stop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, t.TempDir(), Options{})

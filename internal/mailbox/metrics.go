@@ -37,7 +37,7 @@ func newMetrics(r prometheus.Registerer, b *Box) *metrics {
 		}, []string{"result"}),
 		refusals: p.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_mailbox_declined_total",
-			Help: "Messages that were not kept, by reason: user_full, full, disk or stopped.",
+			Help: "Messages that were not kept, by reason: user_full, full, name (too long), disk or stopped.",
 		}, []string{"reason"}),
 		unwatched: p.NewCounter(prometheus.CounterOpts{
 			Name: "reveille_mailbox_watch_failures_total",
@@ -72,6 +72,8 @@ func (m *metrics) declined(err error) {
 		reason = "user_full"
 	case errors.Is(err, ErrFull):
 		reason = "full"
+	case errors.Is(err, ErrName):
+		reason = "name"
 	case errors.Is(err, ErrStopped):
 		reason = "stopped"
 	}
