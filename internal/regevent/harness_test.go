@@ -37,8 +37,9 @@ type world struct {
 	layer    *transaction.Layer
 	n        *Notifier
 	settings Settings
-	// sender is who sends SUBSCRIBEs.
-	sender Sender
+	// sender is who sends SUBSCRIBEs; lookedUp runs while that is found out.
+	sender   Sender
+	lookedUp func()
 
 	mu    sync.Mutex
 	sent  []sent
@@ -113,6 +114,9 @@ func (u user) Request(s *transaction.Server) {
 	if !u.w.n.Takes(s.Message()) {
 		s.Refuse(sipmsg.Reply{Code: 489})
 		return
+	}
+	if u.w.lookedUp != nil {
+		u.w.lookedUp()
 	}
 	u.w.n.Serve(s, u.w.sender)
 }

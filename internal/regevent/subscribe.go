@@ -115,6 +115,11 @@ func (n *Notifier) Serve(s *transaction.Server, from Sender) {
 // subscribe begins a subscription.
 func (n *Notifier) subscribe(s *transaction.Server, from Sender) {
 	m, set := s.Message(), n.settings.Load()
+	if !set.Enabled {
+		// It was reloaded while the sender was looked up.
+		n.refuse(s, sipmsg.Reply{Code: 489})
+		return
+	}
 	aor, _, err := set.Hosts.AOR(m.RequestURI())
 	if err != nil {
 		n.refuse(s, sipmsg.Reply{Code: 404})

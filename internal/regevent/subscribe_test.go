@@ -368,6 +368,23 @@ func TestReload_RightsThatAreGone_RFC6665_4_1_3(t *testing.T) {
 	})
 }
 
+// A sender may be looked up for a while, and the configuration be another one then.
+func TestReload_NobodySubscribesWhoWasBeingLookedUp(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.lookedUp = func() {
+			w.settings.Enabled = false
+			if err := w.n.Reload(w.settings); err != nil {
+				t.Error(err)
+			}
+		}
+		w.recv(subscriber(), subscribe(alice, "late", 1))
+		w.expect("489")
+		if n := w.n.Subscriptions(); n != 0 {
+			t.Errorf("%d subscriptions, want none", n)
+		}
+	})
+}
+
 func TestStop_SubscribersComeBackLater_RFC6665_4_1_3(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for _, id := range []string{"a", "b", "c"} {
