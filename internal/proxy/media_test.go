@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"reveille/flow"
 	"reveille/internal/resolve"
@@ -293,4 +294,52 @@ func TestOptions_MediaNeedsProfiles(t *testing.T) {
 	if err := m.validate(); err == nil {
 		t.Error("there is no profile for phones, and nobody says so")
 	}
+}
+
+// TestMedia_PhoneComesBackAsAnother: the phone registers as one of another kind while an
+// engine is asked for the offer. It gets one of its kind.
+func TestMedia_PhoneComesBackAsAnother(t *testing.T) {
+	inStudio(t, Options{Media: Media{All: true}}, 1, func(w *world, r *engineRoom, browser flow.Flow) {
+		carol := w.newPhone("carol", udp("198.51.100.7:5060"), "")
+		w.register(carol)
+		r.change(func() { r.slow = true })
+		w.recv(caller, withSDP(request("INVITE", "sip:carol@example.com", "c1"), offered))
+		w.expect()
+		carol.flow = wss("198.51.100.7:40000", 2)
+		w.register(carol)
+		r.answerAll()
+		out := w.expect("INVITE 198.51.100.7:40000")[0]
+		w.body(out, changed("offer", "browser", offered))
+		w.answerSDP(out, 200, answerOf)
+		ok := w.expect("200 203.0.113.9:5060")[0]
+		r.expect(w, "offer caller→ phone@1", "offer caller→ browser@1", "answer caller→callee phone@1")
+		w.hangUpAt(r, caller, ok.m, "198.51.100.7:40000")
+	})
+}
+
+// TestMedia_GivenUpWhileAsked: what an engine says of a mediation that was given up sends
+// nothing in the name of the one that followed it.
+func TestMedia_GivenUpWhileAsked(t *testing.T) {
+	inStudio(t, Options{}, 1, func(w *world, r *engineRoom, browser flow.Flow) {
+		first, second := w.newPhone("carol", udp("198.51.100.7:5060"), ""), w.newPhone("carol", udp("198.51.100.8:5060"), "")
+		first.regID, second.regID, second.instance = 1, 2, first.instance
+		w.register(second)
+		time.Sleep(time.Second)
+		w.register(first)
+		r.change(func() { r.slow = true })
+		w.recv(browser, withSDP(request("INVITE", "sip:carol@example.com", "c1"), offered))
+		w.expect()
+		// As a browser it needs no engine, but nothing gets there. Its other flow needs one.
+		first.flow = wss("198.51.100.7:40000", 2)
+		w.with(func() { w.mute[first.flow] = true })
+		w.register(first)
+		w.expect()
+		r.answerAll()
+		out := w.expect("INVITE 198.51.100.8:5060")[0]
+		w.body(out, changed("offer", "phone", offered))
+		w.answerSDP(out, 200, answerOf)
+		ok := w.expect("200 203.0.113.9:40000")[0]
+		r.expect(w, "offer caller→ phone@1", "offer caller→ phone@1", "delete@1", "answer caller→callee browser@1")
+		w.hangUpAt(r, browser, ok.m, "198.51.100.8:5060")
+	})
 }

@@ -217,6 +217,16 @@ func (w *world) established(r *engineRoom, browser flow.Flow) *sipmsg.Message {
 	return ok.m
 }
 
+// hangUpAt is hangUp by the caller, to a phone at addr.
+func (w *world) hangUpAt(r *engineRoom, from flow.Flow, ok *sipmsg.Message, addr string) {
+	w.t.Helper()
+	w.recv(from, inDialogRequest("BYE", 90, ok, true, "sip:x@192.0.2.200"))
+	r.expect(w, "delete@1")
+	w.reply(w.expect("BYE " + addr)[0], 200)
+	w.one()
+	r.expect(w)
+}
+
 // hangUp ends a call and checks that the engine hears of it once.
 func (w *world) hangUp(r *engineRoom, from flow.Flow, ok *sipmsg.Message, byCaller bool) {
 	w.t.Helper()

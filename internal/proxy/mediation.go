@@ -34,7 +34,8 @@ type mediation struct {
 	sender, receiver string
 	// attempts counts those to send the request, of which the last one counts.
 	attempts int
-	// sent is the SDP that leaves, for the profile sentFor; "" is that of the request.
+	// sent is the SDP that leaves, for the profile sentFor, which need not be that of
+	// receiver any more; "" is that of the request.
 	sent, sentFor string
 	// open: an engine may know the call. taken: somebody has answered it. closed: it was
 	// ended there.
@@ -65,7 +66,7 @@ func (b *branch) mediate(to flow.Flow) bool {
 	attempt := med.attempts
 	b.state = mediating
 	// Given up meanwhile, or the phone has registered on another flow.
-	outdated := func() bool { return b.state != mediating || med.attempts != attempt }
+	outdated := func() bool { return b.state != mediating || b.media != med || med.attempts != attempt }
 	queued := med.line().enter(func(next func()) {
 		if outdated() {
 			next()
@@ -159,9 +160,10 @@ func (med *mediation) request(then func(error)) {
 			med.offers, line.owed = false, false
 			c = med.command(rtpengine.Answer, sdp, med.m.ToTag(), med.m.FromTag(), med.sender, med.receiver)
 		}
+		receiver := med.receiver
 		med.ask(c, func(out string, err error) {
 			if err == nil {
-				med.sent, med.sentFor = out, med.receiver
+				med.sent, med.sentFor = out, receiver
 			}
 			then(err)
 		})
@@ -195,14 +197,15 @@ func (med *mediation) begin(sdp string, tried []netip.AddrPort, then func(error)
 		then(nil)
 		return
 	}
-	med.ask(med.command(rtpengine.Offer, sdp, med.m.FromTag(), "", med.sender, med.receiver), func(out string, err error) {
+	receiver := med.receiver
+	med.ask(med.command(rtpengine.Offer, sdp, med.m.FromTag(), "", med.sender, receiver), func(out string, err error) {
 		if err != nil {
 			// Another one may take it.
 			med.call = &mediaCall{id: med.call.id}
 			med.begin(sdp, append(tried, engine), then)
 			return
 		}
-		med.sent, med.sentFor = out, med.receiver
+		med.sent, med.sentFor = out, receiver
 		then(nil)
 	})
 }
