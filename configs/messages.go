@@ -63,6 +63,10 @@ func (c *Config) MessagesDir() string {
 	return ""
 }
 
+// MessageUsers is for how many users messages may wait: each takes one of limits.watches,
+// of which half is for others.
+func (c *Config) MessageUsers() int { return max(1, c.Limits.Watches/2) }
+
 func (l *loader) checkMessages(cfg *Config) {
 	m := &cfg.Messages
 	if m.Policy != StoreMessages {

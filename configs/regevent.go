@@ -60,9 +60,15 @@ func (l *loader) checkRegEvent(cfg *Config) {
 	for i, w := range r.Watchers {
 		l.checkAOR(cfg.Domains, fmt.Sprintf("%s.watchers[%d]", at, i), w)
 	}
-	if r.Enabled && 2*r.Max > cfg.Limits.Watches {
-		// A subscription watches the user and, if it is a phone's, that phone's.
-		l.errorAt(at+".max", fmt.Sprintf("%d is more than half of limits.watches, %d", r.Max, cfg.Limits.Watches), "calls would find no room to wait for phones")
+	// A subscription watches the user and, if it is a phone's, that phone's.
+	taken, what := 2*r.Max, fmt.Sprintf("%d subscriptions", r.Max)
+	if cfg.Messages.Policy == StoreMessages {
+		taken += cfg.MessageUsers()
+		what += " and messages.policy"
+	}
+	if r.Enabled && taken > cfg.Limits.Watches/4*3 {
+		l.errorAt(at+".max", fmt.Sprintf("%s may take %d of limits.watches, %d, and leave less than a quarter for calls", what, taken, cfg.Limits.Watches),
+			"lower it, or raise limits.watches")
 	}
 }
 

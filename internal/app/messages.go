@@ -42,8 +42,7 @@ func mailboxLimits(cfg *configs.Config) mailbox.Limits {
 	m := cfg.Messages
 	return mailbox.Limits{
 		Bytes: int64(m.MaxMB) << 20, UserMessages: m.PerUser.Messages, UserBytes: int64(m.PerUser.KB) << 10,
-		// Each of them is watched. The other half is for calls.
-		Users: max(1, cfg.Limits.Watches/2),
+		Users: cfg.MessageUsers(),
 	}
 }
 
