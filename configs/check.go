@@ -22,6 +22,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkACL(cfg)
 	l.checkGuard(&cfg.Guard)
 	l.checkPush(cfg)
+	l.checkWake(cfg)
 	l.checkProxy(&cfg.Proxy)
 	l.checkEmergency(&cfg.Proxy)
 	l.checkDNS(&cfg.DNS)

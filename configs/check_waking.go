@@ -2,7 +2,6 @@ package configs
 
 import (
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"time"
@@ -36,14 +35,6 @@ func (l *loader) checkWaking(p *Push) {
 	if d := p.Dormant; d.WakeEvery > d.Retain {
 		l.errorAt("push.dormant.wake_every", fmt.Sprintf("%s is longer than retain, %s", formatDuration(d.WakeEvery), formatDuration(d.Retain)),
 			"no phone would be woken")
-	}
-	for i, c := range p.Ringback.Callers {
-		if _, err := path.Match(c, ""); err != nil || c == "" {
-			l.errorAt(fmt.Sprintf("push.ringback.callers[%d]", i), fmt.Sprintf("%q is no pattern for addresses", c), `write alice@example.com, *@example.com, or * for everybody`)
-		}
-	}
-	for i, n := range p.Ringback.Networks {
-		l.checkPrefix(fmt.Sprintf("push.ringback.networks[%d]", i), n)
 	}
 	for i := range p.Wait.Rules {
 		l.checkWaitRule(&p.Wait.Rules[i], fmt.Sprintf("push.wait.rules[%d]", i), providers)

@@ -27,6 +27,7 @@ type Config struct {
 	ACL           ACL       `yaml:"acl"`
 	Guard         Guard     `yaml:"guard"`
 	Push          Push      `yaml:"push"`
+	Wake          Wake      `yaml:"wake"`
 	Proxy         Proxy     `yaml:"proxy"`
 	DNS           DNS       `yaml:"dns" restart:"yes"`
 	Media         Media     `yaml:"media"`

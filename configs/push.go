@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 )
@@ -40,7 +39,6 @@ type Push struct {
 	IOS          IOS           `yaml:"ios"`
 	// Farewell is for phones that were pushed for a call which ended before they woke.
 	Farewell Farewell `yaml:"farewell"`
-	Ringback Ringback `yaml:"ringback"`
 	// IDHeader names, to the phone that was woken, the push; empty: no header does.
 	IDHeader string  `yaml:"id_header"`
 	Payload  Payload `yaml:"payload"`
@@ -50,14 +48,6 @@ type Push struct {
 	// Apps are asked in order; the first whose provider and param match takes
 	// the push.
 	Apps []App `yaml:"apps"`
-}
-
-// Ringback says which callers hear ringing while a phone is being woken.
-type Ringback struct {
-	// Callers are patterns for addresses, in which * stands for any characters.
-	Callers []string `yaml:"callers"`
-	// Networks are those of trunks.
-	Networks []netip.Prefix `yaml:"networks"`
 }
 
 // PushExpires bounds the lifetime of bindings that can be woken.

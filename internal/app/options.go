@@ -74,6 +74,7 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 	if err := waking(&o, cfg.Push); err != nil {
 		return o, err
 	}
+	o.Ringback = ringback(cfg.Wake.Ringback)
 	o.Trusted, o.Media = a.gate.trusted, a.media(&cfg.Media)
 	o.Messages = a.messages(cfg)
 	o.Emergency = proxy.Emergency{Route: cfg.Proxy.Emergency.Route, Numbers: cfg.Proxy.Emergency.Numbers, Anyone: cfg.Proxy.Emergency.Anyone}

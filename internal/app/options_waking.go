@@ -21,7 +21,6 @@ func waking(o *proxy.Options, c configs.Push) error {
 	o.Farewell, _ = proxy.ParseFarewellMode(string(c.Farewell))
 	o.CallerData, _ = proxy.ParseCallerData(string(c.Payload.Caller))
 	o.PushIDHeader = c.IDHeader
-	o.Ringback = ringback(c.Ringback)
 	older, err := mappings(c.Mappings)
 	if err != nil {
 		return err
@@ -55,7 +54,7 @@ func waking(o *proxy.Options, c configs.Push) error {
 // ringback says who hears ringing while a phone is being woken. The scheme of an
 // address does not count.
 func ringback(c configs.Ringback) proxy.Ringback {
-	r := proxy.Ringback{Networks: c.Networks}
+	r := proxy.Ringback{Routes: c.Routes, Networks: c.Networks}
 	for _, pattern := range c.Callers {
 		pattern = strings.TrimPrefix(strings.TrimPrefix(pattern, "sips:"), "sip:")
 		if user, host, ok := strings.Cut(pattern, "@"); ok {

@@ -20,8 +20,6 @@ func TestWaking_Options(t *testing.T) {
 	c.Wait.Rules = []configs.WaitRule{{Method: "INVITE", Provider: "webpush", Wait: time.Minute}}
 	c.SkipInterval.Providers = map[string]time.Duration{"fcm": 10 * time.Second}
 	c.Methods = []string{"NOTIFY"}
-	c.Ringback.Callers = []string{"sip:*@Example.COM", "*", "sips:+49*"}
-	c.Ringback.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	var o proxy.Options
 	if err := waking(&o, c); err != nil {
 		t.Fatal(err)
@@ -42,9 +40,6 @@ func TestWaking_Options(t *testing.T) {
 	if o.Skip("fcm") != 10*time.Second || o.Skip("apns") != 0 || len(o.Wakes) != 1 || o.Dormant {
 		t.Errorf("options %+v", o)
 	}
-	if d := cmp.Diff(proxy.Ringback{Callers: []string{"*@example.com", "*", "+49*"}, Networks: c.Ringback.Networks}, o.Ringback, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
-		t.Errorf("ringback (-want +got):\n%s", d)
-	}
 	want := wake.Learning{Failures: 3, After: 48 * time.Hour, Least: 5 * time.Second}
 	if s := wakeSettings(c); s.Learning != want || s.RefreshesPerHour != 60 {
 		t.Errorf("settings %+v", s)
@@ -52,6 +47,15 @@ func TestWaking_Options(t *testing.T) {
 	c.Learn.Enabled = false
 	if s := wakeSettings(c); s.Learning != (wake.Learning{}) || wakeDormant(c) != 0 {
 		t.Errorf("switched off: %+v", s)
+	}
+}
+
+func TestRingback_Options(t *testing.T) {
+	networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	got := ringback(configs.Ringback{Callers: []string{"sip:*@Example.COM", "*", "sips:+49*"}, Routes: []string{"carrier"}, Networks: networks})
+	want := proxy.Ringback{Callers: []string{"*@example.com", "*", "+49*"}, Routes: []string{"carrier"}, Networks: networks}
+	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
+		t.Errorf("ringback (-want +got):\n%s", d)
 	}
 }
 

@@ -19,7 +19,10 @@ type Ringback struct {
 	// Callers are patterns of path.Match for what From names, without the scheme, such
 	// as "*@example.com"; "*" is everybody.
 	Callers []string
-	// Networks are those of trunks whose calls are meant, whoever calls.
+	// Routes are names of Options.Routes: whoever calls from one of their next hops is
+	// meant, as far as Trunks knows these.
+	Routes []string
+	// Networks are those of other trunks whose calls are meant, whoever calls.
 	Networks []netip.Prefix
 }
 
@@ -32,7 +35,16 @@ func (r *Ringback) validate() error {
 	return nil
 }
 
-// covers reports whether the sender of m, which came on from, is one of them.
+// hearsRingback reports whether the sender of m, which came on from, is one of those whom
+// Options.Ringback names.
+func (p *Proxy) hearsRingback(m *sipmsg.Message, from flow.Flow) bool {
+	r := &p.opts().Ringback
+	return r.covers(m, from) || len(r.Routes) > 0 && slices.ContainsFunc(p.routesAt(from), func(at *Route) bool {
+		return slices.Contains(r.Routes, at.Name)
+	})
+}
+
+// covers reports whether Callers or Networks name the sender of m, which came on from.
 func (r *Ringback) covers(m *sipmsg.Message, from flow.Flow) bool {
 	source := from.Remote.Addr().Unmap()
 	if slices.ContainsFunc(r.Networks, func(n netip.Prefix) bool { return n.Contains(source) }) {
@@ -72,7 +84,7 @@ func (r *ringback) begin(f *fork, b *branch) {
 		// RFC 3262 §3: all but a 100 would have to be sent reliably, and the PRACK to
 		// be taken.
 		return
-	case !f.p.opts().Ringback.covers(m, f.s.Flow()):
+	case !f.p.hearsRingback(m, f.s.Flow()):
 		return
 	}
 	r.heard, r.early = true, true

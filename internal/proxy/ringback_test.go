@@ -194,6 +194,27 @@ func TestRingback_Covers(t *testing.T) {
 	}
 }
 
+// Whoever calls from a next hop of a route that is named is meant; from those of other
+// routes nobody is.
+func TestRingback_OfATrunk(t *testing.T) {
+	for route, want := range map[string][]string{"carrier": {"180 203.0.113.9:5060"}, "gateway": nil} {
+		t.Run(route, func(t *testing.T) {
+			o := Options{Ringback: Ringback{Routes: []string{route}}, Trunks: known{"203.0.113.9:5060": {"carrier"}}, Resolver: dnsNames{}}
+			for _, name := range []string{"carrier", "gateway"} {
+				o.Routes = append(o.Routes, Route{Name: name, Domain: "*", To: to("sip:" + name + ".example")})
+			}
+			inWorld(t, o, func(w *world) {
+				w.sleeper("198.51.100.1:5060")
+				w.invite()
+				w.outcome(w.pushCount(1), push.OK)
+				w.expect(want...)
+				time.Sleep(25 * time.Second)
+				w.expect("480 203.0.113.9:5060")
+			})
+		})
+	}
+}
+
 // Two pushes, one ringing; and none after a phone was heard.
 func TestRingback_Once(t *testing.T) {
 	o := everybody()
