@@ -72,7 +72,7 @@ func sippDevice(s *server, transport string) *device {
 	var wait func()
 	serve := func(scenario string) {
 		wait = s.sippStart(scenario, args...)
-		s.eventually("sipp listens", patience, func() bool { return !free(transport, port) })
+		s.eventually("sipp listens", patience, func() bool { return !free(transport, fmt.Sprintf("127.0.0.1:%d", port)) })
 	}
 	return &device{
 		register:   func() { run("register.xml", "-key", "expires", "600", "-auth_uri", "example.com") },
@@ -88,9 +88,8 @@ func sippDevice(s *server, transport string) *device {
 	}
 }
 
-// free reports whether nobody listens on a port.
-func free(transport string, port int) bool {
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+// free reports whether nobody listens at an address.
+func free(transport, addr string) bool {
 	if transport == "tcp" {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -56,7 +57,10 @@ type server struct {
 	// secure is the same for TLS, "" if it does not listen for that; ca is the
 	// file with the authority that phones trust.
 	secure, ca string
+	admin      string // host:port for HTTP
 	dir        string
+	config     string
+	cmd        *exec.Cmd
 	sim        *pushsim.Server
 	log        *safeBuffer
 
@@ -78,6 +82,10 @@ type options struct {
 	secure string
 	// farewell is push.farewell; "" for none.
 	farewell string
+	// trusted is auth.trusted, in brackets; "" for nobody.
+	trusted string
+	// more are further groups.
+	more string
 }
 
 func start(t *testing.T, o options) *server {
@@ -90,7 +98,7 @@ func start(t *testing.T, o options) *server {
 	}
 	t.Cleanup(func() { s.sim.Close() })
 	s.addr = fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	admin := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	s.admin = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	if o.wait == "" {
 		o.wait = "20s"
 	}
@@ -103,6 +111,9 @@ func start(t *testing.T, o options) *server {
 	if o.farewell == "" {
 		o.farewell = "none"
 	}
+	if o.trusted == "" {
+		o.trusted = "[]"
+	}
 	mode := "required"
 	if o.open {
 		mode = "off"
@@ -113,7 +124,7 @@ func start(t *testing.T, o options) *server {
 	}
 	s.file("ca.pem", s.sim.Credentials().CAPEM())
 	s.file("fcm.json", s.sim.ServiceAccountJSON())
-	config := s.file("reveille.yaml", []byte(fmt.Sprintf(`
+	s.config = s.file("reveille.yaml", []byte(fmt.Sprintf(`
 listen:
   - {name: udp, transport: udp, addr: %[1]q}
   - {name: tcp, transport: tcp, addr: %[1]q}
@@ -129,6 +140,7 @@ auth:
   users:
     - {name: alice, password: secret}
     - {name: bob, password: secret}
+  trusted: %[11]s
 guard: %[8]s
 push:
   wait: {invite: {default: %[4]s}, message: 15s, in_dialog: 15s}
@@ -137,17 +149,14 @@ push:
     - name: android
       param: %[5]s
       fcm: {service_account_file: fcm.json, endpoint: %[6]q, ca_file: ca.pem}
-`, s.addr, admin, mode, o.wait, pushsim.ProjectID, s.sim.FCMEndpoint(), o.algorithms, o.guard, secure, o.farewell)))
-	cmd := exec.Command(binary, "serve", "--config", config)
-	cmd.Stderr, cmd.Stdout = s.log, s.log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+%[12]s
+`, s.addr, s.admin, mode, o.wait, pushsim.ProjectID, s.sim.FCMEndpoint(), o.algorithms, o.guard, secure, o.farewell, o.trusted, o.more)))
+	s.serve()
 	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		timer := time.AfterFunc(10*time.Second, func() { cmd.Process.Signal(syscall.SIGTERM) })
+		s.cmd.Process.Signal(syscall.SIGTERM)
+		timer := time.AfterFunc(10*time.Second, func() { s.cmd.Process.Signal(syscall.SIGTERM) })
 		defer timer.Stop()
-		cmd.Wait()
+		s.cmd.Wait()
 		if t.Failed() {
 			t.Logf("server log:\n%s", s.log)
 		}
@@ -158,15 +167,46 @@ push:
 			t.Errorf("the server panicked:\n%s", s.log)
 		}
 	})
-	s.eventually("ready", 10*time.Second, func() bool {
-		resp, err := http.Get("http://" + admin + "/readyz")
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
+	s.awaitReady()
 	return s
+}
+
+// serve starts the process.
+func (s *server) serve() {
+	s.t.Helper()
+	s.cmd = exec.Command(binary, "serve", "--config", s.config)
+	s.cmd.Stderr, s.cmd.Stdout = s.log, s.log
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *server) awaitReady() {
+	s.t.Helper()
+	s.eventually("ready", 10*time.Second, func() bool { return s.get("/readyz") != "" })
+}
+
+// crash ends the process as `kill -9` does, and starts another one.
+func (s *server) crash() {
+	s.t.Helper()
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+	s.serve()
+	s.awaitReady()
+}
+
+// get returns what the server says by HTTP, "" if it does not say 200.
+func (s *server) get(path string) string {
+	resp, err := http.Get("http://" + s.admin + path)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return ""
+	}
+	return string(body)
 }
 
 // listenSecure writes a certificate and returns the listener for it.
