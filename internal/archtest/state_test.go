@@ -19,7 +19,7 @@ func tables() []string {
 		"internal/auth.algorithmNames", "internal/auth.qopNames", "internal/auth.reasonNames", "internal/auth.roleNames",
 		"internal/guard.dropNames", "internal/guard.reasonNames", "internal/guard.refusalNames",
 		"internal/phone.kindNames",
-		"internal/proxy.pushParams",
+		"internal/proxy.pushParams", "internal/proxy.unregistered",
 		"internal/sipmsg.charClass", "internal/sipmsg.compactForms", "internal/sipmsg.headerNames", "internal/sipmsg.headersByHash",
 		"internal/sipmsg.plainHeaders", "internal/sipmsg.reasonPhrases",
 		"internal/transaction.kindNames", "internal/transaction.levelNames",

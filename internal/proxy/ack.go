@@ -56,7 +56,7 @@ func (p *Proxy) sendACK(q *transaction.Queue, from flow.Flow, m *sipmsg.Message,
 		to.flow = t.flow
 		if !g.strict && p.namesGRUU(m.RequestURI()) {
 			uri = t.uri
-			path = pathFor(&t.binding, g)
+			path = pathFor(t.binding, g)
 		}
 	}
 	p.ackMedia(q, m, g, func(sdp string) {

@@ -58,7 +58,7 @@ func (o *Options) fixed(aor usrloc.AOR, uri sipmsg.URI) []target {
 			u = sipmsg.URI{Scheme: u.Scheme, User: uri.User, Host: u.Host, Port: u.Port, Params: u.Params}
 		}
 		t := dialTarget(to)
-		t.aor, t.binding.Q, t.uri = aor, usrloc.QUnset, u.String()
+		t.aor, t.uri = aor, u.String()
 		set = append(set, t)
 	}
 	return set

@@ -129,7 +129,7 @@ func (b *branch) send(to flow.Flow) {
 	m := f.s.Message()
 	out := b.outgoing(to)
 	if !f.inDialog {
-		if recordRouted(f.method) && (b.media != nil || f.staysInPath(&b.target.binding)) {
+		if recordRouted(f.method) && (b.media != nil || f.staysInPath(b.target.binding)) {
 			t := token{
 				dialog: dialogID(m.CallID(), m.FromTag()), caller: f.caller,
 				callee: leg{binding: b.target.binding.ID, flow: to},
@@ -178,7 +178,7 @@ func (b *branch) outgoing(to flow.Flow) outgoing {
 	// In a dialog the route set goes before what the phone registered (RFC 3327 §5.2
 	// speaks of requests to the AOR), unless the dialog knows it by its GRUU alone.
 	if !f.inDialog || f.gruu {
-		out.path = pathFor(&b.target.binding, f.passage)
+		out.path = pathFor(b.target.binding, f.passage)
 	}
 	return out
 }
@@ -224,7 +224,7 @@ func (b *branch) id() string {
 // is reports whether n is a binding of the branch's device. A phone that comes
 // back under another binding, such as its other reg-id (RFC 5626 §7) or one made
 // after it had been removed, is still the same phone.
-func (b *branch) is(n *usrloc.Binding) bool { return sameDevice(&b.target.binding, n) }
+func (b *branch) is(n *usrloc.Binding) bool { return sameDevice(b.target.binding, n) }
 
 // gone is called when the branch's binding was removed or has expired.
 func (b *branch) gone() {
@@ -267,7 +267,7 @@ func (b *branch) registered(n *usrloc.Binding) {
 // target stays what the dialog says (RFC 3261 §12.2.1.1), but for a GRUU (RFC 5627
 // §6.1).
 func (b *branch) become(n *usrloc.Binding) {
-	b.target.binding, b.target.tried, b.target.spare = *n, n.Flow, without(b.target.spare, n.ID)
+	b.target.binding, b.target.tried, b.target.spare = n, n.Flow, without(b.target.spare, n.ID)
 	if !b.fork.inDialog || b.fork.gruu {
 		b.target.uri = requestURI(n.Contact, b.fork.p.opts().PushParams)
 	}
@@ -277,7 +277,7 @@ func (b *branch) become(n *usrloc.Binding) {
 // live flow, so the phone may be asleep behind it.
 func (b *branch) overtake() {
 	if b.state == calling && !b.fork.over {
-		b.waitUntil(time.Now().Add(b.fork.waitFor(&b.target.binding)))
+		b.waitUntil(time.Now().Add(b.fork.waitFor(b.target.binding)))
 		b.push()
 	}
 }

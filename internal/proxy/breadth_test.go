@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"testing"
-
-	"reveille/usrloc"
 )
 
 // breadths returns the Max-Breadth of each message; "" if it has none or several.
@@ -136,7 +134,7 @@ func TestBreadth_Sum_RFC5393_5_3_3(t *testing.T) {
 	add := func(n int) {
 		var set []*branch
 		for range n {
-			set = append(set, &branch{fork: f, target: target{binding: usrloc.Binding{}}})
+			set = append(set, &branch{fork: f, target: target{binding: &unregistered}})
 		}
 		f.allot(set)
 		all = append(all, set...)

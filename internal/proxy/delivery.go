@@ -146,7 +146,7 @@ func (c *carrier) send(to flow.Flow) {
 		c.end(480)
 		return
 	}
-	b := &c.target.binding
+	b := c.target.binding
 	client, err := d.queue.NewClient(to, p.build(d.m, outgoing{
 		uri: c.target.uri, path: pathFor(b, passage{}), breadth: d.breadth, first: true, out: to,
 		claim:   claim{trusted: d.kept.Trusted, asserted: d.kept.Asserted, from: d.kept.Sender},

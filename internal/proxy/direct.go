@@ -4,7 +4,6 @@ import (
 	"log/slog"
 
 	"reveille/internal/sipmsg"
-	"reveille/usrloc"
 )
 
 // A Direction is where the Gate sends a request outside of a dialog. The zero value
@@ -55,7 +54,7 @@ func (f *fork) direct(a Admission) {
 			return
 		}
 		t := dialTarget(to)
-		t.binding.Q, t.uri, t.trusted = usrloc.QUnset, requestURI(u.String(), f.p.opts().PushParams), r.Trusted
+		t.uri, t.trusted = requestURI(u.String(), f.p.opts().PushParams), r.Trusted
 		l.add([]target{t})
 	}
 	f.toTargets(l)

@@ -189,7 +189,6 @@ func (f *fork) fallbackTargets(r *Fallback) []target {
 			return nil
 		}
 		t := route.target()
-		t.binding.Q = usrloc.QUnset
 		if !r.To.IsZero() {
 			t.uri = requestURI(r.To.String(), o.PushParams)
 		}
@@ -213,7 +212,7 @@ func (f *fork) fallbackTargets(r *Fallback) []target {
 	// A phone that both have has failed already.
 	set := slices.DeleteFunc(l.set, func(t target) bool {
 		return slices.ContainsFunc(f.branches, func(b *branch) bool {
-			return sameDevice(&b.target.binding, &t.binding) || t.samePlace(&b.target)
+			return sameDevice(b.target.binding, t.binding) || t.samePlace(&b.target)
 		})
 	})
 	set = o.of(aor).order(o.of(aor).near(set))

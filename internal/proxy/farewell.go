@@ -94,7 +94,7 @@ func (f *fork) pushedInVain(b *branch) bool {
 	}
 	for _, other := range f.branches {
 		// It came back after it had been given up, and was called then.
-		if other != b && other.client != nil && other.is(&b.target.binding) {
+		if other != b && other.client != nil && other.is(b.target.binding) {
 			return false
 		}
 	}
@@ -196,7 +196,7 @@ func (w *farewell) changed(c usrloc.Change) {
 func (w *farewell) push() {
 	b := w.b
 	m := b.fork.s.Message()
-	_, _, err := b.fork.p.opts().Waker.Wake(b.user(), &b.target.binding, wake.Cause{
+	_, _, err := b.fork.p.opts().Waker.Wake(b.user(), b.target.binding, wake.Cause{
 		Kind: push.Cancel, Method: m.Method(), CallID: m.CallID(), Deadline: time.Now().Add(farewellWait), End: w.ending(),
 	}, func(push.Outcome) {})
 	if err != nil {

@@ -214,7 +214,7 @@ func (f *fork) changed(c usrloc.Change) {
 func (f *fork) calls(n *usrloc.Binding) bool {
 	called := func(b *branch) bool { return b.is(n) && (!b.ended() || b.client != nil) }
 	return slices.ContainsFunc(f.branches, called) ||
-		slices.ContainsFunc(f.rest, func(t target) bool { return sameDevice(&t.binding, n) })
+		slices.ContainsFunc(f.rest, func(t target) bool { return sameDevice(t.binding, n) })
 }
 
 // changedLater takes a change to a device whose turn has not come, if it is one.
@@ -222,7 +222,7 @@ func (f *fork) changedLater(c usrloc.Change) bool {
 	for i := range f.rest {
 		t := &f.rest[i]
 		switch {
-		case t.aor != c.AOR || c.New != nil && !sameDevice(&t.binding, c.New):
+		case t.aor != c.AOR || c.New != nil && !sameDevice(t.binding, c.New):
 		case c.New != nil || t.binding.ID != c.Old.ID:
 			t.follow(c)
 			if c.New != nil {

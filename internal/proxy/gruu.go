@@ -105,7 +105,7 @@ func (f *fork) toGRUU(g gruu) {
 		l.known = l.known || len(rec.Bindings) > 0
 		if rec = f.p.opts().of(g.aor).pick(rec, v, &l); len(rec.Bindings) > 0 {
 			f.device = rec.Bindings[0].ID
-			t := v.device(rec.AOR, slices.Clone(rec.Bindings))
+			t := v.device(rec.AOR, each(rec.Bindings))
 			t.reach = f.inLine(&t)
 			l.set = []target{t}
 		}

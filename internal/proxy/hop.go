@@ -59,7 +59,7 @@ func (p *Proxy) routeFor(u sipmsg.URI) (*Route, bool) {
 // and the peer told us an address, a new connection is made.
 func (f *fork) toPeer(to flow.Flow) {
 	if !to.IsZero() && f.p.opts().Flows.Open(to) {
-		f.start([]target{{reach: forward, flow: to}})
+		f.start([]target{{reach: forward, binding: &unregistered, flow: to}})
 		return
 	}
 	t, ok := f.p.nextHop(f.s.Message(), f.passage)

@@ -120,15 +120,15 @@ func (f *fork) toBinding(to leg) (found bool, err error) {
 // contactsOf returns the binding with that ID and the others of its device: the
 // phone's other flows serve as well (RFC 5626 §7). There are none if the binding
 // is gone.
-func contactsOf(rec *usrloc.Record, id usrloc.BindingID, v view) []usrloc.Binding {
+func contactsOf(rec *usrloc.Record, id usrloc.BindingID, v view) []*usrloc.Binding {
 	b := rec.Find(id)
 	if b == nil || !v.counts(b) {
 		return nil
 	}
-	device := make([]usrloc.Binding, 0, 1)
+	device := make([]*usrloc.Binding, 0, 1)
 	for i := range rec.Bindings {
 		if other := &rec.Bindings[i]; other.ID == id || usrloc.SameInstance(b.Instance, other.Instance) && v.counts(other) {
-			device = append(device, *other)
+			device = append(device, other)
 		}
 	}
 	return device

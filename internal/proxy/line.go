@@ -67,9 +67,8 @@ func (b *branch) leaveLine() {
 // release sends everything in the line on to the device, which is now n, in
 // order of arrival.
 func (l *line) release(to flow.Flow, n *usrloc.Binding) {
-	device := *n
 	for _, b := range l.dissolve() {
-		b.become(&device)
+		b.become(n)
 		b.wakeAlone(to)
 		b.fork.conclude()
 	}

@@ -119,7 +119,7 @@ func (l *lookup) add(set []target) {
 	}
 	for _, t := range set {
 		twice := slices.ContainsFunc(l.set, func(has target) bool {
-			return sameDevice(&has.binding, &t.binding) || has.samePlace(&t)
+			return sameDevice(has.binding, t.binding) || has.samePlace(&t)
 		})
 		if !twice {
 			l.set = append(l.set, t)

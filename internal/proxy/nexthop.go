@@ -127,7 +127,7 @@ func (w *way) next(avoid func(resolve.Hop) bool) hop {
 
 // dialTarget is a target that is reached by a connection to one of these, in this order.
 func dialTarget(to ...resolve.Target) target {
-	return target{reach: dial, way: way{to: to, targets: to}}
+	return target{reach: dial, binding: &unregistered, way: way{to: to, targets: to}}
 }
 
 // samePlace reports whether two targets that are connected to are one.

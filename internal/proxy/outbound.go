@@ -63,7 +63,7 @@ func hasOB(u sipmsg.URI) bool {
 // inDialog is the device of a dialog's leg as a target. RFC 5626 §4.3: a phone with
 // several flows wants the requests of a dialog on the one on which it began, as long
 // as that shows life. bindings are those of the device, at least one.
-func (v view) inDialog(aor usrloc.AOR, bindings []usrloc.Binding, to leg) target {
+func (v view) inDialog(aor usrloc.AOR, bindings []*usrloc.Binding, to leg) target {
 	v.first = to.binding
 	t := v.device(aor, bindings)
 	// Behind the address of a datagram may be another phone by now; a connection

@@ -53,7 +53,7 @@ func (b *branch) park() {
 	}
 	f.p.metrics.parked.Inc()
 	b.state = parked
-	b.waitUntil(time.Now().Add(f.waitFor(&b.target.binding)))
+	b.waitUntil(time.Now().Add(f.waitFor(b.target.binding)))
 	b.recheckIn(250 * time.Millisecond)
 	f.emit(event.Call{Step: "parked", AOR: string(b.user()), Binding: b.id(), Elapsed: time.Since(f.began)})
 	if b.queueUp() {
@@ -89,7 +89,7 @@ func (b *branch) push() {
 	b.wait.pushes++
 	pushes := b.wait.pushes
 	b.wait.token, b.wait.taken, b.wait.known = b.target.binding.Push, false, false
-	id, cancel, err := f.p.opts().Waker.Wake(b.user(), &b.target.binding, wake.Cause{
+	id, cancel, err := f.p.opts().Waker.Wake(b.user(), b.target.binding, wake.Cause{
 		Kind: f.pushKind(), Method: f.method, CallID: f.s.Message().CallID(), Deadline: b.wait.until,
 		Caller: f.callerData(),
 	}, func(o push.Outcome) {
@@ -189,7 +189,7 @@ func (b *branch) recheckIn(d time.Duration) {
 // waits with it in the same dialog.
 func (b *branch) wake(to flow.Flow) {
 	if b.wait.line != nil {
-		b.wait.line.release(to, &b.target.binding)
+		b.wait.line.release(to, b.target.binding)
 		return
 	}
 	b.wakeAlone(to)
@@ -229,7 +229,7 @@ func (b *branch) timedOut() {
 		f.p.metrics.wakes.WithLabelValues("timed_out").Inc()
 	}
 	if b.wait.taken {
-		f.p.opts().Waker.Slept(&b.target.binding)
+		f.p.opts().Waker.Slept(b.target.binding)
 	}
 	b.slept = true
 	b.unpark("timed_out")

@@ -33,7 +33,7 @@ func TestPreference_Example_RFC3841_7_2_5(t *testing.T) {
 	}
 	var set []target
 	for i, c := range contacts {
-		set = append(set, target{uri: "u" + string(rune('1'+i)), binding: usrloc.Binding{Params: c.params, Q: c.q}})
+		set = append(set, target{uri: "u" + string(rune('1'+i)), binding: &usrloc.Binding{Params: c.params, Q: c.q}})
 	}
 	p := wishes(t, "INVITE", `Reject-Contact: *;actor="msg-taker";video`, `Accept-Contact: *;audio;require`,
 		`Accept-Contact: *;video;explicit`, `Accept-Contact: *;methods="BYE";class="business";q=1.0`)

@@ -61,8 +61,8 @@ func sameToken(a, b usrloc.Push) bool {
 }
 
 // without returns the bindings but for one.
-func without(list []usrloc.Binding, id usrloc.BindingID) []usrloc.Binding {
-	return slices.DeleteFunc(slices.Clone(list), func(b usrloc.Binding) bool { return b.ID == id })
+func without(list []*usrloc.Binding, id usrloc.BindingID) []*usrloc.Binding {
+	return slices.DeleteFunc(slices.Clone(list), func(b *usrloc.Binding) bool { return b.ID == id })
 }
 
 // failure is the final of a branch that got no answer. A device that cannot be
@@ -82,7 +82,7 @@ func (b *branch) again() bool {
 	case b.fork.over || b.state == answered:
 		return false
 	case b.another():
-	case !b.lost && b.fork.canWake(&b.target.binding):
+	case !b.lost && b.fork.canWake(b.target.binding):
 		b.unpark("")
 		b.client, b.lost = nil, true
 		b.park()

@@ -29,9 +29,9 @@ type target struct {
 	reach reach
 	// aor is the user that the device belongs to; empty for a next hop.
 	aor usrloc.AOR
-	// binding is the device's; its ID is zero for what is not registered: a next
-	// hop, or a configured contact.
-	binding usrloc.Binding
+	// binding is the device's, that of a Record or a Change, which nobody writes to;
+	// it is unregistered for a next hop or a configured contact.
+	binding *usrloc.Binding
 	// flow is where the request is sent, unless the device comes back elsewhere.
 	flow flow.Flow
 	// hop is where a connection is made to, if reach is dial; the zero hop has to be
@@ -50,8 +50,11 @@ type target struct {
 	tried flow.Flow
 	// spare are the device's other bindings, the preferred first. They are tried
 	// one after another when the flow to the device fails (RFC 5626 §7).
-	spare []usrloc.Binding
+	spare []*usrloc.Binding
 }
+
+// unregistered is the binding of what has none. Its ID is zero.
+var unregistered = usrloc.Binding{Q: usrloc.QUnset}
 
 // A view is what target selection knows of the world.
 type view struct {
@@ -87,14 +90,14 @@ func targets(rec usrloc.Record, v view) []target {
 		}
 		// RFC 5626 §7: never two contacts of one instance at the same time.
 		if j := sameInstance(set, b.Instance); j >= 0 {
-			set[j].spare = append(set[j].spare, *b)
+			set[j].spare = append(set[j].spare, b)
 			continue
 		}
-		set = append(set, target{aor: rec.AOR, binding: *b})
+		set = append(set, target{aor: rec.AOR, binding: b})
 	}
 	for i := range set {
 		if t := &set[i]; len(t.spare) == 0 {
-			set[i] = v.target(rec.AOR, &t.binding)
+			set[i] = v.target(rec.AOR, t.binding)
 		} else {
 			set[i] = v.device(rec.AOR, t.bindings())
 		}
@@ -112,18 +115,29 @@ func (t *target) follow(c usrloc.Change) {
 	}
 	if n.ID == t.binding.ID {
 		if c.New != nil {
-			t.binding = *n
+			t.binding = n
 		}
 		return
 	}
-	t.spare = slices.DeleteFunc(t.spare, func(b usrloc.Binding) bool { return b.ID == n.ID })
+	t.spare = slices.DeleteFunc(t.spare, func(b *usrloc.Binding) bool { return b.ID == n.ID })
 	if c.New != nil {
-		t.spare = append(t.spare, *n)
+		t.spare = append(t.spare, n)
 	}
 }
 
 // bindings returns all bindings of the target's device.
-func (t *target) bindings() []usrloc.Binding { return append([]usrloc.Binding{t.binding}, t.spare...) }
+func (t *target) bindings() []*usrloc.Binding {
+	return append([]*usrloc.Binding{t.binding}, t.spare...)
+}
+
+// each returns pointers to the elements of list.
+func each(list []usrloc.Binding) []*usrloc.Binding {
+	all := make([]*usrloc.Binding, len(list))
+	for i := range list {
+		all[i] = &list[i]
+	}
+	return all
+}
 
 // byPreference sorts by RFC 3261 §16.6: highest q first.
 func byPreference(set []target) {
@@ -146,8 +160,8 @@ func sameInstance(set []target, instance string) int {
 // device is the target of one device with these bindings, of which there is at
 // least one; it keeps and sorts the slice. A live flow beats a dead one, then comes
 // the one of a dialog, then what registered last (RFC 5627 §6.1).
-func (v view) device(aor usrloc.AOR, bindings []usrloc.Binding) target {
-	slices.SortStableFunc(bindings, func(a, b usrloc.Binding) int {
+func (v view) device(aor usrloc.AOR, bindings []*usrloc.Binding) target {
+	slices.SortStableFunc(bindings, func(a, b *usrloc.Binding) int {
 		if x, y := !a.Expired(v.now), !b.Expired(v.now); x != y {
 			if x {
 				return -1
@@ -172,19 +186,19 @@ func (v view) device(aor usrloc.AOR, bindings []usrloc.Binding) target {
 	// One that cannot be reached is not worth the first attempt.
 	first := 0
 	for i := range bindings {
-		if v.reach(&bindings[i]) != unreachable {
+		if v.reach(bindings[i]) != unreachable {
 			first = i
 			break
 		}
 	}
-	t := v.target(aor, &bindings[first])
+	t := v.target(aor, bindings[first])
 	t.spare = slices.Delete(bindings, first, first+1)
 	return t
 }
 
 // target decides how the device behind b is reached.
 func (v view) target(aor usrloc.AOR, b *usrloc.Binding) target {
-	t := target{reach: v.reach(b), aor: aor, binding: *b, tried: b.Flow, flow: contactFlow(b), uri: requestURI(b.Contact, v.secrets)}
+	t := target{reach: v.reach(b), aor: aor, binding: b, tried: b.Flow, flow: contactFlow(b), uri: requestURI(b.Contact, v.secrets)}
 	if t.reach == dial {
 		t.hop, _ = listens(b)
 	}
