@@ -13,13 +13,17 @@ import (
 // the same (Options.PushParams).
 func concealPush(m *sipmsg.Message, e *sipmsg.Edit, also []string) {
 	concealContacts(m, e, also)
-	concealRoutes(m, e, sipmsg.HdrHistoryInfo, "History-Info", also)
-	concealRoutes(m, e, sipmsg.HdrDiversion, "Diversion", also)
+	concealAddresses(m, e, sipmsg.HdrHistoryInfo, "History-Info", also)
+	concealAddresses(m, e, sipmsg.HdrDiversion, "Diversion", also)
+	concealAddresses(m, e, sipmsg.HdrReferTo, "Refer-To", also)
+	concealAddresses(m, e, sipmsg.HdrReferredBy, "Referred-By", also)
 }
 
-// concealRoutes does it for a header field that tells by which addresses a request has
-// come: a phone that sends a call on names itself there.
-func concealRoutes(m *sipmsg.Message, e *sipmsg.Edit, id sipmsg.HeaderID, name string, also []string) {
+// concealAddresses does it for a header field with addresses of others than the two
+// parties: a phone that sends a call on, or has somebody call it, names itself there.
+// pn-purr stays, for it is by that that a call with Replaces finds the phone (RFC 8599
+// §7), and so do the header fields of the URI.
+func concealAddresses(m *sipmsg.Message, e *sipmsg.Edit, id sipmsg.HeaderID, name string, also []string) {
 	var values []string
 	exposed := false
 	for value := range m.Values(id) {

@@ -86,6 +86,34 @@ func TestConceal_PushDataOfTheWay_RFC8599_13(t *testing.T) {
 	}
 }
 
+// A phone that has somebody call it may name itself as it registered. What makes such a
+// call find it (RFC 8599 §7) stays.
+func TestConceal_PushDataOfReferences_RFC8599_13(t *testing.T) {
+	tests := []struct{ name, lines, want string }{
+		{"none: byte for byte", "r :  <sip:a@b;pn-purr=x?Replaces=c%3Bto-tag%3D1>\nb: <sip:c@d> ;cid=\"1@x\"", "r :  <sip:a@b;pn-purr=x?Replaces=c%3Bto-tag%3D1>\nb: <sip:c@d> ;cid=\"1@x\""},
+		{
+			"to itself", "Refer-To: <sip:a@192.0.2.9;pn-provider=fcm;pn-prid=secret;pn-purr=x;ob?Replaces=c%3Bto-tag%3D1>",
+			"Refer-To: <sip:a@192.0.2.9;pn-purr=x;ob?Replaces=c%3Bto-tag%3D1>",
+		},
+		{"compact", "r: <sip:a@192.0.2.9;pn-prid=secret>", "Refer-To: <sip:a@192.0.2.9>"},
+		{"by itself", "Refer-To: <sip:a@b>\nReferred-By: \"A\" <sip:a@192.0.2.9;token=secret>;cid=\"1@x\"", "Refer-To: <sip:a@b>\nReferred-By: \"A\" <sip:a@192.0.2.9>;cid=\"1@x\""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, Options{PushParams: []string{"token"}}, func(w *world) {
+				w.register(w.newPhone("alice", udp("198.51.100.1:5060"), ""))
+				w.recv(caller, request("REFER", "sip:alice@example.com", "r1", "Contact: <sip:bob@203.0.113.9:5060>", tt.lines))
+				out := w.expect("REFER 198.51.100.1:5060")[0]
+				if got := strings.ReplaceAll(out.m.Raw(), "\r\n", "\n"); !strings.Contains(got, "\n"+tt.want+"\n") || strings.Contains(got, "secret") {
+					t.Errorf("the phone gets\n%s, want\n%s", got, tt.want)
+				}
+				w.reply(out, 603)
+				w.expect("603 203.0.113.9:5060")
+			})
+		})
+	}
+}
+
 func TestConceal_RedirectTellsTheCallerNoToken_RFC8599_13(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.register(w.newPhone("alice", udp("198.51.100.1:5060"), "fcm"))
