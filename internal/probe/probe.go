@@ -64,9 +64,9 @@ type question struct {
 }
 
 // Ask sends OPTIONS for uri on a flow, with a Route for each value of path (RFC 3327
-// §5.2). done runs exactly once, on a queue of the Layer and after Ask has returned: no
-// later than timeout, which is less than 64*T1. giveUp ends the question; it may be
-// called at any time.
+// §5.2). done runs exactly once, no later than timeout, which is less than 64*T1. It runs
+// on a queue of the Layer, never inside Ask, but perhaps before Ask has returned. giveUp
+// ends the question; it may be called at any time.
 func (p *Prober) Ask(to flow.Flow, uri string, path []string, timeout time.Duration, done func(Answer)) (giveUp func()) {
 	// Nobody who does not see the request can answer it in the peer's name.
 	mark := rand.Text()
