@@ -35,7 +35,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	for _, tool := range []string{"linphone-daemon", "baresip", "sipp", "sipsak", "svmap"} {
+	for _, tool := range []string{"linphone-daemon", "baresip", "sipp", "sipsak", "svmap", "rtpengine"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			fmt.Fprintf(os.Stderr, "%s is not installed; `make e2e` installs it\n", tool)
 			return 1
@@ -57,6 +57,7 @@ type server struct {
 	// secure is the same for TLS, "" if it does not listen for that; ca is the
 	// file with the authority that phones trust.
 	secure, ca string
+	ws         string // host:port for WebSocket, "" if it does not listen for that
 	admin      string // host:port for HTTP
 	dir        string
 	config     string
@@ -80,6 +81,8 @@ type options struct {
 	guard string
 	// secure is the host under which it listens by TLS, too; "" for not.
 	secure string
+	// ws has it listen for WebSocket, too.
+	ws bool
 	// farewell is push.farewell; "" for none.
 	farewell string
 	// trusted is auth.trusted, in brackets; "" for nobody.
@@ -121,6 +124,10 @@ func start(t *testing.T, o options) *server {
 	secure := ""
 	if o.secure != "" {
 		secure = s.listenSecure(o.secure)
+	}
+	if o.ws {
+		s.ws = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+		secure += fmt.Sprintf("\n  - {name: ws, transport: ws, addr: %q}", s.ws)
 	}
 	s.file("ca.pem", s.sim.Credentials().CAPEM())
 	s.file("fcm.json", s.sim.ServiceAccountJSON())
@@ -220,8 +227,11 @@ func (s *server) listenSecure(host string) string {
 
 // at is where the server listens for a transport.
 func (s *server) at(transport string) string {
-	if transport == "tls" {
+	switch transport {
+	case "tls":
 		return s.secure
+	case "ws":
+		return s.ws
 	}
 	return s.addr
 }
