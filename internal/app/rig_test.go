@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long a test waits for what must happen; nothing waits so long
 // unless it fails.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A rig is an App with pretend push services behind it, and what a test knows of
 // both.

@@ -156,10 +156,12 @@ type udpSpeaker struct {
 }
 
 // udpSpeaker sends from where the answers to m go: to the port in its Via, unless
-// that has an rport (RFC 3581).
+// that has an rport (RFC 3581). The port is given, so this process has an address of
+// its own.
 func (r *rig) udpSpeaker(t *testing.T, m *sipmsg.Message) speaker {
 	t.Helper()
-	local := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 77)}
+	pid := os.Getpid()
+	local := &net.UDPAddr{IP: net.IPv4(127, byte(64|pid>>16), byte(pid>>8), byte(pid))}
 	if m != nil && m.IsRequest() && len(m.Vias()) > 0 {
 		local.Port = 5060
 		if port, err := strconv.Atoi(m.TopVia().Port); err == nil {

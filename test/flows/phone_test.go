@@ -12,7 +12,7 @@ import (
 
 // patience is how long a message is waited for; nothing waits so long unless a
 // flow fails.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A phone is a socket that speaks as its flow says.
 type phone struct {
