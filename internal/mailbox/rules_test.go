@@ -111,8 +111,10 @@ func TestOutcome_RFC3428_7(t *testing.T) {
 func TestMessage_Encode(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
 	want := Message{
-		AOR: alice, CallID: "c\x00d", From: "sip:b@example.com", To: "sip:alice@example.com", Kept: at, Until: at.Add(time.Hour),
-		Trusted: true, Asserted: "<sip:b@example.com>", Sender: "<sip:b@example.com>;tag=1", Request: []byte("MESSAGE\r\n\x00\xff"),
+		// Not all bytes of SIP are UTF-8 (RFC 3261 §7.3.1), and the Call-ID picks the queue
+		// on which the phone's answer is waited for.
+		AOR: alice, CallID: "c\x00\xff\xfc", From: "sip:b\xfc@example.com", To: "sip:alice@example.com", Kept: at, Until: at.Add(time.Hour),
+		Trusted: true, Asserted: "\"J\xfcrgen\" <sip:b@example.com>", Sender: "<sip:b@example.com>;tag=\xfc", Request: []byte("MESSAGE\r\n\x00\xff"),
 	}
 	b, err := want.encode()
 	if err != nil {
