@@ -41,11 +41,21 @@ func baseTag(name string) bool {
 	return false
 }
 
+// What is beyond these bounds is not read: strangers write it, and each tag is compared
+// with each, as is each value. RFC 3840 §9 has 21 tags, and there are as many methods.
+const (
+	maxFeatures      = 64
+	maxFeatureValues = 64
+)
+
 // features returns the feature tags among parameters. Other parameters, such as q, are
 // none.
 func features(p sipmsg.Params) []feature {
 	var list []feature
 	for name, value := range p.All() {
+		if len(list) == maxFeatures {
+			break
+		}
 		name = strings.ToLower(name)
 		tag, plus := strings.CutPrefix(name, "+")
 		if !plus && !baseTag(name) || slices.ContainsFunc(list, func(f feature) bool { return f.name == tag }) {
@@ -67,6 +77,9 @@ func featureValues(s string) []featureValue {
 	}
 	var values []featureValue
 	for v := range strings.SplitSeq(s, ",") {
+		if len(values) == maxFeatureValues {
+			break
+		}
 		v = strings.TrimSpace(v)
 		one := featureValue{}
 		if v, one.not = strings.CutPrefix(v, "!"); strings.HasPrefix(v, "#") {
