@@ -152,9 +152,10 @@ func exchangeOf(m *sipmsg.Message) exchange {
 
 // reached remembers where an INVITE in a dialog was accepted, if that was not a flow of
 // the dialog, as long as its transaction lasts.
-func (f *fork) reached(b *branch) {
-	if f.inDialog && f.invite() && b.target.reach == dial {
-		f.lane.reached[exchangeOf(f.s.Message())] = b.target.flow
+func (b *branch) reached(c *transaction.Client) {
+	f := b.fork
+	if f.inDialog && f.invite() && b.target.reach == dial && f.lane.forks[f.s] == f {
+		f.lane.reached[exchangeOf(f.s.Message())] = c.Flow()
 		f.anew = true
 	}
 }

@@ -366,6 +366,7 @@ func (b *branch) Response(c *transaction.Client, m *sipmsg.Message) {
 		b.ring.Stop()
 		b.state = ended
 		b.narrow()
+		b.reached(c)
 		f.success(b, m)
 		b.forget()
 	case b.returns(code):
@@ -399,6 +400,7 @@ func (b *branch) late(c *transaction.Client, m *sipmsg.Message, usable bool) {
 	if m.Status()/100 != 2 || !f.invite() || !usable {
 		return
 	}
+	b.reached(c)
 	f.success(b, m)
 	if c != b.client {
 		b.stop(reasonFor(200))

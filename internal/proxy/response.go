@@ -57,7 +57,6 @@ func (f *fork) success(b *branch, m *sipmsg.Message) {
 	}
 	first := !f.closed
 	f.closed = true
-	f.reached(b)
 	f.pass(b, m)
 	b.keepMedia()
 	if !first {
