@@ -85,6 +85,10 @@ func (d *delivery) targets() []target {
 	// message comes.
 	v.sips, v.wakes = d.sips, false
 	set := targets(o.of(d.kept.AOR).pick(rec, v, &lookup{}), v)
+	if saysPreferences(d.m) {
+		wishes := preferencesOf(d.m)
+		set = wishes.choose(set)
+	}
 	set = slices.DeleteFunc(set, func(t target) bool { return t.reach != forward && t.reach != dial })
 	return set[:min(len(set), o.MaxForks)]
 }

@@ -25,6 +25,11 @@ type preferences struct {
 	implicit bool
 }
 
+// saysPreferences reports whether a caller says which devices it wants.
+func saysPreferences(m *sipmsg.Message) bool {
+	return m.Has(sipmsg.HdrAcceptContact) || m.Has(sipmsg.HdrRejectContact)
+}
+
 // preferencesOf reads the preferences of a request (RFC 3841 §7.2.1 and §7.2.2).
 func preferencesOf(m *sipmsg.Message) preferences {
 	var p preferences
@@ -118,8 +123,7 @@ func (p *preferences) choose(set []target) []target {
 // prefer leaves out and sorts what was looked up, by what the caller wants.
 func (f *fork) prefer(l *lookup) {
 	m := f.s.Message()
-	said := m.Has(sipmsg.HdrAcceptContact) || m.Has(sipmsg.HdrRejectContact)
-	if !said && len(l.set) < 2 {
+	if !saysPreferences(m) && len(l.set) < 2 {
 		// One is tried, whatever the method implies.
 		return
 	}
