@@ -234,10 +234,11 @@ func (f *fork) withdraw() {
 func (f *fork) mailed() bool { return f.keep != nil && f.keep.step == kept }
 
 // leaveToMailbox ends a branch whose device is awake and gets the message from the
-// mailbox. It reports false if the message is not there.
+// mailbox. It reports false if the message is not there, nor on its way there behind
+// older ones, which it would overtake.
 func (b *branch) leaveToMailbox() bool {
 	f := b.fork
-	if !f.mailed() {
+	if !f.mailed() && (f.keep == nil || !f.keep.behind || f.keep.step != keeping) {
 		return false
 	}
 	b.unpark("")

@@ -21,12 +21,18 @@ type post struct {
 	*world
 	*mailbox.Box
 	fail error // what Keep says, if anything
+	// late is how much later Keep says it.
+	late time.Duration
 }
 
 func (p *post) Keep(m mailbox.Message, done func(mailbox.Ticket, error)) {
 	if p.fail != nil {
 		done(mailbox.Ticket{}, p.fail)
 		return
+	}
+	if late := p.late; late > 0 {
+		say := done
+		done = func(t mailbox.Ticket, err error) { time.AfterFunc(late, func() { say(t, err) }) }
 	}
 	p.Box.Keep(m, done)
 }
