@@ -13,7 +13,17 @@ import (
 // the same (Options.PushParams).
 func concealPush(m *sipmsg.Message, e *sipmsg.Edit, also []string) {
 	concealContacts(m, e, also)
+	concealHistory(m, e, also)
+	concealOthers(m, e, also)
+}
+
+// concealHistory is the part for History-Info, which a fallback writes anew.
+func concealHistory(m *sipmsg.Message, e *sipmsg.Edit, also []string) {
 	concealAddresses(m, e, sipmsg.HdrHistoryInfo, "History-Info", also)
+}
+
+// concealOthers is the part for header fields that nobody writes anew.
+func concealOthers(m *sipmsg.Message, e *sipmsg.Edit, also []string) {
 	concealAddresses(m, e, sipmsg.HdrDiversion, "Diversion", also)
 	concealAddresses(m, e, sipmsg.HdrReferTo, "Refer-To", also)
 	concealAddresses(m, e, sipmsg.HdrReferredBy, "Referred-By", also)

@@ -82,6 +82,9 @@ func (d *diversion) write(m *sipmsg.Message, e *sipmsg.Edit, secrets []string, o
 	}
 }
 
+// rewritesHistory reports whether write replaces History-Info.
+func (d *diversion) rewritesHistory() bool { return d != nil && d.mode == HistoryInfo }
+
 // anonymousEntry is the URI of RFC 3323 §4.1.1.3.
 const anonymousEntry = "<sip:anonymous@anonymous.invalid>"
 
@@ -191,7 +194,7 @@ func (d *diversion) history(m *sipmsg.Message, secrets []string) []string {
 	index := "1"
 	if n := len(entries); n > 0 {
 		last, err := sipmsg.ParseNameAddr(entries[n-1])
-		if at, _ := last.Params.Get("index"); err == nil && at != "" {
+		if at, _ := last.Params.Get("index"); err == nil && isIndex(at) {
 			index = at
 		}
 		if err == nil && samePlace(last.URI, called) {
@@ -212,6 +215,12 @@ func (d *diversion) history(m *sipmsg.Message, secrets []string) []string {
 		to, parameter = plain(called, secrets), ";np="
 	}
 	return append(entries, "<"+to+">;index="+index+".1"+parameter+index)
+}
+
+// isIndex reports whether s is the index of an entry (RFC 7044 §5.1), of which what
+// follows is made. No way has so many stations that it would be longer.
+func isIndex(s string) bool {
+	return s != "" && len(s) <= 128 && strings.Trim(s, "0123456789.") == ""
 }
 
 // withCause is a URI with the Reason of the failure in its headers (RFC 7044 §10.2).

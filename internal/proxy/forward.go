@@ -122,8 +122,12 @@ func (p *Proxy) build(m *sipmsg.Message, o outgoing, branch string) []byte {
 		e.Remove(sipmsg.HdrContact)
 		e.Push("Contact", o.contact)
 	} else {
-		concealPush(m, e, p.opts().PushParams)
+		concealContacts(m, e, p.opts().PushParams)
 	}
+	if !o.diversion.rewritesHistory() {
+		concealHistory(m, e, p.opts().PushParams)
+	}
+	concealOthers(m, e, p.opts().PushParams)
 	p.identify(m, e, o.claim, o.trusted)
 	ours := p.ours
 	if o.trusted {
