@@ -142,6 +142,8 @@ func (f *fork) fallBack() bool {
 	f.fallbacks = nil
 	f.total.Stop()
 	set := f.fallbackTargets(&rule)
+	// The devices that were looked up are all; those that come are not added.
+	f.joins = false
 	if len(set) == 0 {
 		return false
 	}
@@ -207,8 +209,6 @@ func (f *fork) fallbackTargets(r *Fallback) []target {
 	if err := f.gather(aor, r.To, &l); err != nil {
 		return nil
 	}
-	// The devices of two users were looked up; those that come are not added.
-	f.joins = false
 	// A phone that both have has failed already.
 	set := slices.DeleteFunc(l.set, func(t target) bool {
 		return slices.ContainsFunc(f.branches, func(b *branch) bool {
