@@ -35,6 +35,9 @@ type model struct {
 	// rings: the server rings for phones that it wakes; rung counts how often.
 	rings bool
 	rung  int
+	// stops: the server stops on the way; cutOff counts the calls that it ended.
+	stops, stopped bool
+	cutOff         int
 }
 
 type modelPhone struct {
@@ -56,8 +59,10 @@ type modelBranch struct {
 	superseded  bool // another branch went to the phone's new flow
 	// farewell: the call was over when it was sent; the caller must not know of it.
 	farewell bool
-	acked    bool // and ended, if it was answered by a 2xx
-	ended    bool
+	// abandoned: the server stopped before the phone had said anything.
+	abandoned bool
+	acked     bool // and ended, if it was answered by a 2xx
+	ended     bool
 }
 
 type modelCall struct {
@@ -70,17 +75,19 @@ type modelCall struct {
 	// began is when the caller called; diverted when it went to bob, zero: it did not.
 	began, diverted time.Time
 	ringing         modelRinging
+	// stopped: the server stopped, and ended the call.
+	stopped bool
 	// may199: the caller supports the end of early dialogs.
 	may199 bool
 }
 
 func TestModel_AnyOrderOfEvents(t *testing.T) {
-	told := 0
+	told, ended := 0, 0
 	all := modeltest.Check(t, modeltest.Options{Seeds: 200, Steps: 50, Again: 4}, func(t *testing.T, r modeltest.Run) string {
-		return playModel(t, r, modelOptions(r.Seed), func(m *model) { told += m.told })
+		return playModel(t, r, modelOptions(r.Seed), func(m *model) { told, ended = told+m.told, ended+m.cutOff })
 	})
-	if all && told == 0 {
-		t.Error("no phone heard of a call that was over")
+	if all && (told == 0 || ended == 0) {
+		t.Errorf("%d phones heard of a call that was over, and a server that stopped ended %d calls", told, ended)
 	}
 }
 
@@ -109,7 +116,7 @@ func modelOptions(seed uint64) Options {
 // playModel is one play. It returns what became of the calls.
 func playModel(t *testing.T, r modeltest.Run, o Options, over func(*model)) (outcome string) {
 	inWorld(t, o, func(w *world) {
-		m := &model{world: w, calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second, fallback: len(o.Fallbacks) > 0}
+		m := &model{world: w, calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second, fallback: len(o.Fallbacks) > 0, stops: r.Seed%5 == 4}
 		defer func() {
 			if t.Failed() {
 				t.Logf("seed %d, policy %d, fork %d, farewell %d, trace:\n%s", r.Seed, r.Seed%3, o.Fork, o.Farewell, strings.Join(m.trace, "\n"))
@@ -187,9 +194,12 @@ func (m *model) play(r modeltest.Run) {
 
 // step does one thing at random.
 func (m *model) step() {
+	if m.stops && !m.stopped && m.rng.IntN(20) == 0 {
+		m.stop()
+	}
 	p := m.phones[m.rng.IntN(len(m.phones))]
 	switch n := m.rng.IntN(20); {
-	case n < 3 && len(m.calls) < 4:
+	case n < 3 && len(m.calls) < 4 && !m.stopped:
 		c := &modelCall{id: fmt.Sprint("call", len(m.calls)), method: []string{"INVITE", "INVITE", "MESSAGE"}[m.rng.IntN(3)], began: time.Now(), may199: len(m.calls)%2 == 0}
 		m.calls[c.id] = c
 		m.say("%s %s", c.method, c.id)

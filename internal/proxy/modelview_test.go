@@ -48,7 +48,7 @@ func (m *model) see() {
 	}
 	for _, p := range m.phones {
 		for _, b := range p.asked {
-			if b.call.overFor(p.aor, time.Now()) && b.provisional && b.final == 0 && !b.cancelled && m.Open(b.request.flow) {
+			if b.call.overFor(p.aor, time.Now()) && b.provisional && b.final == 0 && !b.cancelled && !b.abandoned && m.Open(b.request.flow) {
 				m.violated("%s: %s goes on ringing on %s", b.call.id, p.name(), b.request.flow)
 				b.cancelled = true
 			}
@@ -83,7 +83,7 @@ func inOrder(all []*pushed) []*pushed {
 
 // over reports whether no phone may ring for the call any more.
 func (c *modelCall) over() bool {
-	return c.cancelled || c.declined || c.method == "INVITE" && len(c.finals) > 0
+	return c.cancelled || c.declined || c.stopped || c.method == "INVITE" && len(c.finals) > 0
 }
 
 // overFor reports whether no phone of a user might ring for the call any more at a time.
