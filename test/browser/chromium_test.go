@@ -75,7 +75,7 @@ func (r *rig) browser() webBrowser {
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 		chromedp.Flag("ignore-certificate-errors-spki-list", r.pin),
 		chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true),
-		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("allow-loopback-in-peer-connection", true),
 	)
 	ctx, cancel := chromedp.NewContext(alloc)
 	c := &chromium{r: r, ctx: ctx, notified: make(chan string, 16)}

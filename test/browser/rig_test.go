@@ -56,7 +56,8 @@ type rig struct {
 	ended map[flow.Flow]bool
 }
 
-func newRig(t *testing.T, s stack) *rig {
+// newRig starts them. more are further groups of the configuration.
+func newRig(t *testing.T, s stack, more ...string) *rig {
 	t.Helper()
 	r := &rig{t: t, stack: s, log: &logBuffer{}, pushed: make(chan pushsim.Push, 16), ended: map[flow.Flow]bool{}}
 	var err error
@@ -66,7 +67,7 @@ func newRig(t *testing.T, s stack) *rig {
 	}
 	t.Cleanup(func() { r.sim.Close() })
 	r.servePage(s)
-	r.startServer()
+	r.startServer(strings.Join(more, "\n"))
 	return r
 }
 
@@ -107,7 +108,7 @@ func (r *rig) servePage(s stack) {
 // origin is the page's, as browsers write it.
 func (r *rig) origin() string { return strings.TrimSuffix(r.page, "/") }
 
-func (r *rig) startServer() {
+func (r *rig) startServer(more string) {
 	t := r.t
 	t.Helper()
 	dir := t.TempDir()
@@ -139,7 +140,7 @@ push:
   apps:
     - name: web
       webpush: {vapid_key_file: vapid.pem, subscriber: "mailto:ops@example.com", allowed_hosts: [127.0.0.1], allow_private: true, ca_file: ca.pem, payload: true}
-`), configs.Env{})
+`+more), configs.Env{})
 	if err != nil {
 		t.Fatal(err, warnings)
 	}
@@ -202,7 +203,14 @@ const webRTC = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n" +
 // bob registers the phone that calls.
 func (r *rig) bob() *phone.Phone {
 	r.t.Helper()
-	p, err := phone.New(phone.Options{User: "bob", Domain: "example.com", Password: "secret", Server: r.app.Addr("udp").String(), SDP: webRTC})
+	return r.phone(phone.Options{SDP: webRTC})
+}
+
+// phone registers a phone of bob's.
+func (r *rig) phone(o phone.Options) *phone.Phone {
+	r.t.Helper()
+	o.User, o.Domain, o.Password, o.Server = "bob", "example.com", "secret", r.app.Addr("udp").String()
+	p, err := phone.New(o)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"reveille/internal/phone"
+	"reveille/test/engine"
 )
 
-// media is the group of that name.
-func media(more string, engines ...*engine) string {
+// media is the group of that name, with engines at these addresses, the best one first.
+func media(more string, engines ...string) string {
 	var list []string
-	for i, e := range engines {
-		list = append(list, fmt.Sprintf("{addr: %q, priority: %d}", e.addr, i))
+	for i, addr := range engines {
+		list = append(list, fmt.Sprintf("{addr: %q, priority: %d}", addr, i))
 	}
 	return fmt.Sprintf("media: {engines: [%s], timeout: 2s, ping: 3s, %s}", strings.Join(list, ", "), more)
 }
@@ -165,7 +166,7 @@ func voiceAt(t *testing.T, sdp string, not *speaker) *net.UDPAddr {
 	if _, err := fmt.Sscanf(m, "%d ", &at.Port); err != nil || !strings.Contains(sdp, "c=IN IP4 127.0.0.1\r\n") {
 		t.Fatalf("no voice on this machine in\n%s", sdp)
 	}
-	if at.Port < 20000 || at.Port > 29999 {
+	if at.Port < engine.MinPort || at.Port > engine.MaxPort {
 		t.Errorf("the voice is to go to port %d, not to the engine; the other phone's is %s", at.Port, not.rtp.LocalAddr())
 	}
 	return at
@@ -177,8 +178,8 @@ func TestMedia_BrowserAndPhone(t *testing.T) {
 	for _, tt := range []struct{ name, caller, callee string }{{"browser calls", "ws", "udp"}, {"phone calls", "udp", "ws"}} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			e := startEngine(t)
-			s := start(t, options{ws: true, more: media("", e)})
+			e := engine.Start(t)
+			s := start(t, options{ws: true, more: media("", e.Addr)})
 			alice, bob := s.speaker("alice", tt.callee), s.speaker("bob", tt.caller)
 			call := bob.call(alice)
 			if tt.caller == "ws" {
@@ -188,11 +189,11 @@ func TestMedia_BrowserAndPhone(t *testing.T) {
 				checkWebRTC(t, alice.heard(), bob)
 				checkPlain(t, bob.heard(), alice)
 			}
-			if !e.has(call.CallID()) {
+			if !e.Has(call.CallID()) {
 				t.Error("the engine does not know the call")
 			}
 			bob.hangUp(call)
-			s.eventually("the engine forgets the call", patience, func() bool { return !e.has(call.CallID()) })
+			s.eventually("the engine forgets the call", patience, func() bool { return !e.Has(call.CallID()) })
 		})
 	}
 }
@@ -201,8 +202,8 @@ func TestMedia_BrowserAndPhone(t *testing.T) {
 // only if all calls do.
 func TestMedia_VoicesPass(t *testing.T) {
 	t.Parallel()
-	e := startEngine(t)
-	s := start(t, options{more: media("calls: all", e)})
+	e := engine.Start(t)
+	s := start(t, options{more: media("calls: all", e.Addr)})
 	alice, bob := s.speaker("alice", "udp"), s.speaker("bob", "udp")
 	call := bob.call(alice)
 	toBob, toAlice := voiceAt(t, alice.heard(), bob), voiceAt(t, bob.heard(), alice)
@@ -213,7 +214,7 @@ func TestMedia_VoicesPass(t *testing.T) {
 		alice.expect(toBob, fmt.Sprintf("bob %d", i))
 	}
 	alice.hangUp(alice.Calls()[0])
-	s.eventually("the engine forgets the call", patience, func() bool { return !e.has(call.CallID()) })
+	s.eventually("the engine forgets the call", patience, func() bool { return !e.Has(call.CallID()) })
 	s.eventually("bob hears of the end", patience, func() bool { return len(bob.Calls()) == 0 })
 }
 
@@ -242,31 +243,31 @@ func (p *speaker) expect(from *net.UDPAddr, text string) {
 // which finds out.
 func TestMedia_EngineDies(t *testing.T) {
 	t.Parallel()
-	first, second := startEngine(t), startEngine(t)
-	s := start(t, options{ws: true, more: media("", first, second)})
+	first, second := engine.Start(t), engine.Start(t)
+	s := start(t, options{ws: true, more: media("", first.Addr, second.Addr)})
 	alice, bob := s.speaker("alice", "udp"), s.speaker("bob", "ws")
-	on := func(e *engine) {
+	on := func(e *engine.Engine) {
 		t.Helper()
 		call := bob.call(alice)
 		checkPlain(t, alice.heard(), bob)
 		checkWebRTC(t, bob.heard(), alice)
-		if !e.has(call.CallID()) {
-			t.Errorf("the call is not on the engine at %s", e.addr)
+		if !e.Has(call.CallID()) {
+			t.Errorf("the call is not on the engine at %s", e.Addr)
 		}
 		bob.hangUp(call)
 	}
 	on(first)
-	first.kill()
+	first.Kill()
 	on(second)
-	first.start()
+	first.Restart()
 	s.eventually("the server sees it", patience, func() bool { return strings.Contains(s.log.String(), `msg="an rtpengine is back"`) })
 	on(first)
-	first.kill()
-	second.kill()
+	first.Kill()
+	second.Kill()
 	if status := bob.refused(alice); status != 480 {
 		t.Errorf("without engine the call ends with %d, want 480", status)
 	}
-	second.start()
+	second.Restart()
 	s.eventually("the server sees it", patience, func() bool { return strings.Count(s.log.String(), `msg="an rtpengine is back"`) == 2 })
 	on(second)
 }
@@ -274,7 +275,7 @@ func TestMedia_EngineDies(t *testing.T) {
 // Without engine the phones hear what was said, if that is wanted.
 func TestMedia_WithoutEngine(t *testing.T) {
 	t.Parallel()
-	nobody := &engine{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	nobody := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	s := start(t, options{ws: true, more: media("without_engine: pass", nobody)})
 	alice, bob := s.speaker("alice", "udp"), s.speaker("bob", "ws")
 	bob.hangUp(bob.call(alice))
