@@ -209,6 +209,7 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 	a.certs.install(&o)
 	a.registry.MustRegister(tlscert.NewExpiry(a.certSources))
 	o.Network, o.Handler, o.Answerer, o.Logger, o.Registerer = network, in, in, a.component("transport"), a.registry
+	o.Lost = in.lost
 	if a.transport, err = transport.New(o); err != nil {
 		return err
 	}

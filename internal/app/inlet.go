@@ -42,7 +42,7 @@ func (i *inlet) Answer(f flow.Flow, b, out []byte) (answer []byte, taken bool) {
 }
 
 // Receive implements transport.Handler.
-func (i *inlet) Receive(f flow.Flow, b []byte) {
+func (i *inlet) Receive(f flow.Flow, b []byte, came time.Time) {
 	m, err := sipmsg.Parse(b, f.Remote)
 	if m != nil && i.guard.Screen(f, m, time.Now()) {
 		return
@@ -51,10 +51,13 @@ func (i *inlet) Receive(f flow.Flow, b []byte) {
 		i.malformed(f, m, err)
 		return
 	}
-	if !i.layer.Receive(f, m) {
+	if !i.layer.ReceiveAt(f, m, came) {
 		i.metrics.discarded.WithLabelValues("queue_full").Inc()
 	}
 }
+
+// lost hears that datagrams were lost for want of room.
+func (i *inlet) lost() { i.layer.Lost() }
 
 // slowDown refuses the request in b, whose sender is too fast. What cannot be read
 // gets no answer from a server that has too much to do.

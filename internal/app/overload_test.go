@@ -10,12 +10,14 @@ import (
 	"reveille/internal/sipmsg"
 )
 
-// TestOverload_RefusesNewRequests holds up one queue: nothing depends on how fast this
+// TestOverload_RefusesNewRequests holds up all queues: nothing depends on how fast this
 // machine is.
 func TestOverload_RefusesNewRequests(t *testing.T) {
 	r := newRig(t, openYAML, "overload: {target: 1ms, interval: 10ms, retry_after: 7s}")
 	held, release := r.layer.Queue("held-up"), make(chan struct{})
-	held.Post(func() { <-release })
+	for n := range 1000 { // Every queue has some of so many.
+		r.layer.Queue(fmt.Sprint("held-", n)).Post(func() { <-release })
+	}
 	n := 0
 	// callID is a new one of that queue.
 	callID := func() string {

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"reveille/flow"
 	"reveille/internal/sipmsg"
@@ -16,6 +17,7 @@ type Layer struct {
 	// seed makes the spread over the queues and the tags of stateless answers
 	// unpredictable.
 	seed   maphash.Seed
+	epoch  time.Time // the zero of the queues' clock
 	queues []*Queue
 	busy   busyTable
 
@@ -26,6 +28,9 @@ type Layer struct {
 	suspended              atomic.Int64 // suspended keys
 	// strains counts the queues that are not calm, by level of Overload.
 	strains [levels]atomic.Int32
+	// lost is when a message was lost in a socket's buffer last, on the queues' clock;
+	// 0: none was.
+	lost atomic.Int64
 	// known finds out that a Call-ID has no server transaction.
 	known *knownTable
 
@@ -41,10 +46,11 @@ type Layer struct {
 func New(o Options) *Layer {
 	o = o.withDefaults()
 	l := &Layer{
-		o:    o,
-		seed: maphash.MakeSeed(),
-		idle: make(chan struct{}, 1),
-		quit: make(chan struct{}),
+		o:     o,
+		seed:  maphash.MakeSeed(),
+		epoch: time.Now(),
+		idle:  make(chan struct{}, 1),
+		quit:  make(chan struct{}),
 
 		known: new(knownTable),
 	}
@@ -69,17 +75,26 @@ func (l *Layer) Queue(callID string) *Queue { return l.queues[l.hash(callID)%uin
 // Other returns the queue of another Call-ID on the same layer.
 func (q *Queue) Other(callID string) *Queue { return q.layer.Queue(callID) }
 
-// Receive takes a message that arrived on f. The messages of one flow must be
-// passed one after another, in the order of their arrival. It reports false if
-// the message was dropped because the queue is full.
+// Receive is ReceiveAt of a message that arrives now.
 func (l *Layer) Receive(f flow.Flow, m *sipmsg.Message) bool {
+	return l.ReceiveAt(f, m, time.Now())
+}
+
+// ReceiveAt takes a message that arrived on f at the time came. The messages of one
+// flow must be passed one after another, in the order of their arrival. It reports
+// false if the message was dropped because the queue is full.
+func (l *Layer) ReceiveAt(f flow.Flow, m *sipmsg.Message, came time.Time) bool {
 	q := l.Queue(m.CallID())
 	d := l.door(q, m)
-	if d == refused {
+	switch d {
+	case refused:
 		l.turnAway(f, m)
 		return true
+	case absorbed:
+		l.metrics.absorbed.Inc()
+		return true
 	}
-	return q.receive(item{f: f, m: m, slot: l.slot(m), doubted: d == doubted})
+	return q.receive(item{f: f, m: m, slot: l.slot(m), came: came.Sub(l.epoch), doubted: d == doubted})
 }
 
 // FlowClosed fails the client transactions that still wait for a response on

@@ -32,6 +32,7 @@ const (
 	refusedStopping = "stopping"
 	refusedClients  = "clients"
 	refusedOverload = "overload"
+	refusedQueue    = "queue" // overload of one queue alone
 )
 
 // metrics are the package's measurements. Without a registerer they count for

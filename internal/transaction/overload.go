@@ -14,18 +14,25 @@ import (
 // This file keeps a server that has too much to do useful: what is under way goes
 // on, and new work is refused so cheaply that there is time left for that.
 //
-// A queue's delay is measured when it takes a message up, and by the delay of its own
-// queue a new request is refused, for that is what it would wait. It is decided at the
-// door, in Receive, on the reader's goroutine: so it costs no place in the queue.
+// A queue's delay is measured when it takes a message up, from when the message came
+// to this machine: the longest wait may be that in the buffer of a socket whose reader
+// gets too little of the processor. By the delay of its own queue a new request is
+// refused, for that is what it would wait. It is decided at the door, in ReceiveAt, on
+// the reader's goroutine: so it costs no place in the queue.
+//
+// A buffer that overflows before anything in it has waited for long shows nothing but
+// its losses. What is lost comes again after T1 at best: while messages are lost, every
+// delay is taken for one that is too long.
 
 // A queueLoad is what a queue knows of its delay, or of one kind of work that is
-// refused for it. The strain belongs to the queue's goroutine; refuses is for all.
+// refused for it. The strain belongs to the queue's goroutine; shown is for all.
 type queueLoad struct {
 	strain
-	// refuses: new work of this kind is refused.
-	refuses atomic.Bool
-	// calm is when a wary strain becomes calm if nothing happens.
-	calm timer
+	// shown is the strain's state, a pressure.
+	shown atomic.Uint32
+	// again is when the strain is looked at if nothing happens: a wary one becomes calm,
+	// and one that refuses because of losses sees that there are no more.
+	again timer
 }
 
 // levels are the kinds of work that are refused.
@@ -52,12 +59,12 @@ func newGovernor(q *Queue, o Overload) *governor {
 	g := &governor{}
 	for i, factor := range [levels]time.Duration{1, registerFactor} {
 		g.loads[i].strain = newStrain(factor*o.Target, o.Interval)
-		g.loads[i].calm = timer{owner: calming{q, i}}
+		g.loads[i].again = timer{owner: calming{q, i}}
 	}
 	return g
 }
 
-// calming is the end of a queue's wariness.
+// calming looks at a strain to which nothing happens.
 type calming struct {
 	q     *Queue
 	level int
@@ -95,6 +102,10 @@ func (q *Queue) rest() {
 	now := q.now()
 	for level := range q.govern.loads {
 		q.observe(level, now, 0)
+		// What is refused does not come here, and so would not end it.
+		if load := &q.govern.loads[level]; load.state == refusing && !load.again.running() {
+			q.start(&load.again, q.layer.o.Overload.Target)
+		}
 	}
 }
 
@@ -102,20 +113,34 @@ func (q *Queue) rest() {
 func (q *Queue) observe(level int, now, delay time.Duration) {
 	load := &q.govern.loads[level]
 	was := load.state
+	// First registrations come last here, too: only what refusing the others does not
+	// mend tells against them.
+	if q.layer.losing(now) && (level == levelRequests || q.govern.loads[levelRequests].state == refusing) {
+		delay = max(delay, load.target+1)
+	}
 	if !load.strain.observe(now, delay) {
 		return
 	}
-	load.refuses.Store(load.state == refusing)
+	load.shown.Store(uint32(load.state))
+	q.timers.stop(&load.again)
 	switch {
 	case load.state == wary:
-		q.start(&load.calm, waryFor*load.interval)
+		q.start(&load.again, waryFor*load.interval)
 	case was == calm:
 		q.layer.strained(level, 1)
 	case load.state == calm:
 		q.layer.strained(level, -1)
-	default:
-		q.timers.stop(&load.calm)
 	}
+}
+
+// Lost says that messages were lost just now because the buffer of a socket was full.
+// It may be called on any goroutine.
+func (l *Layer) Lost() { l.lost.Store(int64(max(time.Since(l.epoch), 1))) }
+
+// losing reports whether messages are being lost.
+func (l *Layer) losing(now time.Duration) bool {
+	lost := time.Duration(l.lost.Load())
+	return lost != 0 && now-lost < l.o.Overload.Target
 }
 
 // refuses reports whether work of a level is refused at now: the delay has been
@@ -124,12 +149,28 @@ func (g *governor) refuses(level int, now time.Duration) bool {
 	if g == nil {
 		return false
 	}
-	load := &g.loads[level]
-	if load.refuses.Load() {
-		return true
-	}
-	head := g.head.Load()
+	return pressure(g.loads[level].shown.Load()) == refusing || g.stuck(level, now)
+}
+
+// stuck reports whether the queue has been in one piece of work for too long.
+func (g *governor) stuck(level int, now time.Duration) bool {
+	load, head := &g.loads[level], g.head.Load()
 	return head != 0 && now-time.Duration(head) > load.target+load.interval
+}
+
+// overloaded reports whether half of the queues or more refuse work of a level, or did
+// so a moment ago: then it is the whole server, for calls spread over all of them.
+func (l *Layer) overloaded(level int, now time.Duration) bool {
+	n := 0
+	for _, q := range l.queues {
+		if g := q.govern; pressure(g.loads[level].shown.Load()) != calm || g.stuck(level, now) {
+			n++
+		}
+		if 2*n >= len(l.queues) {
+			return true
+		}
+	}
+	return false
 }
 
 // levelOf returns what kind of work m is, a request that belongs to no transaction.
@@ -169,36 +210,71 @@ const (
 	// that was admitted.
 	doubted
 	refused
+	// absorbed: it is the ACK to an answer of which nothing is kept.
+	absorbed
 )
 
 // door decides about a message before it is queued. Whoever is admitted here is not
 // refused later: a copy behind it would be admitted then, and ring phones for a
 // caller who was told that there is no call.
 func (l *Layer) door(q *Queue, m *sipmsg.Message) door {
-	if !m.IsRequest() || !q.sheds(m) {
+	switch {
+	case !m.IsRequest():
 		return admitted
+	case m.Method() == "ACK":
+		// Each refused INVITE brings one.
+		if l.unknown(l.hash(m.CallID())) && m.ToTag() == l.tag(m) {
+			return absorbed
+		}
+		return admitted
+	case !q.sheds(m):
+		return admitted
+	case l.unknown(l.hash(m.CallID())):
+		return refused
 	}
-	// In this order: a message is counted as busy until its transaction is known.
-	hash := l.hash(m.CallID())
-	if l.busy.calls[callSlot(hash)].Load() != 0 || l.known.has(hash) {
-		return doubted
-	}
-	return refused
+	return doubted
 }
 
-// turnAway answers 503 because of overload, and keeps nothing (RFC 3261 §8.2.7).
+// unknown reports whether no message with a Call-ID of that hash is under way and no
+// server transaction has it.
+func (l *Layer) unknown(hash uint64) bool {
+	// In this order: a message is counted as busy until its transaction is known.
+	return l.busy.calls[callSlot(hash)].Load() == 0 && !l.known.has(hash)
+}
+
+// turnAway refuses a request because of overload, and keeps nothing (RFC 3261 §8.2.7).
 func (l *Layer) turnAway(f flow.Flow, m *sipmsg.Message) {
-	l.metrics.refused(refusedOverload)
-	l.Refuse(f, m, l.unavailable(m))
+	level, register := levelRequests, m.Method() == "REGISTER"
+	if register {
+		level = levelRegisters
+	}
+	switch {
+	case l.overloaded(level, time.Since(l.epoch)):
+		l.metrics.refused(refusedOverload)
+		l.Refuse(f, m, l.unavailable(m))
+	case register:
+		// RFC 3261 §10.3: what a registrar says that could not update a binding.
+		l.metrics.refused(refusedQueue)
+		l.Refuse(f, m, l.retryLater(m, 500))
+	default:
+		// One queue alone is slow. Who hears 503 would stop to use a server that has
+		// room for its other calls (RFC 3261 §21.5.4, RFC 3263 §4.3).
+		l.metrics.refused(refusedQueue)
+		l.Refuse(f, m, l.retryLater(m, 480))
+	}
 }
 
 // unavailable is the answer that the whole server takes no more requests (RFC 3261
-// §21.5.4). Everybody is told another time, up to twice the shortest, or all would be
-// back at once; a copy of the request is told the same.
-func (l *Layer) unavailable(m *sipmsg.Message) sipmsg.Reply {
+// §21.5.4).
+func (l *Layer) unavailable(m *sipmsg.Message) sipmsg.Reply { return l.retryLater(m, 503) }
+
+// retryLater is an answer with a Retry-After. Everybody is told another time, up to
+// twice the shortest, or all would be back at once; a copy of the request is told the
+// same.
+func (l *Layer) retryLater(m *sipmsg.Message, code int) sipmsg.Reply {
 	seconds := max(1, int((l.o.RetryAfter+time.Second-1)/time.Second))
 	seconds += int(l.hash(m.CallID()+m.FromTag()) % uint64(seconds+1))
-	return sipmsg.Reply{Code: 503, Headers: []sipmsg.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(seconds)}}}
+	return sipmsg.Reply{Code: code, Headers: []sipmsg.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(seconds)}}}
 }
 
 // strained counts the queues that are not calm, and tells when it begins and when it

@@ -218,3 +218,76 @@ func TestOverload_OffByDefault(t *testing.T) {
 		r.expect("1h0m0s request INVITE", "1h0m0s > 100")
 	})
 }
+
+// One slow queue says nothing of the server: 503 would keep all calls away from it.
+func TestOverload_OneQueueIsNotTheServer(t *testing.T) {
+	o := overload()
+	o.Queues = 4
+	bubble(t, o, func(r *rig) {
+		queues := r.layer.queues
+		hold := make(chan struct{})
+		id := func(q *Queue, n int) string {
+			for ; r.layer.Queue(fmt.Sprint("id-", n)) != q; n++ {
+			}
+			return fmt.Sprint("id-", n)
+		}
+		queues[0].Post(func() { <-hold })
+		r.advance(701 * time.Millisecond)
+		for n, method := range []string{"INVITE", "REGISTER"} {
+			r.receive(udpCaller, rq{method: method, callID: id(queues[0], 1000*n), via: branch(n)}.on(t, udpCaller))
+		}
+		r.expect("701ms > 480", "701ms > 500")
+		if got, ok := r.last().HeaderNamed("Retry-After"); !ok || got == "" {
+			t.Error("no Retry-After")
+		}
+		r.receive(udpCaller, rq{method: "MESSAGE", callID: id(queues[1], 0), via: branch(9)}.on(t, udpCaller))
+		r.expect("701ms request MESSAGE")
+		queues[1].Post(func() { <-hold })
+		r.advance(701 * time.Millisecond)
+		r.receive(udpCaller, rq{method: "INVITE", callID: id(queues[0], 5000), via: branch(10)}.on(t, udpCaller))
+		r.expect("1.402s > 503")
+		close(hold)
+		r.advance(time.Minute)
+	})
+}
+
+// A message that waited before it was read has waited.
+func TestOverload_WaitInTheSocket(t *testing.T) {
+	bubble(t, overload(), func(r *rig) {
+		r.request = func(*Server) { time.Sleep(10 * time.Millisecond) }
+		for n := range 100 {
+			r.layer.ReceiveAt(udpCaller, other(n, "MESSAGE").on(t, udpCaller), time.Now().Add(-150*time.Millisecond))
+			time.Sleep(9 * time.Millisecond)
+		}
+		if !r.layer.Overloaded() {
+			t.Error("nothing is refused, though every message had waited when it was read")
+		}
+		r.advance(time.Minute)
+	})
+}
+
+// While messages are lost it does not matter that those that are not are quick; and it
+// ends by itself when no more are.
+func TestOverload_LostMessages(t *testing.T) {
+	bubble(t, overload(), func(r *rig) {
+		lose := func(steps int) {
+			for n := range steps {
+				r.layer.Lost()
+				r.receive(udpCaller, other(1000+n, "BYE").on(t, udpCaller))
+				r.advance(50 * time.Millisecond)
+			}
+		}
+		lose(6)
+		if r.layer.Overloaded() {
+			t.Error("refuses after less than an interval")
+		}
+		lose(2)
+		r.forget()
+		r.receive(udpCaller, other(1, "INVITE").on(t, udpCaller))
+		r.receive(udpCaller, other(2, "REGISTER").on(t, udpCaller))
+		r.expect("400ms > 503", "400ms request REGISTER")
+		r.advance(250 * time.Millisecond)
+		r.receive(udpCaller, other(3, "INVITE").on(t, udpCaller))
+		r.expect("650ms request INVITE", "650ms > 100")
+	})
+}

@@ -23,7 +23,6 @@ type Queue struct {
 	clients map[clientKey]*Client
 	held    map[holdKey]*hold
 	timers  timerHeap
-	epoch   time.Time // the zero of the timers' clock
 	// serving is the server transaction in whose name the goroutine works now;
 	// it is answered 500 if that work panics. nil if there is none.
 	serving *Server
@@ -55,7 +54,7 @@ type item struct {
 	timer   *timer
 	serving *Server  // in whose name fn runs; nil if there is none
 	slot    busySlot // of m
-	// came is when m was received, on the queue's clock.
+	// came is when m arrived, on the queue's clock.
 	came time.Duration
 	// doubted: m is refused if it is no copy of what was admitted.
 	doubted bool
@@ -72,7 +71,6 @@ func newQueue(l *Layer) *Queue {
 		clients: make(map[clientKey]*Client),
 		held:    make(map[holdKey]*hold),
 		flows:   flowIndex{first: make(map[flow.Flow]*Client)},
-		epoch:   time.Now(),
 		wake:    make(chan struct{}, 1),
 	}
 	q.govern = newGovernor(q, l.o.Overload)
@@ -97,7 +95,6 @@ func (q *Queue) push(items ...item) {
 
 // receive appends a message unless QueueLen messages wait already.
 func (q *Queue) receive(it item) bool {
-	it.came = q.now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.waiting.Load() >= int64(q.layer.o.QueueLen) || q.stopped {
@@ -243,4 +240,4 @@ func (q *Queue) recovered() {
 }
 
 // now is the time on the timers' clock.
-func (q *Queue) now() time.Duration { return time.Since(q.epoch) }
+func (q *Queue) now() time.Duration { return time.Since(q.layer.epoch) }

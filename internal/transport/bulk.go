@@ -10,6 +10,11 @@ const batchLen = 32
 type datagram struct {
 	data []byte
 	peer netip.AddrPort // where it came from or goes to
+	// stamp is when the system took it in, in nanoseconds since 1970 by the system's
+	// clock, and lost how many datagrams the socket had lost before, modulo 2^32.
+	// Only the first of those received together has them; 0 if that is unknown.
+	stamp int64
+	lost  uint32
 }
 
 // A bulk moves datagrams through a socket, several with one system call where

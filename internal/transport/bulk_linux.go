@@ -31,6 +31,7 @@ func newMmsg(raw syscall.RawConn) (*mmsg, error) {
 	if err := control(raw, func(fd uintptr) error {
 		family, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
 		m.v6 = family == unix.AF_INET6
+		askNotes(fd)
 		return os.NewSyscallError("getsockopt SO_DOMAIN", err)
 	}); err != nil {
 		return nil, err
@@ -53,6 +54,7 @@ type mmsg struct {
 	headers [batchLen]mmsghdr
 	vectors [batchLen]unix.Iovec
 	names   [batchLen]sockaddr
+	note    note // on the first datagram of a batch
 
 	// tryReceive and trySend are methods of the mmsg as raw wants them. They
 	// work on the first n headers; count and errno are their result.
@@ -79,6 +81,10 @@ func (m *mmsg) receive(in []datagram) (int, error) {
 		m.vectors[i].SetLen(len(room))
 		m.headers[i].Namelen = unix.SizeofSockaddrInet6
 	}
+	// A note on each would cost 5 % more.
+	first := &m.headers[0].Msghdr
+	first.Control = (*byte)(unsafe.Pointer(&m.note))
+	first.SetControllen(int(unsafe.Sizeof(m.note)))
 	if err := m.raw.Read(m.tryReceive); err != nil {
 		return 0, err
 	}
@@ -89,6 +95,7 @@ func (m *mmsg) receive(in []datagram) (int, error) {
 		in[i].data = in[i].data[:m.headers[i].Len]
 		in[i].peer = peerOf(&m.names[i])
 	}
+	m.note.read(int(first.Controllen), &in[0])
 	return m.count, nil
 }
 
@@ -100,6 +107,8 @@ func (m *mmsg) send(out []datagram) (int, error) {
 		m.vectors[i].SetLen(len(d.data))
 		m.headers[i].Namelen = setName(&m.names[i], d.peer, m.v6)
 	}
+	m.headers[0].Control = nil
+	m.headers[0].SetControllen(0)
 	if err := m.raw.Write(m.trySend); err != nil {
 		return 0, err
 	}

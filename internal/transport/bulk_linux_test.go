@@ -246,3 +246,39 @@ func TestDefaultSockets_OneForEachProcessor(t *testing.T) {
 		}
 	}
 }
+
+// TestMmsg_Note: the kernel says when a datagram came, and the reader's handler hears
+// of losses when a buffer overflows.
+func TestMmsg_Note(t *testing.T) {
+	told := 0
+	_, l := unstarted(t, Options{Handler: ignore{}, Lost: func() { told++ }, Listeners: []ListenerOptions{
+		{Name: "udp", Transport: flow.UDP, Addr: "127.0.0.1:0", Sockets: 1, ReadBuffer: 4096},
+	}}, func(*Transport) {})
+	p := newPen(t, "127.0.0.1")
+	before := time.Now()
+	p.write(l.Addr, numbered(strings.Repeat("x", 1000), 100)...)
+	r := newDatagramReader(l.sockets[0])
+	read := func() datagram {
+		n, err := r.bulk.receive(r.in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.receive(r.in[:n])
+		return r.in[0]
+	}
+	// A kernel that has just begun to note times takes that of the first read.
+	d := read()
+	if after := time.Now(); d.stamp < before.UnixNano() || d.stamp > after.UnixNano() {
+		t.Errorf("came at %d, want between %d and %d", d.stamp, before.UnixNano(), after.UnixNano())
+	}
+	p.write(l.Addr, "one more", "and one")
+	for range 2 {
+		if d := read(); d.lost != 0 {
+			if told != 1 {
+				t.Errorf("told %d times, want once", told)
+			}
+			return
+		}
+	}
+	t.Error("nothing was lost of 100 datagrams in a buffer for a few")
+}

@@ -277,7 +277,7 @@ func (r *reader) consume(now time.Time) error {
 				// Of those that cannot be answered nobody is told.
 				_ = r.reject(msg, err)
 			case !r.answer(msg):
-				r.t.opts.Handler.Receive(r.flow, msg)
+				r.t.opts.Handler.Receive(r.flow, msg, time.Now())
 			}
 		case sipmsg.FrameMore, sipmsg.FrameSkip:
 		}

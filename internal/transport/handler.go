@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"net"
+	"time"
 
 	"reveille/flow"
 )
@@ -26,8 +27,10 @@ type Network interface {
 // flows at once.
 type Handler interface {
 	// Receive is called in order for the messages of one flow. b is valid only
-	// during the call. While it blocks, its socket or connection is not read.
-	Receive(f flow.Flow, b []byte)
+	// during the call. While it blocks, its socket or connection is not read. came
+	// is when it arrived: a datagram may have waited in its socket's buffer, which
+	// the system tells on Linux; of other messages it is when they were read.
+	Receive(f flow.Flow, b []byte, came time.Time)
 	// FlowClosed is called once for each connection, after its last Receive.
 	// err is the cause: io.EOF if the peer closed in good order, one of this
 	// package's errors, or that of the socket.

@@ -36,7 +36,7 @@ func newRecorder(t *testing.T) *recorder {
 	return &recorder{t: t, closed: make(map[flow.Flow]error), changed: make(chan struct{}, 1)}
 }
 
-func (r *recorder) Receive(f flow.Flow, b []byte) {
+func (r *recorder) Receive(f flow.Flow, b []byte, _ time.Time) {
 	r.mu.Lock()
 	if err, ok := r.closed[f]; ok {
 		r.t.Errorf("message on %v after it closed with %v", f, err)

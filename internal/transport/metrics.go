@@ -13,7 +13,7 @@ import (
 // metrics are the package's counters. They work without a registry.
 type metrics struct {
 	received, sent, dropped, keepAlives *prometheus.CounterVec
-	readErrors, acceptErrors            *prometheus.CounterVec
+	lost, readErrors, acceptErrors      *prometheus.CounterVec
 	sendErrors, opened, closed, refused *prometheus.CounterVec
 	dialErrors, handshakes              *prometheus.CounterVec
 	conns                               *prometheus.GaugeVec
@@ -34,6 +34,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		sent:         counter("sent_messages_total", "Messages written to a datagram socket or queued for a connection."),
 		dropped:      counter("dropped_datagrams_total", "Datagrams that were too long or had no source port."),
 		keepAlives:   counter("keepalives_total", "Keep-alives received: CRLF, and STUN over UDP."),
+		lost:         counter("lost_datagrams_total", "Datagrams that were lost because a socket's buffer was full (Linux)."),
 		readErrors:   counter("read_errors_total", "Datagram reads that failed and were tried again."),
 		acceptErrors: counter("accept_errors_total", "Accepts that failed and were tried again."),
 		sendErrors:   counter("send_errors_total", "Messages that could not be sent.", "reason"),
@@ -58,7 +59,7 @@ type listenerMetrics struct {
 	name string
 
 	received, sent, dropped, keepAlives prometheus.Counter
-	readErrors, acceptErrors            prometheus.Counter
+	lost, readErrors, acceptErrors      prometheus.Counter
 	accepted, dialled                   prometheus.Counter
 	dialFailed, dialBusy                prometheus.Counter
 	conns                               prometheus.Gauge
@@ -71,6 +72,7 @@ func (m *metrics) listener(name string) *listenerMetrics {
 		sent:         m.sent.WithLabelValues(name),
 		dropped:      m.dropped.WithLabelValues(name),
 		keepAlives:   m.keepAlives.WithLabelValues(name),
+		lost:         m.lost.WithLabelValues(name),
 		readErrors:   m.readErrors.WithLabelValues(name),
 		acceptErrors: m.acceptErrors.WithLabelValues(name),
 		accepted:     m.opened.WithLabelValues(name, "in"),

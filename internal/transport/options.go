@@ -25,6 +25,10 @@ type Options struct {
 	// Answerer is asked with each message before the Handler, which gets what
 	// it does not take; nil takes nothing.
 	Answerer Answerer
+	// Lost is called, by the readers of many sockets at once, when one hears that
+	// datagrams were lost because its socket's buffer was full. It must be quick.
+	// Linux only. Nil: nobody is told.
+	Lost func()
 	// Node is put into every Flow; 0 on a single node.
 	Node uint32
 	// Incarnation is put into the Flow of connections and must differ in every
@@ -112,6 +116,9 @@ func (o Options) withDefaults() Options {
 	def(&o.FlowFresh, 4*time.Minute)
 	def(&o.DatagramFresh, 30*time.Second)
 	def(&o.SeenFlows, 1<<18)
+	if o.Lost == nil {
+		o.Lost = func() {}
+	}
 	if o.Network == nil {
 		o.Network = Real{}
 	}

@@ -190,7 +190,7 @@ type echo struct {
 	done   chan struct{}
 }
 
-func (e *echo) Receive(f flow.Flow, _ []byte) {
+func (e *echo) Receive(f flow.Flow, _ []byte, _ time.Time) {
 	if err := e.tr.Send(f, e.answer); err != nil {
 		panic(fmt.Sprint("benchmark: ", err))
 	}
@@ -256,8 +256,8 @@ func BenchmarkStream_SendAndReceive(b *testing.B) {
 
 type ignore struct{}
 
-func (ignore) Receive(flow.Flow, []byte)   {}
-func (ignore) FlowClosed(flow.Flow, error) {}
+func (ignore) Receive(flow.Flow, []byte, time.Time) {}
+func (ignore) FlowClosed(flow.Flow, error)          {}
 
 func TestUDP_ReceiveAndSendAllocateNothing(t *testing.T) {
 	tr := onLoopback(t, ignore{})

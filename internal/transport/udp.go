@@ -92,6 +92,8 @@ type datagramReader struct {
 	out outbox
 	// received, keepAlives and dropped are counted once for each batch.
 	received, keepAlives, dropped int
+	// lost is how many datagrams the socket is known to have lost, modulo 2^32.
+	lost uint32
 }
 
 func newDatagramReader(s *udpSocket) *datagramReader {
@@ -116,8 +118,8 @@ func (r *datagramReader) run() {
 		switch {
 		case err == nil:
 			failures.reset()
-			r.receive(r.in[:n])
-			if n == len(r.in) {
+			waited := r.receive(r.in[:n])
+			if n == len(r.in) && waited < yieldUntil {
 				// Probably more waits. A reader that always finds something would
 				// keep its processor for 10 ms at a time, and the calls behind what
 				// it has handed on would wait.
@@ -138,11 +140,29 @@ func (r *datagramReader) run() {
 	}
 }
 
-// receive handles what was read at once, in its order. It allocates nothing.
-func (r *datagramReader) receive(batch []datagram) {
+// yieldUntil is how long datagrams may wait in the socket's buffer while the reader
+// gives way. Later it empties the buffer first: what overflows there is lost, whatever
+// it is, and comes again; what was read can be refused, or waits where there is room.
+const yieldUntil = 10 * time.Millisecond
+
+// receive handles what was read at once, in its order, and returns how long the first
+// has waited to be read. It allocates nothing.
+func (r *datagramReader) receive(batch []datagram) time.Duration {
 	now := time.Now()
+	if lost := batch[0].lost - r.lost; lost != 0 {
+		r.lost = batch[0].lost
+		r.l.metrics.lost.Add(float64(lost))
+		r.l.t.opts.Lost()
+	}
+	oldest := waited(now.UnixNano(), batch[0].stamp)
+	came := now.Add(-oldest)
 	for i := range batch {
-		r.one(batch[i].data, batch[i].peer, now)
+		r.one(batch[i].data, batch[i].peer, now, came)
+		if len(batch) < len(r.in) {
+			// Nothing waits behind them: the later ones may have come just now. A full
+			// batch is taken for as old as its first.
+			came = now
+		}
 	}
 	r.out.flush()
 	m := r.l.metrics
@@ -150,10 +170,25 @@ func (r *datagramReader) receive(batch []datagram) {
 	m.keepAlives.Add(float64(r.keepAlives))
 	m.dropped.Add(float64(r.dropped))
 	r.received, r.keepAlives, r.dropped = 0, 0, 0
+	return oldest
 }
 
-// one handles one datagram, which arrived at the time now.
-func (r *datagramReader) one(b []byte, from netip.AddrPort, now time.Time) {
+// longestWait is how long a datagram can have waited in the buffer of a socket. What
+// exceeds it comes of a clock that was set.
+const longestWait = time.Minute
+
+// waited returns how long a datagram waited that the system took in at stamp, if its
+// clock shows now, both in nanoseconds; 0 if that is not known.
+func waited(now, stamp int64) time.Duration {
+	d := time.Duration(now - stamp)
+	if stamp == 0 || d < 0 || d > longestWait {
+		return 0
+	}
+	return d
+}
+
+// one handles one datagram, which arrived at the time came and was read at now.
+func (r *datagramReader) one(b []byte, from netip.AddrPort, now, came time.Time) {
 	t := r.l.t
 	if from.Port() == 0 {
 		// Nothing can be answered to port 0.
@@ -181,7 +216,7 @@ func (r *datagramReader) one(b []byte, from netip.AddrPort, now time.Time) {
 		if !r.answer(f, b) {
 			// What the Handler sends must not overtake the answers to what came before.
 			r.out.flush()
-			t.opts.Handler.Receive(f, b)
+			t.opts.Handler.Receive(f, b, came)
 		}
 	}
 }

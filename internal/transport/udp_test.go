@@ -275,3 +275,24 @@ func TestUDP_SourcePortZeroIsDropped(t *testing.T) {
 		}
 	})
 }
+
+// TestWaited: a clock that was set tells nothing.
+func TestWaited(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, tt := range []struct {
+		name  string
+		stamp int64
+		want  time.Duration
+	}{
+		{"unknown", 0, 0},
+		{"just now", now.UnixNano(), 0},
+		{"a while ago", now.Add(-150 * time.Millisecond).UnixNano(), 150 * time.Millisecond},
+		{"a minute ago", now.Add(-time.Minute).UnixNano(), time.Minute},
+		{"the clock was set forward", now.Add(-time.Minute - 1).UnixNano(), 0},
+		{"the clock was set back", now.Add(1).UnixNano(), 0},
+	} {
+		if got := waited(now.UnixNano(), tt.stamp); got != tt.want {
+			t.Errorf("%s: waited %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}

@@ -135,7 +135,7 @@ type counter struct {
 	done chan struct{}
 }
 
-func (c *counter) Receive(flow.Flow, []byte) { c.done <- struct{}{} }
+func (c *counter) Receive(flow.Flow, []byte, time.Time) { c.done <- struct{}{} }
 
 func memory() int64 {
 	var m runtime.MemStats
