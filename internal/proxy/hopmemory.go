@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"net/netip"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -126,7 +124,7 @@ func (b *branch) blame(refusal *sipmsg.Message) {
 	reason := "silent"
 	if refusal != nil {
 		reason, k.refused = "refused", true
-		if d, ok := retryAfter(refusal); ok {
+		if d, ok := refusal.RetryAfter(); ok {
 			// RFC 3261 §21.5.4: it wants nothing until then.
 			k.until = now.Add(min(d, maxRetryAfter))
 		}
@@ -146,21 +144,4 @@ func (b *branch) praise() {
 // address says nothing of the next phone there.
 func (b *branch) isHop() bool {
 	return b.target.reach == dial && b.target.binding.ID.IsZero() && b.target.hop != (hop{})
-}
-
-// retryAfter reads the header field, which may have a comment and parameters behind its
-// seconds (RFC 3261 §20.33).
-func retryAfter(m *sipmsg.Message) (time.Duration, bool) {
-	for value := range m.Values(sipmsg.HdrRetryAfter) {
-		digits := strings.TrimSpace(value)
-		if i := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
-			digits = digits[:i]
-		}
-		seconds, err := strconv.ParseUint(digits, 10, 32)
-		if err != nil {
-			return 0, false
-		}
-		return time.Duration(seconds) * time.Second, true
-	}
-	return 0, false
 }

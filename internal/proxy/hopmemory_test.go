@@ -2,13 +2,11 @@ package proxy
 
 import (
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
 	"reveille/flow"
 	"reveille/internal/resolve"
-	"reveille/internal/sipmsg"
 )
 
 // again sends another call by the trunk, and returns the hop that it goes to first.
@@ -172,21 +170,5 @@ func TestHopMemory_Bound(t *testing.T) {
 	}
 	if m.avoid(at(0), now, 0) || !m.avoid(at(10), now, 0) {
 		t.Error("it is not the oldest that was forgotten")
-	}
-}
-
-func TestRetryAfter_RFC3261_20_33(t *testing.T) {
-	for value, want := range map[string]time.Duration{
-		"18000;duration=3600": 5 * time.Hour, "120 (I'm in a meeting)": 2 * time.Minute, "0": 0,
-		"soon": -1, "99999999999": -1, "": -1,
-	} {
-		text := request("INVITE", "sip:a@example.org", "x", "Retry-After: "+value)
-		m, err := sipmsg.Parse([]byte(strings.ReplaceAll(text, "\n", "\r\n")), netip.AddrPort{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, ok := retryAfter(m); ok != (want >= 0) || ok && got != want {
-			t.Errorf("retryAfter(%q) = %v, %v, want %v", value, got, ok, want)
-		}
 	}
 }

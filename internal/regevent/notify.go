@@ -237,11 +237,14 @@ func (s *subscription) Response(c *transaction.Client, m *sipmsg.Message) {
 	}
 	// Whether it was read is not known: the next one says all.
 	s.full = true
-	if wait := retryAfter(m); wait > 0 {
-		s.notBefore = time.Now().Add(wait)
+	if wait, _ := m.RetryAfter(); wait > 0 {
+		s.notBefore = time.Now().Add(min(wait, maxRetryAfter))
 		s.flush()
 	}
 }
+
+// maxRetryAfter bounds how long a subscriber may have its news kept back.
+const maxRetryAfter = time.Hour
 
 // ends reports whether an answer to a NOTIFY ends the subscription (RFC 6665 §4.2.2,
 // RFC 5057 §5).
@@ -251,24 +254,6 @@ func ends(code int) bool {
 		return true
 	}
 	return false
-}
-
-// retryAfter is when the subscriber wants the NOTIFY again; 0: with the next change.
-func retryAfter(m *sipmsg.Message) time.Duration {
-	const longest = time.Hour
-	value, ok := m.Header(sipmsg.HdrRetryAfter)
-	if !ok {
-		return 0
-	}
-	digits := strings.TrimSpace(value)
-	if i := strings.IndexAny(digits, " \t;("); i >= 0 {
-		digits = digits[:i]
-	}
-	wish, ok := sipmsg.ParseDeltaSeconds(digits)
-	if !ok {
-		return 0
-	}
-	return min(time.Duration(wish)*time.Second, longest)
 }
 
 // Failed implements transaction.ClientUser.
