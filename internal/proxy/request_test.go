@@ -93,3 +93,24 @@ func TestInDialog_PURRInRoute_RFC8599_6_2_3(t *testing.T) {
 		w.expect("INVITE 198.51.100.1:7777")
 	})
 }
+
+// TestInDialog_PRACKWhoseConnectionBreaks_RFC8599_6_2_3: it is not worth a push, for what
+// it acknowledges is lost with the connection. Other requests are.
+func TestInDialog_PRACKWhoseConnectionBreaks_RFC8599_6_2_3(t *testing.T) {
+	for method, pushes := range map[string]int{"PRACK": 0, "INFO": 1} {
+		t.Run(method, func(t *testing.T) {
+			inWorld(t, Options{}, func(w *world) {
+				p := w.newPhone("alice", tcp("198.51.100.1:5060", 1), "fcm")
+				w.register(p)
+				ok := w.call(p, "c1")
+				w.recv(caller, inDialogRequest(method, 2, ok, true, "sip:alice@198.51.100.1:5060"))
+				w.expect(method + " 198.51.100.1:5060")
+				w.with(func() { w.dead[p.flow] = true })
+				w.layer.FlowClosed(p.flow)
+				w.after(time.Minute)
+				w.pushCount(pushes)
+				w.expect("500 203.0.113.9:5060")
+			})
+		})
+	}
+}
