@@ -6,7 +6,7 @@ BENCH    ?= .
 # Tests that talk to real phones carry the build tag e2e.
 E2E      = $(shell $(GO) list -tags e2e ./... 2>/dev/null | grep '/test\(/\|$$\)')
 
-.PHONY: test build vet lint test-race e2e e2e-browser e2e-firefox fuzz durability soak soak-models soak-phones bench bench-flat bench-churn bench-tls bench-push bench-calls bench-go bench-users bench-clean generate check-generated install demo clean
+.PHONY: test build vet lint test-race e2e e2e-browser e2e-firefox fuzz durability soak soak-models soak-phones bench bench-flat bench-churn bench-tls bench-push bench-calls bench-overload bench-go bench-users bench-clean generate check-generated install demo clean
 
 test:
 	@.ci/stage install $(MAKE) --no-print-directory install
@@ -109,6 +109,10 @@ bench-push:
 # Calls that are relayed, with SIPp at both ends, against Kamailio. Nine minutes.
 bench-calls: build
 	$(GO) run ./test/bench/compare calls $(BENCHFLAGS)
+
+# The same with more calls than go (six minutes).
+bench-overload: build
+	$(GO) run ./test/bench/compare overload $(BENCHFLAGS)
 
 # The benchmarks of single parts.
 bench-go:

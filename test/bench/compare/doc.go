@@ -14,8 +14,10 @@
 //	compare push       what a push costs, against a plain POST; a cold connection; a
 //	                   lane that is stuck beside one that is not
 //	compare calls      calls that are relayed, with SIPp at both ends, and Kamailio
+//	compare overload   more calls than go, with overload control and without
 //	compare users N    writes the users file of configs/bench-digest.yaml
 //
 // It needs Linux and two cores. `make bench`, `make bench-flat`, `make
-// bench-churn`, `make bench-tls`, `make bench-push` and `make bench-calls` run it.
+// bench-churn`, `make bench-tls`, `make bench-push`, `make bench-calls` and `make
+// bench-overload` run it.
 package main

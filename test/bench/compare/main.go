@@ -36,7 +36,7 @@ type settings struct {
 
 func command(args []string, stdout, stderr io.Writer) error {
 	name := "compare"
-	if len(args) > 0 && slices.Contains([]string{"flat", "churn", "tls", "push", "calls", "users", pushServer}, args[0]) {
+	if len(args) > 0 && slices.Contains([]string{"flat", "churn", "tls", "push", "calls", "overload", "users", pushServer}, args[0]) {
 		name, args = args[0], args[1:]
 	}
 	switch name {
@@ -113,6 +113,8 @@ func (s *settings) measure(name string, l *lab, progress io.Writer) (string, err
 		return s.push(l, progress)
 	case "calls":
 		return s.calls(l, progress)
+	case "overload":
+		return s.overload(l, progress)
 	}
 	o := roundOptions{users: 200_000, rounds: 3, seconds: 6 * time.Second, settle: 2 * time.Second, configs: s.configs, only: s.only}
 	if s.quick {
@@ -196,6 +198,19 @@ func (s *settings) calls(l *lab, progress io.Writer) (string, error) {
 	}
 	return fmt.Sprintf("%s; %s. Calls for %.0f s at each rate, and %.0f s until they are forgotten, rounds: %d.\n\n%s",
 		machine(l.dir), kamailioVersion(), o.seconds.Seconds(), o.settle.Seconds(), o.rounds, callTable(outcomes)), nil
+}
+
+func (s *settings) overload(l *lab, progress io.Writer) (string, error) {
+	o := overloadOptions{rounds: 3, seconds: 10 * time.Second, configs: s.configs, only: s.only}
+	if s.quick {
+		o.rounds, o.seconds = 1, 3*time.Second
+	}
+	o.rounds, o.seconds = or(s.rounds, o.rounds), or(s.seconds, o.seconds)
+	outcomes, err := overload(l, o, progress)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s. Calls for %.0f s at each rate, rounds: %d.\n\n%s", machine(l.dir), o.seconds.Seconds(), o.rounds, strainTable(outcomes)), nil
 }
 
 // or returns v, or what suits if that is zero.
