@@ -4,6 +4,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"reveille/flow"
 )
 
 // TestRequest_AnyMethod_RFC3261_16_3: what a proxy does not know is no reason to refuse.
@@ -113,4 +117,39 @@ func TestInDialog_PRACKWhoseConnectionBreaks_RFC8599_6_2_3(t *testing.T) {
 			})
 		})
 	}
+}
+
+// twoFamilies is a server that IPv6 reaches at another address.
+type twoFamilies struct{ Flows }
+
+func (s twoFamilies) Advertised(f flow.Flow) (string, uint16) {
+	if f.Remote.Addr().Is6() {
+		return "2001:db8::1", 5060
+	}
+	return s.Flows.Advertised(f)
+}
+
+// TestInDialog_BetweenAddressFamilies_RFC5658_4: each side gets an address of ours that it
+// can reach, and both are taken off.
+func TestInDialog_BetweenAddressFamilies_RFC5658_4(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.with(func() { w.proxy.opts().Flows = twoFamilies{w.proxy.opts().Flows} })
+		p := w.newPhone("alice", udp("[2001:db8::77]:5060"), "")
+		w.register(p)
+		ok := w.call(p, "c1")
+		var hosts []string
+		for _, r := range ok.RecordRoutes() {
+			hosts = append(hosts, r.URI.Host)
+		}
+		if d := cmp.Diff([]string{"[2001:db8::1]", "192.0.2.1"}, hosts); d != "" {
+			t.Fatalf("Record-Route (-want +got):\n%s", d)
+		}
+		w.recv(caller, inDialogRequest("BYE", 2, ok, true, "sip:alice@[2001:db8::77]:5060"))
+		bye := w.expect("BYE [2001:db8::77]:5060")[0]
+		if n := len(bye.m.Routes()); n != 0 {
+			t.Errorf("%d Route values left", n)
+		}
+		w.reply(bye, 200)
+		w.expect("200 203.0.113.9:5060")
+	})
 }
