@@ -34,6 +34,7 @@ const common = `listen: [{name: udp, transport: udp, addr: "127.0.0.1:0"}, {name
 domains: [example.com]
 http: {addr: ""}
 auth: {mode: {registrar: "off", proxy: "off"}}
+overload: {target: 0s}
 push: {apps: @apps, policy: {default: asleep}}`
 
 func newStage(t *testing.T, file string, s *script) *stage {
