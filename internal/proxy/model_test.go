@@ -82,12 +82,12 @@ type modelCall struct {
 }
 
 func TestModel_AnyOrderOfEvents(t *testing.T) {
-	told, ended := 0, 0
+	told, ended, rung := 0, 0, 0
 	all := modeltest.Check(t, modeltest.Options{Seeds: 200, Steps: 50, Again: 4}, func(t *testing.T, r modeltest.Run) string {
-		return playModel(t, r, modelOptions(r.Seed), func(m *model) { told, ended = told+m.told, ended+m.cutOff })
+		return playModel(t, r, modelOptions(r.Seed), func(m *model) { told, ended, rung = told+m.told, ended+m.cutOff, rung+m.rung })
 	})
-	if all && (told == 0 || ended == 0) {
-		t.Errorf("%d phones heard of a call that was over, and a server that stopped ended %d calls", told, ended)
+	if all && (told == 0 || ended == 0 || rung == 0) {
+		t.Errorf("%d phones heard of a call that was over, a server that stopped ended %d calls, and it rang for phones %d times", told, ended, rung)
 	}
 }
 
@@ -109,14 +109,14 @@ func modelOptions(seed uint64) Options {
 	mode := []Mode{Race, Asleep, Always}[seed%3]
 	return Options{
 		Policy: func(string, string) Mode { return mode }, Fork: ForkMode(seed / 3 % 3), Ring: 5 * time.Second,
-		Farewell: FarewellMode(seed / 9 % 3), Dormant: seed%2 == 0,
+		Farewell: FarewellMode(seed / 9 % 3), Dormant: seed%2 == 0, Ringback: modelRingback(seed),
 	}
 }
 
 // playModel is one play. It returns what became of the calls.
 func playModel(t *testing.T, r modeltest.Run, o Options, over func(*model)) (outcome string) {
 	inWorld(t, o, func(w *world) {
-		m := &model{world: w, calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second, fallback: len(o.Fallbacks) > 0, stops: r.Seed%5 == 4}
+		m := &model{world: w, calls: map[string]*modelCall{}, farewell: o.Farewell, wait: 25 * time.Second, fallback: len(o.Fallbacks) > 0, rings: o.Ringback.Callers != nil, stops: r.Seed%5 == 4}
 		defer func() {
 			if t.Failed() {
 				t.Logf("seed %d, policy %d, fork %d, farewell %d, trace:\n%s", r.Seed, r.Seed%3, o.Fork, o.Farewell, strings.Join(m.trace, "\n"))
