@@ -30,12 +30,6 @@ type branch struct {
 	fork   *fork
 	target target
 	state  branchState
-	client *transaction.Client
-	past   *past
-	// breadth is the Max-Breadth with which the request leaves; held is what attempts
-	// have that are given up and may go on all the same.
-	breadth, held int
-	wait          wait
 	// lost: the connection broke under the request and the device was woken
 	// instead. That happens once.
 	lost bool
@@ -45,15 +39,21 @@ type branch struct {
 	rungOut bool
 	// overdue: it has rung for its time, and is to stop as soon as that serves others.
 	overdue bool
-	ring    *transaction.Timer
 	// datagram: the next hop takes no connection, so that it gets large requests by UDP.
 	datagram bool
+	// slept: it was waited for in vain.
+	slept  bool
+	client *transaction.Client
+	past   *past
+	// breadth is the Max-Breadth with which the request leaves; held is what attempts
+	// have that are given up and may go on all the same.
+	breadth, held int
+	wait          wait
+	ring          *transaction.Timer
 	// sentAt is when the request left.
 	sentAt time.Time
 	// silence runs while a next hop has not answered and there is another one.
 	silence *transaction.Timer
-	// slept: it was waited for in vain.
-	slept bool
 	// diversion says that the branch is that of a fallback; nil: it is not.
 	diversion *diversion
 	// farewell is what follows a call that ended before the device woke; nil: nothing.
@@ -83,7 +83,8 @@ func (b *branch) start() {
 
 // connect sends the request as soon as there is a connection to the target.
 func (b *branch) connect() {
-	f, h := b.fork, b.target.hop
+	f, w := b.fork, b.target.way
+	h := w.hop
 	if h == (hop{}) {
 		b.find()
 		return
@@ -96,7 +97,7 @@ func (b *branch) connect() {
 	f.p.opts().Flows.ConnectTo(h.transport, h.name, h.addr, func(to flow.Flow, err error) {
 		q.Post(func() {
 			switch {
-			case b.state != idle || b.target.hop != h:
+			case b.state != idle || b.target.way != w || w.hop != h:
 				// Given up meanwhile, or the phone has registered.
 			case err != nil:
 				f.p.opts().Logger.Info("connect", "remote", h.addr.String(), "err", err)
@@ -131,7 +132,7 @@ func (b *branch) send(to flow.Flow) {
 	if !f.inDialog {
 		if recordRouted(f.method) && (b.media != nil || f.staysInPath(b.target.binding)) {
 			t := token{
-				dialog: dialogID(m.CallID(), m.FromTag()), caller: f.caller,
+				dialog: dialogID(m.CallID(), m.FromTag()), caller: leg{binding: f.caller, flow: f.s.Flow()},
 				callee: leg{binding: b.target.binding.ID, flow: to},
 			}
 			if b.media != nil {
@@ -228,7 +229,7 @@ func (b *branch) is(n *usrloc.Binding) bool { return sameDevice(b.target.binding
 
 // gone is called when the branch's binding was removed or has expired.
 func (b *branch) gone() {
-	b.target.tried = b.target.binding.Flow
+	b.target.tried = &b.target.binding.Flow
 	// RFC 8599 §5.5: it will not come any more.
 	if b.state == parked {
 		b.unpark("binding_gone")
@@ -267,7 +268,7 @@ func (b *branch) registered(n *usrloc.Binding) {
 // target stays what the dialog says (RFC 3261 §12.2.1.1), but for a GRUU (RFC 5627
 // §6.1).
 func (b *branch) become(n *usrloc.Binding) {
-	b.target.binding, b.target.tried, b.target.spare = n, n.Flow, without(b.target.spare, n.ID)
+	b.target.binding, b.target.tried, b.target.spare = n, &n.Flow, without(b.target.spare, n.ID)
 	if !b.fork.inDialog || b.fork.gruu {
 		b.target.uri = requestURI(n.Contact, b.fork.p.opts().PushParams)
 	}

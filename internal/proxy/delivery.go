@@ -131,7 +131,7 @@ func (c *carrier) start() {
 		c.send(c.target.flow)
 		return
 	}
-	h := c.target.hop
+	h := c.target.way.hop
 	d.p.opts().Flows.ConnectTo(h.transport, h.name, h.addr, func(to flow.Flow, err error) {
 		d.queue.Post(func() {
 			if err != nil {

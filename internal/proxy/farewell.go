@@ -124,7 +124,7 @@ func (w *farewell) ending() string {
 }
 
 // settled notes what became of the n-th push of b.
-func (b *branch) settled(n int, o push.Outcome) {
+func (b *branch) settled(n int32, o push.Outcome) {
 	if n != b.wait.pushes {
 		return
 	}

@@ -26,20 +26,33 @@ type fork struct {
 	// realm is the realm of the credentials that were for us.
 	realm string
 	// claim is what is known of the sender; stranger: nobody vouches for it.
-	claim    claim
-	stranger bool
-	// caller is the caller's leg, for the Record-Route token.
-	caller leg
+	claim claim
 	// method is that of the request.
 	method   string
+	stranger bool
 	inDialog bool
 	// sips: it leaves on secure flows alone.
 	sips bool
 	// gruu: the Request-URI is a GRUU of ours.
 	gruu bool
 	// one: the request is for one phone that a dialog knows, and device names it.
-	one    bool
-	device usrloc.BindingID
+	one bool
+	// joins: devices of the user that register meanwhile are tried too.
+	joins bool
+	// closed: a final answer went upstream.
+	closed bool
+	// over: the request has been answered, declined or cancelled; no branch is
+	// added, woken or sent anew.
+	over bool
+	// cancelled: the caller gave up.
+	cancelled bool
+	// anew: it went to the peer of a dialog by a new connection, see lane.reached.
+	anew     bool
+	ringback ringback
+	device   usrloc.BindingID
+	// caller is the binding of the caller's phone, for the Record-Route token; zero:
+	// the flow on which the request came is all that is known of it.
+	caller usrloc.BindingID
 
 	// aor is the user who is called; empty for a next hop. It may be other users
 	// whose devices are tried.
@@ -55,7 +68,6 @@ type fork struct {
 	fallbacks []Fallback
 	diversion *diversion
 	total     *transaction.Timer
-	ringback  ringback
 	best      final
 	// refusals are the 401 and 407 answers, whose challenges are aggregated.
 	refusals []*sipmsg.Message
@@ -64,17 +76,6 @@ type fork struct {
 	keep *keep
 	// life runs until the caller has no use for an answer any more; nil: it did not say.
 	life *transaction.Timer
-	// joins: devices of the user that register meanwhile are tried too.
-	joins bool
-	// closed: a final answer went upstream.
-	closed bool
-	// over: the request has been answered, declined or cancelled; no branch is
-	// added, woken or sent anew.
-	over bool
-	// cancelled: the caller gave up.
-	cancelled bool
-	// anew: it went to the peer of a dialog by a new connection, see lane.reached.
-	anew bool
 	// subject is what its events say, once there was one.
 	subject subject
 	// why is the Reason of the CANCELs, if they have one.

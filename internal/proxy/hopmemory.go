@@ -130,18 +130,18 @@ func (b *branch) blame(refusal *sipmsg.Message) {
 		}
 	}
 	b.fork.p.metrics.hopFailures.WithLabelValues(reason).Inc()
-	b.fork.p.memory.failed(b.target.hop, k)
+	b.fork.p.memory.failed(b.target.hop(), k)
 }
 
 // praise remembers that the branch's next hop answers.
 func (b *branch) praise() {
 	if b.isHop() {
-		b.fork.p.memory.answered(b.target.hop, b.sentAt, false)
+		b.fork.p.memory.answered(b.target.hop(), b.sentAt, false)
 	}
 }
 
 // isHop reports whether the branch leads to a next hop. What is said of a phone's
 // address says nothing of the next phone there.
 func (b *branch) isHop() bool {
-	return b.target.reach == dial && b.target.binding.ID.IsZero() && b.target.hop != (hop{})
+	return b.target.reach == dial && b.target.binding.ID.IsZero() && b.target.way.hop != (hop{})
 }

@@ -29,14 +29,14 @@ func (b *branch) enlarge(size int, to flow.Flow) bool {
 	if size <= maxDatagram || to.Transport != flow.UDP || b.datagram || !b.takesTCP(to) {
 		return false
 	}
-	f, p, at := b.fork, b.fork.p, b.target.hop
+	f, p, at := b.fork, b.fork.p, b.target.hop()
 	h := hop{transport: flow.TCP, addr: netip.AddrPortFrom(to.Remote.Addr().Unmap(), to.Remote.Port())}
 	if p.memory.avoid(h, time.Now(), tcpPatience) {
 		return false
 	}
 	q, settled := f.s.Queue(), false
 	settle := func(tcp flow.Flow, err error) {
-		if settled || b.state != idle || b.target.hop != at {
+		if settled || b.state != idle || b.target.hop() != at {
 			// It was too late, or the call is given up.
 			return
 		}

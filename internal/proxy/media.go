@@ -91,7 +91,7 @@ func (f *fork) mediaProfile() string {
 
 // mediaProfile is the name of the profile of the branch's device or next hop.
 func (b *branch) mediaProfile(to flow.Flow) string {
-	if r, ok := b.fork.p.routeNamed(b.target.way.route); ok && b.target.way.route != "" && r.Media != "" {
+	if r, ok := b.fork.p.routeNamed(b.target.route()); ok && r.Name != "" && r.Media != "" {
 		return r.Media
 	}
 	return mediaKind(to, b.target.binding.Contact)

@@ -82,10 +82,12 @@ type hop struct {
 
 func hopAt(h resolve.Hop) hop { return hop{h.Transport, h.Addr, h.Name} }
 
-// A way is what is left to be tried of a next hop when what was tried has failed: hops
-// that were found, then targets that are not yet looked up, and at last the hops of
-// which something speaks against trying them first.
+// A way is the address that is tried, and what is left to be tried of a next hop when
+// that has failed: hops that were found, then targets that are not yet looked up, and at
+// last the hops of which something speaks against trying them first.
 type way struct {
+	// hop is what is tried; the zero hop has to be looked up first.
+	hop hop
 	// route is the name of the Route; empty: it is none.
 	route string
 	// to is where the way leads, targets what of it is still to be looked up.
@@ -127,13 +129,30 @@ func (w *way) next(avoid func(resolve.Hop) bool) hop {
 
 // dialTarget is a target that is reached by a connection to one of these, in this order.
 func dialTarget(to ...resolve.Target) target {
-	return target{reach: dial, binding: &unregistered, way: way{to: to, targets: to}}
+	return target{reach: dial, binding: &unregistered, way: &way{to: to, targets: to}}
+}
+
+// hop is where the target is connected to; the zero hop if that is not known, or if it
+// is reached otherwise.
+func (t *target) hop() hop {
+	if t.way == nil {
+		return hop{}
+	}
+	return t.way.hop
+}
+
+// route is the name of the Route that the target is a next hop of; empty: of none.
+func (t *target) route() string {
+	if t.way == nil {
+		return ""
+	}
+	return t.way.route
 }
 
 // samePlace reports whether two targets that are connected to are one.
 func (t *target) samePlace(other *target) bool {
 	return t.reach == dial && other.reach == dial && t.uri == other.uri &&
-		slices.Equal(t.way.to, other.way.to) && (len(t.way.to) > 0 || t.hop == other.hop)
+		slices.Equal(t.way.to, other.way.to) && (len(t.way.to) > 0 || t.way.hop == other.way.hop)
 }
 
 // target is a request's way to the next hops of the route, in the order that chance
@@ -228,8 +247,8 @@ func (p *Proxy) resolve(t resolve.Target, done func([]resolve.Hop, error)) {
 // find takes the next hop of the branch's way, and looks the next target up if there
 // is none yet.
 func (b *branch) find() {
-	f, w := b.fork, &b.target.way
-	if b.target.hop = b.next(); b.target.hop != (hop{}) {
+	f, w := b.fork, b.target.way
+	if w.hop = b.next(); w.hop != (hop{}) {
 		b.connect()
 		return
 	}
@@ -243,7 +262,7 @@ func (b *branch) find() {
 	f.p.resolve(t, func(hops []resolve.Hop, err error) {
 		q.Post(func() {
 			switch {
-			case b.state != idle || b.target.reach != dial || b.target.hop != (hop{}):
+			case b.state != idle || b.target.reach != dial || b.target.way.hop != (hop{}):
 				// Given up meanwhile.
 			case err != nil:
 				f.p.opts().Logger.Info("resolve", "target", t.String(), "err", err)
@@ -259,7 +278,7 @@ func (b *branch) find() {
 
 // next takes the next hop off the branch's way.
 func (b *branch) next() hop {
-	w := &b.target.way
+	w := b.target.way
 	return w.next(func(h resolve.Hop) bool { return b.fork.p.avoid(w.route, h) })
 }
 
@@ -274,7 +293,7 @@ func (b *branch) advance() bool {
 	b.silence.Stop()
 	b.ring.Stop()
 	b.client, b.state, b.ring, b.rang, b.overdue, b.datagram = nil, idle, nil, false, false, false
-	b.target.hop = hop{}
+	b.target.way.hop = hop{}
 	b.find()
 	return true
 }

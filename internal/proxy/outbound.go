@@ -71,7 +71,8 @@ func (v view) inDialog(aor usrloc.AOR, bindings []*usrloc.Binding, to leg) targe
 	if !v.alive(t.binding.Flow) && to.flow.Stream() && v.alive(to.flow) {
 		// The phone has begun a dialog on a new connection and not registered on it
 		// yet. If that fails, where it registered is still to be tried.
-		t.reach, t.flow, t.tried = forward, to.flow, to.flow
+		at := to.flow
+		t.reach, t.flow, t.tried = forward, at, &at
 	}
 	return t
 }

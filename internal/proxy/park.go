@@ -25,17 +25,18 @@ type wait struct {
 	unpush func()
 	// asked counts the pushes and the ends of waits, so that the outcome of a push
 	// that is no longer waited for is not taken for that of the next.
-	asked  int
+	asked  int32
+	pushes int32
 	pushID string
 	// released: the request waited, and goes to its phone.
 	released bool
-	pushed   time.Time // zero: no push was asked for
 	// known: it is known what became of the last of pushes. taken: the push service
 	// took it, so that what follows speaks of the device.
-	pushes       int
 	known, taken bool
-	// token is what was pushed to last. No other binding's copy of it is pushed to.
-	token usrloc.Push
+	pushed       time.Time // zero: no push was asked for
+	// token is what was pushed to last; nil: nothing was. No other binding's copy of it
+	// is pushed to.
+	token *usrloc.Push
 	line  *line
 }
 
@@ -88,7 +89,7 @@ func (b *branch) push() {
 	asked := b.wait.asked
 	b.wait.pushes++
 	pushes := b.wait.pushes
-	b.wait.token, b.wait.taken, b.wait.known = b.target.binding.Push, false, false
+	b.wait.token, b.wait.taken, b.wait.known = &b.target.binding.Push, false, false
 	id, cancel, err := f.p.opts().Waker.Wake(b.user(), b.target.binding, wake.Cause{
 		Kind: f.pushKind(), Method: f.method, CallID: f.s.Message().CallID(), Deadline: b.wait.until,
 		Caller: f.callerData(),

@@ -19,11 +19,11 @@ type passage struct {
 	strict bool
 	// foreign: Route values of others follow.
 	foreign bool
-	// token is the sealed token in one of our entries, nil if there is none.
-	token *token
 	// ob: an entry of ours asks for the dialog to stay on this flow (RFC 5626
 	// §5.3.2).
 	ob bool
+	// token is the sealed token in one of our entries, nil if there is none.
+	token *token
 	// purr is a pn-purr found in the Request-URI or in a Route of ours.
 	purr string
 }
@@ -212,7 +212,7 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 	f := p.newFork(s, g, realm)
 	f.claim, f.stranger, f.inDialog = claim, a.User == "" && !claim.trusted, m.ToTag() != ""
 	if recordRouted(f.method) && !f.inDialog {
-		f.caller = p.callerLeg(m, a.User, s.Flow())
+		f.caller = p.callerLeg(m, a.User, s.Flow()).binding
 	}
 	if p.isEmergency(m.RequestURI()) && !f.inDialog {
 		f.toHelp(a)

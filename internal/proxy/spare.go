@@ -34,14 +34,14 @@ func (b *branch) another() bool {
 	if b.advance() {
 		return true
 	}
-	if b.target.binding.Flow != b.target.tried {
+	if b.movedOn() {
 		b.target.spare = append(b.target.spare, b.target.binding)
 	}
 	v := f.view(time.Now())
 	for len(b.target.spare) > 0 && !f.over && b.state != ended {
 		t := v.device(b.target.aor, b.target.spare)
 		b.target.spare = t.spare
-		if t.reach == unreachable || t.reach == park && sameToken(t.binding.Push, b.wait.token) {
+		if t.reach == unreachable || t.reach == park && b.wait.token != nil && sameToken(t.binding.Push, *b.wait.token) {
 			continue
 		}
 		b.unpark("")
@@ -53,6 +53,16 @@ func (b *branch) another() bool {
 		return true
 	}
 	return false
+}
+
+// movedOn reports whether the device has registered on another flow than the one that
+// was tried.
+func (b *branch) movedOn() bool {
+	t := &b.target
+	if t.tried == nil {
+		return !t.binding.Flow.IsZero()
+	}
+	return t.binding.Flow != *t.tried
 }
 
 // sameToken reports whether two bindings are woken by the same token.

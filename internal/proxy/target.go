@@ -27,6 +27,8 @@ const (
 // A target is one device or next hop of a request.
 type target struct {
 	reach reach
+	// trusted: the next hop is told who calls, and believed.
+	trusted bool
 	// aor is the user that the device belongs to; empty for a next hop.
 	aor usrloc.AOR
 	// binding is the device's, that of a Record or a Change, which nobody writes to;
@@ -34,20 +36,16 @@ type target struct {
 	binding *usrloc.Binding
 	// flow is where the request is sent, unless the device comes back elsewhere.
 	flow flow.Flow
-	// hop is where a connection is made to, if reach is dial; the zero hop has to be
-	// looked up first. way is where to go on when that fails.
-	hop hop
-	way way
-	// trusted: the next hop is told who calls, and believed.
-	trusted bool
+	// way is where connections are made to; nil unless reach is dial.
+	way *way
 	// uri is the Request-URI to send; empty keeps the received one.
 	uri string
 	// wanted is how well the device is what the caller wants, from 0 to 1 (RFC 3841
 	// §7.2.4), as far as that tells devices apart.
 	wanted float64
 	// tried is the flow of binding when the target was made: the phone may have
-	// registered on another one since.
-	tried flow.Flow
+	// registered on another one since. Nil stands for the zero Flow.
+	tried *flow.Flow
 	// spare are the device's other bindings, the preferred first. They are tried
 	// one after another when the flow to the device fails (RFC 5626 §7).
 	spare []*usrloc.Binding
@@ -198,9 +196,10 @@ func (v view) device(aor usrloc.AOR, bindings []*usrloc.Binding) target {
 
 // target decides how the device behind b is reached.
 func (v view) target(aor usrloc.AOR, b *usrloc.Binding) target {
-	t := target{reach: v.reach(b), aor: aor, binding: b, tried: b.Flow, flow: contactFlow(b), uri: requestURI(b.Contact, v.secrets)}
+	t := target{reach: v.reach(b), aor: aor, binding: b, tried: &b.Flow, flow: contactFlow(b), uri: requestURI(b.Contact, v.secrets)}
 	if t.reach == dial {
-		t.hop, _ = listens(b)
+		h, _ := listens(b)
+		t.way = &way{hop: h}
 	}
 	return t
 }
