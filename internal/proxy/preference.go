@@ -97,7 +97,12 @@ func (p *preferences) judge(params sipmsg.Params) (qa float64, wanted bool) {
 		}
 		n++
 	}
-	if n == 0 {
+	switch {
+	case p.implicit:
+		// RFC 3841 §7.2.4 would rank here, too. But a phone that names its instance and not
+		// its methods would come after all that say nothing of themselves, who are immune.
+		return 1, true
+	case n == 0:
 		return 0, true
 	}
 	return sum / float64(n), true

@@ -82,6 +82,7 @@ func TestPreference_Judge_RFC3841_7_2_4(t *testing.T) {
 		{"nothing wanted", `;audio`, []string{`Accept-Contact: *;require;explicit`}, 1},
 		{"two wishes, one met", `;audio`, []string{`Accept-Contact: *;audio;require, *;audio="FALSE"`}, 1},
 		{"implied by the method", `;methods="MESSAGE"`, nil, -1},
+		{"what is implied ranks nobody", `;+sip.instance="<urn:uuid:1>"`, nil, 1},
 		{"a plus does not hide a base tag", `;video;+video="FALSE"`, []string{`Accept-Contact: *;video;require`}, 1},
 	}
 	for _, tt := range tests {

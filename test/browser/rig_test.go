@@ -129,6 +129,8 @@ listen:
     tls: {cert_file: cert.pem, key_file: key.pem}
     ws: {origins: ["`+r.origin()+`"]}
 domains: [example.com]
+# A busy machine must not have it refuse a test.
+overload: {target: 0s}
 http: {addr: ""}
 auth:
   mode: {registrar: required, proxy: required}

@@ -137,6 +137,8 @@ listen:
   - {name: tcp, transport: tcp, addr: %[1]q}
 %[9]s
 domains: [example.com]
+# A busy machine must not have it refuse a test.
+overload: {target: 0s}
 http: {addr: %[2]q}
 log: {level: debug}
 auth:
