@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 // unless it fails.
 const patience = time.Minute
 
+// credentials are one set for all rigs: RSA keys take a while.
+var credentials = sync.OnceValues(pushsim.NewCredentials)
+
 // A rig is an App with pretend push services behind it, and what a test knows of
 // both.
 type rig struct {
@@ -57,8 +60,11 @@ func newRig(t *testing.T, more ...string) *rig {
 func newRigWith(t *testing.T, change func(*Options), more ...string) *rig {
 	t.Helper()
 	r := &rig{t: t, events: newEvents(), dir: t.TempDir(), wakes: map[string]func(){}}
-	var err error
-	if r.sim, err = pushsim.Start(pushsim.Options{OnPush: r.pushed}); err != nil {
+	creds, err := credentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.sim, err = pushsim.Start(pushsim.Options{OnPush: r.pushed, Credentials: creds}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.sim.Close() })
