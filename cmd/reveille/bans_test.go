@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,21 +13,8 @@ import (
 )
 
 func TestBans(t *testing.T) {
-	dir, err := os.MkdirTemp("", "rv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	config := filepath.Join(dir, "r.yaml")
-	if err := os.WriteFile(config, []byte("control: {socket: c}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("unix", filepath.Join(dir, "c"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	until := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	config := newControl(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method + " " + r.URL.Path {
 		case "GET /bans":
 			json.NewEncoder(w).Encode(admin.BanList{Bans: []admin.Ban{
@@ -40,9 +26,7 @@ func TestBans(t *testing.T) {
 		default:
 			w.WriteHeader(http.StatusNotFound)
 		}
-	})}
-	go srv.Serve(l) // It ends with Close.
-	defer srv.Close()
+	})
 	const list = "192.0.2.7          authentication  everything  until 2026-01-02T03:04:05Z\n" +
 		"2001:db8:0:1::/64  scanner         datagrams   until 2026-01-02T03:04:05Z\n"
 	for _, tt := range []struct {
@@ -58,7 +42,7 @@ func TestBans(t *testing.T) {
 		{"rm --config " + config + " alice", exitUsage, "", `"alice" is no address`},
 		{"rm --config " + config, exitUsage, "", "one address"},
 		{"list", exitUsage, "", "name the server"},
-		{"list --store " + filepath.Join(dir, "none"), exitFailed, "", "no such file"},
+		{"list --store " + filepath.Join(t.TempDir(), "none"), exitFailed, "", "no such file"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			var stdout, stderr strings.Builder

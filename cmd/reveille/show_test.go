@@ -2,10 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,21 +12,8 @@ import (
 )
 
 func TestBindingsShow(t *testing.T) {
-	dir, err := os.MkdirTemp("", "rv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	config := filepath.Join(dir, "r.yaml")
-	if err := os.WriteFile(config, []byte("control: {socket: c}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("unix", filepath.Join(dir, "c"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	config := newControl(t, func(w http.ResponseWriter, r *http.Request) {
 		list := admin.BindingList{User: "sip:alice@example.com", Bindings: []admin.Binding{}}
 		switch user := r.URL.Query().Get("user"); user {
 		case "alice@example.com":
@@ -46,9 +31,7 @@ func TestBindingsShow(t *testing.T) {
 			return
 		}
 		json.NewEncoder(w).Encode(list)
-	})}
-	go srv.Serve(l) // It ends with Close.
-	defer srv.Close()
+	})
 	for _, tt := range []struct {
 		args string
 		code int
