@@ -20,9 +20,10 @@ type Emergency struct {
 	Anyone bool
 }
 
-// helpsAnyone reports whether m is a call for help that nobody is refused.
+// helpsAnyone reports whether m is a call for help that nobody is refused. The way is
+// open for calls alone.
 func (p *Proxy) helpsAnyone(m *sipmsg.Message) bool {
-	return p.opts().Emergency.Anyone && m.ToTag() == "" && p.isEmergency(m.RequestURI())
+	return p.opts().Emergency.Anyone && m.Method() == "INVITE" && m.ToTag() == "" && p.isEmergency(m.RequestURI())
 }
 
 // toHelp sends a call for help along its route, whatever others would do with it.

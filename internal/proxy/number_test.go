@@ -130,7 +130,9 @@ func TestEmergency_RFC5031_4_2(t *testing.T) {
 				w.reply(out, 200)
 				w.expect("200 203.0.113.9:5060")
 			}
-			// The way is open for nothing else: not for other calls, nor for too many.
+			// The way is open for nothing else: not for messages, other calls, nor for too many.
+			w.recv(caller, request("MESSAGE", "sip:112@example.com", "text"))
+			w.expect("407 203.0.113.9:5060")
 			w.recv(caller, request("INVITE", "sip:alice@example.com", "other"))
 			w.expect("407 203.0.113.9:5060")
 			w.recv(caller, request("INVITE", "sip:112@example.com", "limited"))
