@@ -9,6 +9,7 @@ import (
 	"reveille/configs"
 	"reveille/flow"
 	"reveille/internal/proxy"
+	"reveille/internal/regevent"
 	"reveille/internal/resolve"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transport"
@@ -84,6 +85,9 @@ func (a *App) proxyOptions(cfg *configs.Config) (proxy.Options, error) {
 	o.EventRoutes = map[string]string{}
 	for _, e := range cfg.Proxy.EventRoutes {
 		o.EventRoutes[e.Event] = e.Route
+	}
+	if cfg.Registrar.RegEvent.Enabled {
+		o.Events = []string{regevent.Package}
 	}
 	var err error
 	o.Routes, err = proxyRoutes(cfg)

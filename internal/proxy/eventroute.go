@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,7 +42,18 @@ func (f *fork) toEventServer(a Admission) {
 		return
 	}
 	// RFC 6665 §4.2.1.1, RFC 3903 §6: nobody here knows the package.
-	f.refuse(sipmsg.Reply{Code: 489})
+	r := sipmsg.Reply{Code: 489}
+	if known := o.eventPackages(); known != "" {
+		r.Headers = []sipmsg.HeaderField{{Name: "Allow-Events", Value: known}}
+	}
+	f.refuse(r)
+}
+
+// eventPackages lists the packages that are known here (RFC 6665 §4.4.4).
+func (o *Options) eventPackages() string {
+	known := slices.AppendSeq(slices.Clone(o.Events), maps.Keys(o.EventRoutes))
+	slices.Sort(known)
+	return strings.Join(known, ", ")
 }
 
 // wakesByEvent reports whether a NOTIFY outside of a dialog, such as that of a

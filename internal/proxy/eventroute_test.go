@@ -13,7 +13,7 @@ import (
 func eventServer() Options {
 	return Options{
 		Routes:      []Route{{Name: "voicemail", Domain: "voicemail.invalid", To: to("sip:192.0.2.50:5060")}},
-		EventRoutes: map[string]string{"message-summary": "voicemail"}, WakeEvents: []string{"message-summary"},
+		EventRoutes: map[string]string{"message-summary": "voicemail"}, Events: []string{"reg"}, WakeEvents: []string{"message-summary"},
 	}
 }
 
@@ -59,6 +59,11 @@ func TestEventRoute_SubscribeAndPublish_RFC6665_4_2_1_1(t *testing.T) {
 					}
 					w.reply(s, 200)
 					w.expect("200 203.0.113.9:5060")
+				}
+				// RFC 6665 §4.4.4: who asks for what is unknown hears what is known.
+				known, listed := s.m.HeaderNamed("Allow-Events")
+				if s.m.Status() == 489 && (listed != (tt.options != nil) || listed && known != "message-summary, reg") {
+					t.Errorf("Allow-Events: %s", known)
 				}
 				w.pushCount(0)
 			})

@@ -145,6 +145,8 @@ type Options struct {
 	// EventRoutes names the Route for SUBSCRIBE and PUBLISH to users of ours, by event
 	// package. Those for others are answered 489, and PUBLISH 405 if it is empty.
 	EventRoutes map[string]string
+	// Events are the packages that are served before a request comes to the Proxy.
+	Events []string
 	// Dormant: devices whose registration has ended are woken as long as the Store
 	// keeps their bindings.
 	Dormant bool
