@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -55,7 +56,21 @@ func Open(o Options, read func(*bbolt.Tx) error) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !o.NoSync {
+		// bbolt syncs what is in the file. That there is such a file is in its folder.
+		if err := syncFolder(filepath.Dir(o.Path)); err != nil {
+			return nil, errors.Join(fmt.Errorf("sync the folder of %s: %w", o.Path, err), f.Close())
+		}
+	}
 	return f, nil
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func open(path string, o *bbolt.Options) (*bbolt.DB, error) {
