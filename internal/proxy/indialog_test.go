@@ -293,6 +293,21 @@ func TestInDialog_StrictRouterInFrontOfUs_RFC3261_16_4(t *testing.T) {
 	})
 }
 
+// TestInDialog_UserAtOurAddressIsNoStrictRouter_RFC3261_16_4: what counts is what we put
+// into a Record-Route, not where a URI leads.
+func TestInDialog_UserAtOurAddressIsNoStrictRouter_RFC3261_16_4(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		p := w.newPhone("alice", udp("198.51.100.1:5060"), "")
+		w.register(p)
+		ok := w.call(p, "c1")
+		w.recv(caller, inDialogRequest("INFO", 2, ok, true, "sip:alice@192.0.2.1"))
+		got := w.expect("INFO 198.51.100.1:5060")[0]
+		if uri := got.m.RequestURI().String(); uri != "sip:alice@192.0.2.1" || len(got.m.Routes()) != 0 {
+			t.Errorf("Request-URI %s with %d Route, want what was sent without ours", uri, len(got.m.Routes()))
+		}
+	})
+}
+
 func TestInDialog_StrictRouterBehindUs_RFC3261_16_6_6(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		p := w.newPhone("alice", udp("198.51.100.1:5060"), "")

@@ -212,7 +212,7 @@ func (med *mediation) begin(sdp string, tried []netip.AddrPort, then func(error)
 
 // response has the SDP of an answer to the request changed, behind what was said about
 // the call before. send gets it, "" for that of m, and does not run if the answer is
-// dropped because too much waits: who sent it sends it again.
+// dropped because too much waits: a 2xx and a reliable 18x come again.
 func (med *mediation) response(m *sipmsg.Message, send func(sdp string)) {
 	queued := med.line().enter(func(next func()) {
 		sdp, _ := sdpOf(m)
