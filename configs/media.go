@@ -112,12 +112,12 @@ func (l *loader) checkMedia(cfg *Config) {
 			continue
 		}
 		if first, twice := engines[a]; twice {
-			l.errorAt(at, fmt.Sprintf("is also media.engines[%d]", first), "")
+			l.errorAt(at, fmt.Sprintf("is also media.engines[%d]", first), "name each engine once; more calls go to it by its weight")
 		}
 		engines[a] = i
 	}
 	if m.Ping <= m.Timeout {
-		l.errorAt("media.ping", "is not longer than media.timeout", "")
+		l.errorAt("media.ping", "is not longer than media.timeout", "write more than "+formatDuration(m.Timeout))
 	}
 	known := []string{string(LikeBrowser), string(LikePhone), noMedia}
 	seen := names{}
@@ -143,7 +143,7 @@ func (l *loader) checkMedia(cfg *Config) {
 		} {
 			for _, v := range list.values {
 				if v != "" && !ngWord.MatchString(v) {
-					l.errorAt(at+"."+list.key, fmt.Sprintf("%q is nothing that an engine knows", v), "")
+					l.errorAt(at+"."+list.key, fmt.Sprintf("%q is nothing that an engine knows", v), "write one word of the ng protocol, such as remove or force")
 				}
 			}
 		}
