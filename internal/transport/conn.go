@@ -272,6 +272,7 @@ func (r *reader) consume(now time.Time) error {
 		case sipmsg.FrameMessage:
 			r.silent = false
 			r.l.metrics.received.Inc()
+			r.t.arrived(r.l, r.flow, msg, now)
 			switch {
 			case err != nil:
 				// Of those that cannot be answered nobody is told.
@@ -301,7 +302,8 @@ func (r *reader) answer(msg []byte) bool {
 	answer, taken := r.t.opts.Answerer.Answer(r.flow, msg, (*out)[:0])
 	*out = answer
 	if taken && len(answer) > 0 {
-		_ = r.l.count(r.send(answer))
+		r.t.leaves(r.l, r.flow, answer)
+		_ = r.t.stayed(r.l, r.flow, answer, r.l.count(r.send(answer)))
 	}
 	return taken
 }
@@ -365,7 +367,9 @@ func (r *reader) reject(msg []byte, fault error) bool {
 		return false
 	}
 	code, phrase, headers := sipmsg.StatusOf(fault)
-	return r.send(m.AppendReply(nil, sipmsg.Reply{Code: code, Reason: phrase, Headers: headers})) == nil
+	reply := m.AppendReply(nil, sipmsg.Reply{Code: code, Reason: phrase, Headers: headers})
+	r.t.leaves(r.l, r.flow, reply)
+	return r.t.stayed(r.l, r.flow, reply, r.send(reply)) == nil
 }
 
 // linger reads what the peer still sends, until it closes. However that ends, it

@@ -40,6 +40,7 @@ type Transport struct {
 	answers  sync.Pool // of *[]byte: where the Answerer writes for connections
 	buffered budget
 	locals   atomic.Pointer[[]netip.Prefix]
+	tap      atomic.Pointer[func(Passage)] // who looks at all messages; nil: nobody
 
 	// ctx ends when Stop begins; accept loops, dials and pauses heed it.
 	ctx    context.Context
@@ -209,7 +210,8 @@ func (t *Transport) Send(f flow.Flow, b []byte) error {
 	if l == nil || l.Transport != f.Transport || f.Node != t.opts.Node {
 		return ErrFlowDead
 	}
-	if err := l.count(t.send(l, f, b)); err != nil {
+	t.leaves(l, f, b)
+	if err := t.stayed(l, f, b, l.count(t.send(l, f, b))); err != nil {
 		return fmt.Errorf("send on %s: %w", f, err)
 	}
 	return nil
@@ -225,7 +227,8 @@ func (t *Transport) Post(f flow.Flow, b []byte) error {
 	if f.Stream() || !t.Open(f) {
 		return t.Send(f, b)
 	}
-	if err := l.socketFor(f.Remote).poster.post(f.Remote, b); err != nil {
+	t.leaves(l, f, b)
+	if err := t.stayed(l, f, b, l.socketFor(f.Remote).poster.post(f.Remote, b)); err != nil {
 		l.metrics.sendError(err).Inc()
 		return fmt.Errorf("post on %s: %w", f, err)
 	}

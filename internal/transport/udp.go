@@ -213,6 +213,7 @@ func (r *datagramReader) one(b []byte, from netip.AddrPort, now, came time.Time)
 	default:
 		r.received++
 		f := r.l.flow(from)
+		t.arrived(r.l, f, b, came)
 		if !r.answer(f, b) {
 			// What the Handler sends must not overtake the answers to what came before.
 			r.out.flush()
@@ -229,6 +230,7 @@ func (r *datagramReader) answer(f flow.Flow, b []byte) bool {
 	}
 	answer, taken := a.Answer(f, b, r.out.room())
 	if taken && len(answer) > 0 {
+		r.l.t.leaves(r.l, f, answer)
 		r.out.add(f.Remote, answer)
 	}
 	return taken
