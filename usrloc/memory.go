@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ type Memory struct {
 	touches RefreshCommitter // the Committer, if it is one
 	shards  []*shard
 	metrics *metrics
+	id      uint32 // 31 bits by chance, for Cursors; never 0
 
 	bindings atomic.Int64 // in all shards; bounded by MaxBindings
 	watches  atomic.Int64 // bounded by MaxWatches
@@ -108,7 +110,7 @@ func (o *MemoryOptions) setDefaults() {
 // NewMemory returns an empty Memory. It starts no goroutine.
 func NewMemory(opts MemoryOptions) *Memory {
 	opts.setDefaults()
-	m := &Memory{opts: opts, shards: make([]*shard, opts.Shards)}
+	m := &Memory{opts: opts, shards: make([]*shard, opts.Shards), id: rand.Uint32()>>1 | 1}
 	seed, now := maphash.MakeSeed(), time.Now()
 	for i := range m.shards {
 		m.shards[i] = newShard(seed, opts.Tokens, now)

@@ -294,6 +294,8 @@ var (
 	// ErrForeignID: an Update's result held a BindingID that was not made for
 	// its AOR, that another binding has, or the same one twice.
 	ErrForeignID = errors.New("usrloc: binding id of another binding")
+	// ErrCursor: the place in the list is none of this store.
+	ErrCursor = errors.New("usrloc: no place in this store")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("usrloc: store closed")
 )

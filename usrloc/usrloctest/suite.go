@@ -53,6 +53,7 @@ func run(t *testing.T, factory Factory, bubble func(*testing.T, func(*testing.T)
 		{"Concurrency", concurrencyCases},
 		{"Touch", touchCases},
 		{"Tokens", tokenCases},
+		{"List", listCases},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
