@@ -36,29 +36,38 @@ func (t *Transport) Tap(see func(Passage)) {
 	t.tap.Store(&see)
 }
 
-// arrived shows a message that came. When nobody looks it costs no more than to see that.
+// arrived shows a message that came. When nobody looks it costs no more than to see that:
+// the compiler puts this, and leaves, where they are called.
 func (t *Transport) arrived(l *listener, f flow.Flow, b []byte, at time.Time) {
-	if see := t.tap.Load(); see != nil {
-		(*see)(Passage{Flow: f, Local: t.local(l, f), At: at, Message: b})
+	if t.tap.Load() != nil {
+		t.show(l, &f, b, at, false, nil)
 	}
 }
 
 // leaves shows a message that is to be sent.
 func (t *Transport) leaves(l *listener, f flow.Flow, b []byte) {
-	if see := t.tap.Load(); see != nil {
-		(*see)(Passage{Flow: f, Local: t.local(l, f), Sent: true, At: time.Now(), Message: b})
+	if t.tap.Load() != nil {
+		t.show(l, &f, b, time.Time{}, true, nil)
 	}
 }
 
 // stayed shows a message that could not be sent, unless err is nil, and returns err.
 func (t *Transport) stayed(l *listener, f flow.Flow, b []byte, err error) error {
-	if err == nil {
-		return nil
-	}
-	if see := t.tap.Load(); see != nil {
-		(*see)(Passage{Flow: f, Local: t.local(l, f), Sent: true, At: time.Now(), Message: b, Err: err})
+	if err != nil && t.tap.Load() != nil {
+		t.show(l, &f, b, time.Time{}, true, err)
 	}
 	return err
+}
+
+func (t *Transport) show(l *listener, f *flow.Flow, b []byte, at time.Time, sent bool, err error) {
+	see := t.tap.Load()
+	if see == nil {
+		return // It has just been ended.
+	}
+	if sent {
+		at = time.Now()
+	}
+	(*see)(Passage{Flow: *f, Local: t.local(l, *f), Sent: sent, At: at, Message: b, Err: err})
 }
 
 // local returns our end of f, a flow of l. Of a socket that is bound to all addresses
