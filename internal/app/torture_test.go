@@ -260,3 +260,22 @@ func (s *wsSpeaker) read() (string, error) {
 	_, b, err := s.conn.Read(s.r.within())
 	return string(b), err
 }
+
+// TestRegister_UserInTheRequestURI_RFC3261_10_2: examples of RFCs, and phones after them, name
+// the user where the domain belongs (RFC 3261 §10.2). They mean themselves, and the fast
+// path means the same.
+func TestRegister_UserInTheRequestURI_RFC3261_10_2(t *testing.T) {
+	r := newRig(t, openYAML)
+	p := r.rawPhone()
+	for i := range 3 {
+		p.send("REGISTER", "sip:alice@example.com", "reg", i+1)
+		p.next("200")
+	}
+	if n := r.metric("reveille_usrloc_bindings"); n != 1 {
+		t.Errorf("%v bindings, want 1", n)
+	}
+	p.send("REGISTER", "sip:alice@elsewhere.invalid", "other", 1)
+	if m := p.next("403"); m.Status() != 403 {
+		t.Errorf("of another domain: %d", m.Status())
+	}
+}
