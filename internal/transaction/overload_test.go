@@ -73,6 +73,28 @@ func TestOverload_RefusesAtTheDoor_RFC3261_21_5_4(t *testing.T) {
 	})
 }
 
+// TestOverload_ACKsTakeNoPlace_RFC3261_8_2_7: each refused INVITE brings one, and they
+// would fill the queue that calls under way need.
+func TestOverload_ACKsTakeNoPlace_RFC3261_8_2_7(t *testing.T) {
+	o := overload()
+	o.QueueLen = 4
+	bubble(t, o, func(r *rig) {
+		release := r.stuck()
+		for n := range 10 {
+			q := other(n, "INVITE")
+			r.receive(udpCaller, q.on(t, udpCaller))
+			r.expect("401ms > 503")
+			q.method, q.toTag = "ACK", r.last().ToTag()
+			r.receive(udpCaller, q.on(t, udpCaller))
+		}
+		bye := other(20, "BYE")
+		bye.toTag = "phone"
+		r.receive(udpCaller, bye.on(t, udpCaller))
+		release()
+		r.expect("401ms request BYE")
+	})
+}
+
 // What belongs to a call that was admitted is served: it costs less than what its
 // absence would.
 func TestOverload_LetsCallsGoOn(t *testing.T) {
