@@ -3,7 +3,6 @@ package usrloc
 import (
 	"context"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -47,12 +46,12 @@ type Lister interface {
 	// returns ErrCursor for a place in another store, or in an earlier run of it.
 	List(ctx context.Context, c Cursor, n int) ([]Record, Cursor, error)
 
-	// Find is List for the AORs that want accepts. It looks at about look of them at
-	// most, so that it returns soon however few want accepts: there may be more
-	// behind the place that it returns, even if it found nothing. want may run under
-	// a lock: it must be quick and not call the store. Its AOR is valid during the
-	// call only.
-	Find(ctx context.Context, c Cursor, n, look int, want func(AOR) bool) ([]Record, Cursor, error)
+	// Walk goes on from c: visit gets the Records whose AOR want accepts, one after
+	// the other, until it returns false or about look AORs were looked at, so that
+	// Walk returns soon however few are wanted. It returns the place behind the last,
+	// as List does. want may run under a lock, visit never does: want must be quick
+	// and not call the store, and its AOR is valid during the call only.
+	Walk(ctx context.Context, c Cursor, look int, want func(AOR) bool, visit func(Record) bool) (Cursor, error)
 }
 
 var _ Lister = (*Memory)(nil)
@@ -98,45 +97,85 @@ func ParseCursor(s string) (c Cursor, err error) {
 	return c, nil
 }
 
-// listStep bounds how many slots List looks at under one lock.
+// listStep bounds how many slots are looked at under one lock.
 const listStep = 64
 
 // List implements Lister. No lock is held for longer than it takes to read 64
 // Records.
-func (m *Memory) List(ctx context.Context, c Cursor, n int) ([]Record, Cursor, error) {
-	return m.Find(ctx, c, n, math.MaxInt, func(AOR) bool { return true })
+func (m *Memory) List(ctx context.Context, c Cursor, n int) (recs []Record, next Cursor, err error) {
+	if c, err = m.begin(c); err != nil {
+		return nil, c, err
+	}
+	var found [listStep]listed
+	for len(recs) < n && c.shard < len(m.shards) {
+		k := 0
+		if k, c, err = m.step(ctx, c, func(AOR) bool { return true }, found[:min(n-len(recs), listStep)]); err != nil {
+			return nil, Cursor{}, err
+		}
+		for i := range k {
+			recs = append(recs, found[i].rec)
+		}
+	}
+	return recs, m.end(c), nil
 }
 
-// Find implements Lister, as List does.
-func (m *Memory) Find(ctx context.Context, c Cursor, n, look int, want func(AOR) bool) ([]Record, Cursor, error) {
+// Walk implements Lister, as List does.
+func (m *Memory) Walk(ctx context.Context, c Cursor, look int, want func(AOR) bool, visit func(Record) bool) (next Cursor, err error) {
+	if c, err = m.begin(c); err != nil {
+		return c, err
+	}
+	var found [listStep]listed
+	for ; look > 0 && c.shard < len(m.shards); look -= listStep {
+		shard, k := c.shard, 0
+		if k, c, err = m.step(ctx, c, want, found[:]); err != nil {
+			return Cursor{}, err
+		}
+		for i := range k {
+			if !visit(found[i].rec) {
+				return Cursor{m.id, shard, found[i].slot}, nil
+			}
+		}
+	}
+	return m.end(c), nil
+}
+
+// begin makes a place in the list of c, end a Cursor of such a place.
+func (m *Memory) begin(c Cursor) (Cursor, error) {
 	if !c.IsZero() && c.store != m.id {
-		return nil, Cursor{}, ErrCursor
+		return Cursor{}, ErrCursor
 	}
 	c.store = m.id
-	var recs []Record
-	for ; len(recs) < n && look > 0 && c.shard < len(m.shards); look -= listStep {
-		if err := m.usable(ctx); err != nil {
-			return nil, Cursor{}, err
-		}
-		var err error
-		if recs, c, err = m.listShard(recs, c, n, want); err != nil {
-			return nil, Cursor{}, err
-		}
-	}
-	if c.shard >= len(m.shards) {
-		c = Cursor{}
-	}
-	return recs, c, nil
+	return c, nil
 }
 
-func (m *Memory) listShard(recs []Record, c Cursor, n int, want func(AOR) bool) ([]Record, Cursor, error) {
+func (m *Memory) end(c Cursor) Cursor {
+	if c.shard >= len(m.shards) {
+		return Cursor{}
+	}
+	return c
+}
+
+// A listed is a Record and where it was.
+type listed struct {
+	rec  Record
+	slot uint32
+}
+
+// step looks at the slots of one shard that follow c, and returns how many Records
+// it put into found, and the place to go on from.
+func (m *Memory) step(ctx context.Context, c Cursor, want func(AOR) bool, found []listed) (n int, next Cursor, err error) {
+	if err := m.usable(ctx); err != nil {
+		return 0, Cursor{}, err
+	}
 	sh, now := m.shards[c.shard], time.Now()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for range listStep {
+		if n == len(found) {
+			break
+		}
 		if c.slot++; c.slot >= sh.users.used {
-			c.shard, c.slot = c.shard+1, 0
-			return recs, c, nil
+			return n, Cursor{store: m.id, shard: c.shard + 1}, nil
 		}
 		u := sh.users.at(c.slot)
 		if u.first == 0 { // free
@@ -148,14 +187,12 @@ func (m *Memory) listShard(recs []Record, c Cursor, n int, want func(AOR) bool) 
 		}
 		rec, _, err := sh.record(sh.name(u), now)
 		if err != nil {
-			return nil, Cursor{}, err
+			return 0, Cursor{}, err
 		}
 		if len(rec.Bindings) > 0 {
-			recs = append(recs, rec)
-		}
-		if len(recs) == n {
-			break
+			found[n] = listed{rec, c.slot}
+			n++
 		}
 	}
-	return recs, c, nil
+	return n, c, nil
 }

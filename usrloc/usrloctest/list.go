@@ -15,8 +15,8 @@ import (
 
 var listCases = []testCase{
 	{name: "EveryAOROnce", run: listing(testListAll)},
-	{name: "FindTakesWhatIsWanted", run: listing(testFind)},
-	{name: "FindReturnsSoon", run: listing(testFindLook)},
+	{name: "WalkVisitsWhatIsWanted", run: listing(testWalk)},
+	{name: "WalkReturnsSoon", run: listing(testWalkLook)},
 	{name: "CursorsAreText", run: listing(testCursorText)},
 	{name: "CursorOfAnotherStore", run: listing(testForeignCursor)},
 	{name: "WhoStaysIsListedOnce", run: listing(testListMeanwhile)},
@@ -95,7 +95,8 @@ func testListAll(t *testing.T, s listStore) {
 	}
 }
 
-func testFind(t *testing.T, s listStore) {
+// testWalk wants some, and stops after each third.
+func testWalk(t *testing.T, s listStore) {
 	now := clock()
 	var want []usrloc.AOR
 	for n := range 200 {
@@ -106,12 +107,18 @@ func testFind(t *testing.T, s listStore) {
 	}
 	var got []usrloc.AOR
 	for c := (usrloc.Cursor{}); ; {
-		recs, next, err := s.Find(t.Context(), c, 3, 50, func(aor usrloc.AOR) bool { return strings.Contains(string(aor), "7") })
-		if err != nil || len(recs) > 3 {
-			t.Fatalf("Find = %d Records, %v", len(recs), err)
-		}
-		for i := range recs {
-			got = append(got, recs[i].AOR)
+		n := 0
+		next, err := s.Walk(t.Context(), c, 50, func(aor usrloc.AOR) bool { return strings.Contains(string(aor), "7") }, func(rec usrloc.Record) bool {
+			// A store may be asked meanwhile: no lock is held.
+			if d := diff(mustGet(t, s, rec.AOR), rec); d != "" {
+				t.Errorf("Walk (-get +walk):\n%s", d)
+			}
+			got = append(got, rec.AOR)
+			n++
+			return n < 3
+		})
+		if err != nil || n > 3 {
+			t.Fatalf("Walk: %d Records after it was told to end, %v", n, err)
 		}
 		if c = next; c.IsZero() {
 			break
@@ -124,18 +131,21 @@ func testFind(t *testing.T, s listStore) {
 	}
 }
 
-func testFindLook(t *testing.T, s listStore) {
+func testWalkLook(t *testing.T, s listStore) {
 	now := clock()
 	for n := range 1000 {
 		mustUpdate(t, s, AOR(n), Put(Binding(AOR(n), 1, now)))
 	}
 	looked := 0
-	recs, next, err := s.Find(t.Context(), usrloc.Cursor{}, 10, 100, func(usrloc.AOR) bool { looked++; return false })
-	if err != nil || len(recs) != 0 || next.IsZero() {
-		t.Errorf("Find of nobody = %d Records, next %q, %v; want a place to go on", len(recs), next, err)
+	next, err := s.Walk(t.Context(), usrloc.Cursor{}, 100, func(usrloc.AOR) bool { looked++; return false }, func(rec usrloc.Record) bool {
+		t.Errorf("Walk found %s, whom nobody wants", rec.AOR)
+		return true
+	})
+	if err != nil || next.IsZero() {
+		t.Errorf("Walk for nobody: next %q, %v; want a place to go on", next, err)
 	}
 	if looked > 200 {
-		t.Errorf("Find looked at %d AORs, want about 100", looked)
+		t.Errorf("Walk looked at %d AORs, want about 100", looked)
 	}
 }
 
