@@ -71,7 +71,7 @@ func (p program) stored(file, dir string) (*configs.Config, error) {
 func backup(ctx context.Context, cfg *configs.Config, dir string) error {
 	socket := cfg.ControlSocket()
 	if socket != "" {
-		err := control{socket}.do(ctx, http.MethodPost, "/backup", admin.BackupRequest{Dir: dir}, nil)
+		err := control{socket}.do(ctx, http.MethodPost, "/v1/backup", admin.BackupRequest{Dir: dir}, nil)
 		if !noServer(err) {
 			return err
 		}

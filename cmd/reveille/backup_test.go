@@ -341,7 +341,7 @@ func TestControl_AnswersThatAreNone(t *testing.T) {
 	go srv.Serve(l) // It ends with Close.
 	defer srv.Close()
 	c := control{filepath.Join(dir, "c")}
-	if err := c.do(t.Context(), http.MethodPost, "/backup", nil, nil); err == nil || !strings.Contains(err.Error(), "418") {
+	if err := c.do(t.Context(), http.MethodPost, "/v1/backup", nil, nil); err == nil || !strings.Contains(err.Error(), "418") {
 		t.Errorf("do = %v, want the status", err)
 	}
 }

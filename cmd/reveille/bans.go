@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"text/tabwriter"
 	"time"
 
@@ -45,7 +46,7 @@ func (p program) bansCommand() *cobra.Command {
 				return usageError{err}
 			}
 			return ask(func(ctx context.Context, c control) error {
-				return c.do(ctx, http.MethodDelete, "/bans/"+addr.WithZone("").String(), nil, nil)
+				return c.do(ctx, http.MethodDelete, "/v1/bans?source="+url.QueryEscape(addr.WithZone("").String()), nil, nil)
 			})(cmd, args)
 		},
 	}
@@ -55,7 +56,7 @@ func (p program) bansCommand() *cobra.Command {
 
 func (p program) listBans(ctx context.Context, c control) error {
 	var l admin.BanList
-	if err := c.do(ctx, http.MethodGet, "/bans", nil, &l); err != nil {
+	if err := c.do(ctx, http.MethodGet, "/v1/bans", nil, &l); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)

@@ -97,5 +97,5 @@ func problemOf(resp *http.Response) error {
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&p); err != nil || p.Detail == "" {
 		return errors.New(resp.Status)
 	}
-	return fmt.Errorf("%s: %s", p.Title, p.Detail)
+	return errors.New(p.Detail)
 }

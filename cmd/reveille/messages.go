@@ -34,7 +34,7 @@ func (p program) messagesCommand() *cobra.Command {
 
 func (p program) listMessages(ctx context.Context, c control) error {
 	var l admin.MessageList
-	if err := c.do(ctx, http.MethodGet, "/messages", nil, &l); err != nil {
+	if err := c.do(ctx, http.MethodGet, "/v1/messages", nil, &l); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)

@@ -1,32 +1,32 @@
-// Package admin is the HTTP server for operators: health, metrics, reload, and
-// on the control socket the backup, the registrations of a user (GET /bindings) and
-// the ban list, and for whom messages wait (GET /messages).
+// Package admin is the HTTP server for operators.
 //
 // GET /healthz answers 200 as long as the process serves; an orchestrator
 // restarts the process when it does not, so nothing outside the process may make
 // it fail. GET /readyz answers 200 when the server takes traffic and 503, with
-// the reason, while it starts or stops. GET /metrics is for Prometheus. POST
-// /reload reads the configuration again and answers with the keys that changed
-// and those that need a restart.
+// the reason, while it starts or stops. GET /metrics is for Prometheus. These take no
+// password: bind the address to one that only operators reach.
 //
-// On an address it has no authentication: bind it to one that only operators
-// reach. Web pages of other origins cannot post to it. The control socket serves
-// the same, and what would be too much for anyone who reaches a port: POST
-// /backup, which writes files with the rights of the server, and GET and DELETE
-// /bans, POST /v1/push and /v1/wake, and GET /v1/providers. Only the user that runs
-// the server can open it. GET /v1/events and POST /v1/woken are on the socket too,
-// and on the address for those who have a token.
+// All else is the API below /v1: each file here holds the calls about one subject,
+// which app fills with functions. A call is registered with the role that it needs,
+// and described in the document /v1/openapi.json, which is made of the code. Wrong
+// requests are answered with problems (RFC 9457), and changes told to the audit log.
+// On the address a token or a client certificate says who asks (Access). On the
+// control socket everybody has the role admin: only the user that runs the server
+// can open it. Web pages of other origins cannot post to either.
 package admin
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,54 +37,61 @@ import (
 type Options struct {
 	// Addr is the host:port to listen on; port 0 takes any, empty serves none.
 	Addr string
+	// TLS is for the address; nil: it speaks plain HTTP.
+	TLS *tls.Config
+	// Access says who may use the API on the address.
+	Access Access
 	// Socket is the path of the control socket, empty for none. What a process
 	// that is gone has left there is removed.
 	Socket string
-	// Gatherer is where /metrics reads.
-	Gatherer prometheus.Gatherer
+	// Audit is told of every change. It must not block. Nil: nobody is.
+	Audit func(Change)
+	// Gatherer is where /metrics reads, Registerer where the Server's own are; nil:
+	// nowhere.
+	Gatherer   prometheus.Gatherer
+	Registerer prometheus.Registerer
 	// Ready returns nil when the server takes traffic, otherwise why not.
 	Ready func() error
 	// Overloaded reports whether new requests are refused at times; nil: never.
 	// /readyz says so and goes on answering 200: whoever took the server out of use
 	// would cut its calls.
 	Overloaded func() bool
-	// Reload reads the configuration again; an error says why it was not taken
-	// over. Nil: there is nothing to reload, and POST /reload is not found.
-	Reload func(context.Context) (Reloaded, error)
-	// Backup copies the registrations into a folder, an absolute path; an error
-	// says why nothing was written. Nil: POST /backup is not found.
-	Backup func(ctx context.Context, dir string) error
-	// Bindings shows registrations. Nil: /bindings is not found.
+	Calls      Calls
+	Logger     *slog.Logger
+}
+
+// Calls are what the API can do. Of what is nil there are no calls.
+type Calls struct {
+	Reload   Reload
+	Backup   Backup
 	Bindings *Bindings
-	// Bans are who is not listened to. Nil: /bans is not found.
-	Bans *Bans
-	// Events are the stream of events and reports of pushes. Nil: /v1/events and
-	// /v1/woken are not found.
-	Events *Events
-	// Pushes are tools for pushes. Nil: /v1/push, /v1/wake and /v1/providers are not
-	// found.
-	Pushes *Pushes
-	// Messages tells for whom messages wait. Nil: /messages is not found.
+	Bans     *Bans
+	Events   *Events
+	Pushes   *Pushes
 	Messages *Messages
-	Logger   *slog.Logger
 }
 
-// Reloaded is what a reload did, and the answer to POST /reload.
-type Reloaded struct {
-	// Changed keys are in force, Restart keys need a restart and are as before.
-	Changed []string `json:"changed"`
-	Restart []string `json:"restart"`
+// register registers all calls there are.
+func (c *Calls) register(a *api) {
+	c.Reload.register(a)
+	c.Backup.register(a)
+	c.Bindings.register(a)
+	c.Bans.register(a)
+	c.Events.register(a)
+	c.Pushes.register(a)
+	c.Messages.register(a)
 }
 
-// Server is the HTTP server. Stop may be called more than once.
+// Server is the HTTP server. Stop may be called more than once, SetAccess at any time.
 type Server struct {
 	addr    net.Addr // of the address, nil if there is none
 	log     *slog.Logger
+	api     *api
+	access  atomic.Pointer[hashed]
+	tries   *tries
 	serving []serving
 	done    sync.WaitGroup
-	// ending is closed when the Server stops: what goes on without end must end.
-	ending chan struct{}
-	stop   sync.Once
+	stop    context.CancelFunc // ends what goes on without end
 }
 
 // serving is a listener with what is served on it.
@@ -101,54 +108,54 @@ func New(o Options) (_ *Server, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{log: o.Logger, ending: make(chan struct{})}
+	s := &Server{log: o.Logger, api: newAPI(o.Logger, newMetrics(o.Registerer), o.Audit)}
+	s.api.ending, s.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop(context.Background()))
 		}
 	}()
+	if s.tries, err = newTries(); err != nil {
+		return nil, err
+	}
+	if err := s.SetAccess(o.Access); err != nil {
+		return nil, err
+	}
+	o.Calls.register(s.api)
+	if err := s.api.finish(); err != nil {
+		return nil, err
+	}
 	if o.Addr != "" {
 		l, err := net.Listen("tcp", o.Addr)
 		if err != nil {
 			return nil, fmt.Errorf("listen for http: %w", err)
 		}
 		s.addr = l.Addr()
-		mux := routes(o)
-		if o.Events != nil && o.Events.Bearer != "" {
-			o.Events.serveGuarded(mux, s.ending)
+		if o.TLS != nil {
+			l = tls.NewListener(l, o.TLS)
 		}
-		s.serve(l, mux)
+		s.serve(l, routes(o), s.guarded)
 	}
 	if o.Socket != "" {
 		l, err := listenSocket(o.Socket)
 		if err != nil {
 			return nil, fmt.Errorf("listen on control socket: %w", err)
 		}
-		mux := routes(o)
-		if o.Backup != nil {
-			mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) { backup(w, r, o.Backup) })
-		}
-		if o.Bindings != nil {
-			o.Bindings.serve(mux)
-		}
-		if o.Bans != nil {
-			o.Bans.serve(mux)
-		}
-		if o.Events != nil {
-			o.Events.serve(mux, s.ending)
-		}
-		if o.Pushes != nil {
-			o.Pushes.serve(mux, s.ending)
-		}
-		if o.Messages != nil {
-			o.Messages.serve(mux)
-		}
-		s.serve(l, mux)
+		s.serve(l, routes(o), s.trusted)
 	}
 	return s, nil
 }
 
-// routes are what is served everywhere.
+// SetAccess replaces who may use the API on the address. Streams that are open go on.
+func (s *Server) SetAccess(a Access) error {
+	if err := a.validate(); err != nil {
+		return err
+	}
+	s.access.Store(a.hash())
+	return nil
+}
+
+// routes are what is served to everybody.
 func routes(o Options) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
@@ -163,48 +170,73 @@ func routes(o Options) *http.ServeMux {
 		}
 		text(w, http.StatusOK, "ready")
 	})
-	if o.Reload != nil {
-		mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { reload(w, r, o.Reload) })
-	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelError)}))
 	return mux
 }
 
-func (s *Server) serve(l net.Listener, mux *http.ServeMux) {
+// serve adds a listener. The API stands before the mux, which would redirect paths
+// that are not clean.
+func (s *Server) serve(l net.Listener, mux *http.ServeMux, calls http.HandlerFunc) {
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, http.StatusForbidden, errors.New("a web page of another origin may not ask this"))
+	}))
+	h := origin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, prefix+"/") {
+			calls(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	s.serving = append(s.serving, serving{l, &http.Server{
-		Handler: http.NewCrossOriginProtection().Handler(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnContext: withPeer,
 	}})
 }
 
-// reload answers POST /reload: 200 with what changed, or why nothing did.
-func reload(w http.ResponseWriter, r *http.Request, do func(context.Context) (Reloaded, error)) {
-	done, err := do(r.Context())
-	if err != nil {
-		problem(w, http.StatusUnprocessableEntity, "configuration not reloaded", err)
+type peerKey struct{}
+
+// withPeer has requests over the control socket carry the user who sent them.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	if _, ok := c.(*net.UnixConn); ok {
+		return context.WithValue(ctx, peerKey{}, peer(c))
+	}
+	return ctx
+}
+
+// trusted serves the API to those who can open the control socket.
+func (s *Server) trusted(w http.ResponseWriter, r *http.Request) {
+	name, _ := r.Context().Value(peerKey{}).(string)
+	s.api.serve(w, r, Principal{Kind: KindSocket, Name: name, Role: Admin})
+}
+
+// guarded serves the API to those whom Access names.
+func (s *Server) guarded(w http.ResponseWriter, r *http.Request) {
+	from, now := remoteAddr(r.RemoteAddr), time.Now()
+	// Whoever tries too often is not listened to: a right guess would show nothing.
+	if wait := s.tries.wait(from, now); wait > 0 {
+		s.api.metrics.refused.WithLabelValues(refusedOften).Inc()
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+		writeProblem(w, http.StatusTooManyRequests, errors.New("too many failed tries from this address"))
 		return
 	}
-	answer(w, http.StatusOK, "application/json", done)
-}
-
-// problem answers with an error (RFC 9457).
-func problem(w http.ResponseWriter, status int, title string, err error) {
-	answer(w, status, "application/problem+json", Problem{Title: title, Status: status, Detail: err.Error()})
-}
-
-// Problem is the answer to a request that failed, of type
-// application/problem+json.
-type Problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-}
-
-func answer(w http.ResponseWriter, status int, kind string, body any) {
-	w.Header().Set("Content-Type", kind)
-	w.WriteHeader(status)
-	// The peer may be gone; there is nobody left to tell.
-	_ = json.NewEncoder(w).Encode(body)
+	who, err := s.access.Load().identify(r)
+	switch {
+	case err == nil:
+		s.api.serve(w, r, who)
+		return
+	case errors.Is(err, errNoCredentials):
+		s.api.metrics.refused.WithLabelValues(refusedNone).Inc()
+		w.Header().Set("WWW-Authenticate", `Bearer realm="reveille"`)
+	default:
+		s.tries.failed(from, now)
+		s.api.metrics.refused.WithLabelValues(refusedWrong).Inc()
+		s.log.InfoContext(r.Context(), "admin access refused", "remote", r.RemoteAddr, "err", err)
+		// RFC 6750 §3.1.
+		w.Header().Set("WWW-Authenticate", `Bearer realm="reveille", error="invalid_token"`)
+	}
+	writeProblem(w, http.StatusUnauthorized, err)
 }
 
 func text(w http.ResponseWriter, status int, s string) {
@@ -230,7 +262,7 @@ func (s *Server) Start() {
 
 // Stop lets requests under way finish until ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
-	s.stop.Do(func() { close(s.ending) })
+	s.stop()
 	var errs []error
 	for _, x := range s.serving {
 		if err := x.http.Shutdown(ctx); err != nil {

@@ -12,13 +12,27 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// ask sends a request, with an Origin as a web page would if there is one.
+// rootToken is that of everybody.
+const rootToken = "token-of-the-role-admin"
+
+// everybody lets in whoever has a token of one of the roles, or that of reporters.
+func everybody() Access {
+	return Access{Tokens: []Token{
+		{Name: "reader", Role: Read, Secret: "token-of-the-role-read"},
+		{Name: "operator", Role: Operate, Secret: "token-of-the-role-operate"},
+		{Name: "root", Role: Admin, Secret: rootToken},
+	}, Reporter: "token-of-reporters"}
+}
+
+// ask sends a request, with an Origin as a web page would if there is one, and
+// rootToken.
 func ask(t *testing.T, s *Server, method, path, origin string) (status int, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.Addr().String()+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header.Set("Authorization", "Bearer "+rootToken)
 	if origin != "" {
 		req.Header.Set("Origin", origin)
 	}
@@ -84,17 +98,11 @@ func TestServer_Endpoints(t *testing.T) {
 
 func TestServer_Reload(t *testing.T) {
 	var fail error
-	s, err := New(Options{
-		Addr: "127.0.0.1:0", Gatherer: prometheus.NewRegistry(), Ready: func() error { return nil },
+	s := control(t, Options{Addr: "127.0.0.1:0", Access: everybody(), Calls: Calls{
 		Reload: func(context.Context) (Reloaded, error) {
 			return Reloaded{Changed: []string{"domains"}, Restart: []string{"listen"}}, fail
 		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	defer s.Stop(context.Background())
+	}})
 	tests := []struct {
 		name, method, origin string
 		fail                 error
@@ -103,15 +111,15 @@ func TestServer_Reload(t *testing.T) {
 	}{
 		{"taken over", "POST", "", nil, 200, `{"changed":["domains"],"restart":["listen"]}`},
 		{"refused", "POST", "", errors.New("a.yaml:1:1: wat: unknown key"), 422, `"detail":"a.yaml:1:1: wat: unknown key"`},
-		{"reading does not reload", "GET", "", nil, 405, ""},
-		{"not from a web page", "POST", "https://evil.example", nil, 403, ""},
+		{"reading does not reload", "GET", "", nil, 405, `"status":405`},
+		{"not from a web page", "POST", "https://evil.example", nil, 403, "another origin"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			fail = tt.fail
-			status, body := ask(t, s, tt.method, "/reload", tt.origin)
+			status, body := ask(t, s, tt.method, "/v1/reload", tt.origin)
 			if status != tt.status || !strings.Contains(body, tt.body) {
-				t.Errorf("%s /reload = %d %s, want %d and %s", tt.method, status, body, tt.status, tt.body)
+				t.Errorf("%s /v1/reload = %d %s, want %d and %s", tt.method, status, body, tt.status, tt.body)
 			}
 		})
 	}

@@ -2,45 +2,44 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"path/filepath"
-	"time"
 )
 
-// BackupRequest is the body of POST /backup.
+// Backup copies the registrations into a folder, an absolute path; an error says why
+// nothing was written.
+type Backup func(ctx context.Context, dir string) error
+
+// BackupRequest is the body of POST /v1/backup, and the answer.
 type BackupRequest struct {
-	// Dir is an absolute path: the server has a working directory of its own.
-	Dir string `json:"dir"`
+	Dir string `json:"dir" maxLength:"4096" doc:"An absolute path on the machine of the server, of a folder that is empty or not there."`
 }
 
-// maxRequest bounds the body of a request in bytes; a path has at most 4096.
-const maxRequest = 32 << 10
+type (
+	backupInput struct{ Body BackupRequest }
+	backupReply struct{ Body BackupRequest }
+)
 
-// backup answers POST /backup when all is written: 200, or why nothing was.
-func backup(w http.ResponseWriter, r *http.Request, do func(context.Context, string) error) {
-	const title = "no backup was made"
-	var req BackupRequest
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil {
-		problem(w, http.StatusBadRequest, title, fmt.Errorf("read request: %w", err))
+func (i *backupInput) target() string { return i.Body.Dir }
+
+func (do Backup) register(a *api) {
+	if do == nil {
 		return
 	}
-	if !filepath.IsAbs(req.Dir) {
-		problem(w, http.StatusBadRequest, title, errors.New("dir must be an absolute path"))
-		return
-	}
-	// A large store takes its time, and a deadline for reading that passes would
-	// look as if the peer had gone. The errors are those of a connection without
-	// deadlines, which needs none lifted.
-	c := http.NewResponseController(w)
-	_, _ = c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})
-	if err := do(r.Context(), req.Dir); err != nil {
-		problem(w, http.StatusUnprocessableEntity, title, err)
-		return
-	}
-	answer(w, http.StatusOK, "application/json", req)
+	change(a, Operate, call{
+		id: "backup", method: http.MethodPost, path: "/backup", tag: "server", summary: "Copy the registrations and the sealing keys into a folder",
+		doc: "Every registration acknowledged before is in the copy, which the server makes with its own rights.",
+		// A large store takes its time.
+		takes: endless,
+	}, func(ctx context.Context, in *backupInput) (*backupReply, error) {
+		// The server has a working directory of its own.
+		if !filepath.IsAbs(in.Body.Dir) {
+			return nil, invalid("body.dir", errors.New("must be an absolute path"))
+		}
+		if err := do(ctx, in.Body.Dir); err != nil {
+			return nil, failure(http.StatusUnprocessableEntity, err)
+		}
+		return &backupReply{in.Body}, nil
+	})
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -18,36 +19,46 @@ type Bans struct {
 
 // Ban is an entry of that list.
 type Ban struct {
-	// Source is an IPv4 address or an IPv6 network.
-	Source string `json:"source"`
-	Reason string `json:"reason"`
-	// DatagramsOnly says that connections of the source are still served.
-	DatagramsOnly bool      `json:"datagrams_only"`
+	Source        string    `json:"source" doc:"An IPv4 address or an IPv6 network."`
+	Reason        string    `json:"reason"`
+	DatagramsOnly bool      `json:"datagrams_only" doc:"Connections of the source are still served."`
 	Until         time.Time `json:"until"`
 }
 
-// BanList is the answer to GET /bans.
+// BanList is the answer to GET /v1/bans.
 type BanList struct {
 	Bans []Ban `json:"bans"`
 }
 
-// serve adds GET /bans, and DELETE /bans/{source} with an address or a network.
-func (b *Bans) serve(mux *http.ServeMux) {
-	mux.HandleFunc("GET /bans", func(w http.ResponseWriter, _ *http.Request) {
-		// An empty list, not null, for programs that read it.
-		answer(w, http.StatusOK, "application/json", BanList{append([]Ban{}, b.List()...)})
+type (
+	banReply struct{ Body BanList }
+	banInput struct {
+		Source string `query:"source" required:"true" maxLength:"64" doc:"An address, or a network as the list names it."`
+	}
+)
+
+func (i *banInput) target() string { return i.Source }
+
+func (b *Bans) register(a *api) {
+	if b == nil {
+		return
+	}
+	query(a, Read, call{
+		id: "list-bans", method: http.MethodGet, path: "/bans", tag: "bans", summary: "Sources that are not listened to",
+	}, func(context.Context, *nothing) (*banReply, error) {
+		return &banReply{BanList{list(b.List())}}, nil
 	})
-	mux.HandleFunc("DELETE /bans/{source...}", func(w http.ResponseWriter, r *http.Request) {
-		const title = "no ban was lifted"
-		addr, err := ParseSource(r.PathValue("source"))
-		switch {
-		case err != nil:
-			problem(w, http.StatusBadRequest, title, err)
-		case !b.Lift(addr):
-			problem(w, http.StatusNotFound, title, fmt.Errorf("%s is not banned", addr))
-		default:
-			w.WriteHeader(http.StatusNoContent)
+	change(a, Operate, call{
+		id: "lift-ban", method: http.MethodDelete, path: "/bans", tag: "bans", summary: "End the ban of a source", errors: []int{http.StatusNotFound},
+	}, func(_ context.Context, in *banInput) (*nothing, error) {
+		addr, err := ParseSource(in.Source)
+		if err != nil {
+			return nil, invalid("query.source", err)
 		}
+		if !b.Lift(addr) {
+			return nil, failure(http.StatusNotFound, fmt.Errorf("%s is not banned", addr))
+		}
+		return nil, nil
 	})
 }
 

@@ -61,23 +61,34 @@ type Wake struct {
 	FailingSince time.Time `json:"failing_since,omitzero"`
 }
 
-// BindingList is the answer to GET /bindings.
+// BindingList is the answer to GET /v1/bindings.
 type BindingList struct {
 	User     string    `json:"user"`
 	Bindings []Binding `json:"bindings"`
 }
 
-// serve adds GET /bindings?user=sip:alice@example.com.
-func (b *Bindings) serve(mux *http.ServeMux) {
-	mux.HandleFunc("GET /bindings", func(w http.ResponseWriter, r *http.Request) {
-		const title = "no registrations shown"
-		switch list, err := b.Show(r.Context(), r.URL.Query().Get("user")); {
+type (
+	bindingsInput struct {
+		User string `query:"user" required:"true" maxLength:"1024" doc:"The user, such as sip:alice@example.com or alice."`
+	}
+	bindingsReply struct{ Body BindingList }
+)
+
+func (b *Bindings) register(a *api) {
+	if b == nil {
+		return
+	}
+	query(a, Read, call{
+		id: "show-user", method: http.MethodGet, path: "/bindings", tag: "users", summary: "The phones of a user",
+		errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
+	}, func(ctx context.Context, in *bindingsInput) (*bindingsReply, error) {
+		switch list, err := b.Show(ctx, in.User); {
 		case errors.Is(err, ErrNoUser):
-			problem(w, http.StatusNotFound, title, err)
+			return nil, failure(http.StatusNotFound, err)
 		case err != nil:
-			problem(w, http.StatusServiceUnavailable, title, err)
+			return nil, failure(http.StatusServiceUnavailable, err)
 		default:
-			answer(w, http.StatusOK, "application/json", list)
+			return &bindingsReply{list}, nil
 		}
 	})
 }

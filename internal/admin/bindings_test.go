@@ -18,20 +18,20 @@ func TestBindings_Show(t *testing.T) {
 	list := BindingList{User: "sip:alice@example.com", Bindings: []Binding{
 		{ID: "aa", State: StateDormant, Contact: "sip:alice@192.0.2.1", Created: at, Updated: at, Expires: at, RetainUntil: at, Wake: &Wake{Last: at, Average: 2.5, Successes: 3}},
 	}}
-	control(t, Options{Socket: socket, Bindings: &Bindings{Show: func(_ context.Context, user string) (BindingList, error) {
+	control(t, Options{Socket: socket, Calls: Calls{Bindings: &Bindings{Show: func(_ context.Context, user string) (BindingList, error) {
 		switch user {
 		case "alice@example.com":
 			return list, nil
-		case "":
+		case "nobody":
 			return BindingList{}, ErrNoUser
 		}
 		return BindingList{}, errors.New("store unavailable")
-	}}})
+	}}}})
 	for _, tt := range []struct {
 		user   string
 		status int
-	}{{"alice@example.com", http.StatusOK}, {"", http.StatusNotFound}, {"bob", http.StatusServiceUnavailable}} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/bindings?user="+tt.user, http.NoBody)
+	}{{"alice@example.com", http.StatusOK}, {"", http.StatusUnprocessableEntity}, {"nobody", http.StatusNotFound}, {"bob", http.StatusServiceUnavailable}} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/v1/bindings?user="+tt.user, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,9 +2,6 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"reveille/internal/event"
 	"reveille/internal/feed"
@@ -25,12 +24,6 @@ type Events struct {
 	// Woken takes a report. It returns ErrUnknown if there is nothing that the report
 	// could be about.
 	Woken func(context.Context, WakeReport) error
-	// Bearer is the token (RFC 6750) of those who may do both on the address; empty:
-	// nobody may. On the control socket none is asked for.
-	Bearer string
-	// Tokens has the address show push tokens to those who want them, as the control
-	// socket does.
-	Tokens bool
 }
 
 // ErrUnknown says that a report is about a push or a phone that is not known.
@@ -39,12 +32,11 @@ var ErrUnknown = errors.New("no such push is under way, and no such phone is reg
 // A WakeReport says what became of a push that a program of the operator's sent.
 // PushID names it, or AOR, with or without Binding, the phones.
 type WakeReport struct {
-	PushID  string `json:"push_id,omitempty"`
-	AOR     string `json:"aor,omitempty"`
-	Binding string `json:"binding,omitempty"`
-	// Result is Delivered, Gone or Failed; Reason is for events and logs.
-	Result string `json:"result"`
-	Reason string `json:"reason,omitempty"`
+	PushID  string `json:"push_id,omitempty" maxLength:"128" doc:"The push, as its event named it."`
+	AOR     string `json:"aor,omitempty" maxLength:"1024" doc:"All phones of a user; instead of push_id."`
+	Binding string `json:"binding,omitempty" maxLength:"64" doc:"With aor: only this phone, as events name it."`
+	Result  string `json:"result" enum:"delivered,gone,failed" doc:"delivered: the push service took it. gone: the token is dead, is forgotten, and who waits for it is told. failed: this push came to nothing, and who waits for it is told."`
+	Reason  string `json:"reason,omitempty" maxLength:"256" doc:"Why, for events and logs."`
 }
 
 // Results of a WakeReport.
@@ -78,56 +70,48 @@ func (r WakeReport) Check() error {
 	return nil
 }
 
-// serve adds GET /v1/events and POST /v1/woken, which end when ending is closed.
-func (e *Events) serve(mux *http.ServeMux, ending <-chan struct{}) {
-	s := stream{subscribe: e.Subscribe, tokens: true, ending: ending, beat: heartbeat}
-	mux.Handle("GET /v1/events", s)
-	mux.HandleFunc("POST /v1/woken", e.woken)
-}
-
-// serveGuarded is serve for those who have the token.
-func (e *Events) serveGuarded(mux *http.ServeMux, ending <-chan struct{}) {
-	s := stream{subscribe: e.Subscribe, tokens: e.Tokens, ending: ending, beat: heartbeat}
-	mux.Handle("GET /v1/events", e.guarded(s.ServeHTTP))
-	mux.Handle("POST /v1/woken", e.guarded(e.woken))
-}
-
-func (e *Events) guarded(next http.HandlerFunc) http.Handler {
-	want := sha256.Sum256([]byte(e.Bearer))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		got := sha256.Sum256([]byte(token))
-		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			// RFC 6750 §3.
-			w.Header().Set("WWW-Authenticate", `Bearer realm="reveille"`)
-			problem(w, http.StatusUnauthorized, "not authorized", errors.New("the token of events.bearer is missing or wrong"))
-			return
-		}
-		next(w, r)
-	})
-}
-
-func (e *Events) woken(w http.ResponseWriter, r *http.Request) {
-	const title = "report not taken"
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxReport))
-	d.DisallowUnknownFields()
-	var report WakeReport
-	err := d.Decode(&report)
-	if err == nil {
-		err = report.Check()
+type (
+	eventsInput struct {
+		Type   []string `query:"type,explode" maxItems:"64" doc:"Patterns of types, such as binding.*; a leading ! leaves out."`
+		AOR    string   `query:"aor" maxLength:"1024" doc:"Only events about this user."`
+		Tokens bool     `query:"tokens" doc:"Show push tokens, to those who may see them."`
+		After  string   `header:"Last-Event-ID" maxLength:"64" doc:"Begin behind this event, as far as it is kept."`
 	}
-	if err != nil {
-		problem(w, http.StatusBadRequest, title, err)
+	wokenInput struct{ Body WakeReport }
+)
+
+func (i *wokenInput) target() string {
+	if i.Body.PushID != "" {
+		return i.Body.PushID
+	}
+	return i.Body.AOR
+}
+
+func (e *Events) register(a *api) {
+	if e == nil {
 		return
 	}
-	switch err := e.Woken(r.Context(), report); {
-	case errors.Is(err, ErrUnknown):
-		problem(w, http.StatusNotFound, title, err)
-	case err != nil:
-		problem(w, http.StatusInternalServerError, title, err)
-	default:
-		w.WriteHeader(http.StatusNoContent)
+	s := stream{subscribe: e.Subscribe, beat: heartbeat}
+	streams(a, Read, call{
+		id: "follow-events", method: http.MethodGet, path: "/events", tag: "events", summary: "Follow what happens, as server-sent events",
+		doc:    "An event named missing says that some since Last-Event-ID are no longer kept, one named slow that events came faster than they were read.",
+		errors: []int{http.StatusServiceUnavailable}, reporter: true,
+	}, "text/event-stream", s.open)
+	change(a, Operate, call{
+		id: "report-push", method: http.MethodPost, path: "/woken", tag: "events", summary: "Report what became of a push that a program of yours sent",
+		errors: []int{http.StatusNotFound}, maxBody: maxReport, reporter: true,
+	}, e.woken)
+}
+
+func (e *Events) woken(ctx context.Context, in *wokenInput) (*nothing, error) {
+	if err := in.Body.Check(); err != nil {
+		return nil, invalid("body", err)
 	}
+	err := e.Woken(ctx, in.Body)
+	if errors.Is(err, ErrUnknown) {
+		return nil, failure(http.StatusNotFound, err)
+	}
+	return nil, err
 }
 
 // heartbeat is the pause between signs of life on a stream without events: what
@@ -141,48 +125,29 @@ const writeWait = 10 * time.Second
 // A stream serves events as server-sent events (WHATWG HTML §9.2).
 type stream struct {
 	subscribe func(event.Filter, string) (*feed.Subscription, error)
-	tokens    bool
-	ending    <-chan struct{}
 	beat      time.Duration
 }
 
-// ServeHTTP implements http.Handler.
-func (s stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	filter, err := event.NewFilter(q["type"], q.Get("aor"))
+// open subscribes to what is asked for.
+func (s stream) open(ctx context.Context, in *eventsInput) (func(context.Context, http.ResponseWriter), error) {
+	filter, err := event.NewFilter(in.Type, in.AOR)
 	if err == nil {
-		err = s.known(q["type"])
+		err = s.known(in.Type)
 	}
 	if err != nil {
-		problem(w, http.StatusBadRequest, "no stream", err)
-		return
+		return nil, invalid("query.type", err)
 	}
-	tokens := q.Get("tokens") == "true"
-	if tokens && !s.tokens {
-		problem(w, http.StatusForbidden, "no stream", errors.New("tokens are not shown here (events.tokens)"))
-		return
+	if in.Tokens && !exchangeOf(ctx).who.secrets() {
+		return nil, failure(http.StatusForbidden, errors.New("tokens are shown to the role admin, and with events.tokens to whoever has events.bearer"))
 	}
-	sub, err := s.subscribe(filter, r.Header.Get("Last-Event-ID"))
+	sub, err := s.subscribe(filter, in.After)
 	if err != nil {
-		w.Header().Set("Retry-After", "10")
-		problem(w, http.StatusServiceUnavailable, "no stream", err)
-		return
+		return nil, huma.ErrorWithHeaders(failure(http.StatusServiceUnavailable, err), http.Header{"Retry-After": {"10"}})
 	}
-	defer sub.Close()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	go func() {
-		// Ends with the request.
-		select {
-		case <-s.ending:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back.
-	s.write(ctx, &writer{w: w, c: http.NewResponseController(w), tokens: tokens}, sub)
+	return func(ctx context.Context, w http.ResponseWriter) {
+		defer sub.Close()
+		s.write(ctx, &writer{w: w, c: http.NewResponseController(w), tokens: in.Tokens}, sub)
+	}, nil
 }
 
 // known reports a pattern that no type matches: it is misspelt.

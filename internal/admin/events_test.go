@@ -74,7 +74,7 @@ func newFeed(t *testing.T, keep int) *feed.Feed {
 func TestEvents_Stream(t *testing.T) {
 	socket := socketPath(t)
 	f := newFeed(t, 100)
-	s := control(t, Options{Addr: "127.0.0.1:0", Socket: socket, Events: &Events{Subscribe: f.Subscribe, Bearer: "b3arer"}})
+	s := control(t, Options{Addr: "127.0.0.1:0", Socket: socket, Access: Access{Reporter: "b3arer"}, Calls: Calls{Events: &Events{Subscribe: f.Subscribe}}})
 	const url = "http://localhost/v1/events"
 	r := open(t, over(socket), url+"?type=push.*&type=!push.outcome&aor=sip:a@example.com&tokens=true", nil)
 	if got := r.resp.Header.Get("Content-Type"); got != "text/event-stream" || r.next() != ": \n" {
@@ -112,8 +112,8 @@ func TestEvents_Stream(t *testing.T) {
 		{"a wrong token", address, "Bearer wrong", 401},
 		{"another scheme", address, "Basic b3arer", 401},
 		{"push tokens where they are not shown", address + "?tokens=true", "Bearer b3arer", 403},
-		{"a misspelt type", address + "?type=pushes.*", "Bearer b3arer", 400},
-		{"no pattern", address + "?type=[", "Bearer b3arer", 400},
+		{"a misspelt type", address + "?type=pushes.*", "Bearer b3arer", 422},
+		{"no pattern", address + "?type=[", "Bearer b3arer", 422},
 	} {
 		if r := open(t, http.DefaultClient, tt.url, map[string]string{"Authorization": tt.token}); r.resp.StatusCode != tt.status {
 			t.Errorf("%s: %d", tt.name, r.resp.StatusCode)
@@ -129,18 +129,29 @@ func TestEvents_Stream(t *testing.T) {
 }
 
 func TestEvents_NotOnTheAddressWithoutToken(t *testing.T) {
-	s := control(t, Options{Addr: "127.0.0.1:0", Socket: socketPath(t), Events: &Events{Subscribe: newFeed(t, 1).Subscribe}})
-	for path, want := range map[string]int{"/v1/events": 404, "/v1/woken": 404} {
+	s := control(t, Options{Addr: "127.0.0.1:0", Calls: Calls{Events: &Events{Subscribe: newFeed(t, 1).Subscribe}}})
+	for path, want := range map[string]int{"/v1/events": 401, "/v1/woken": 401} {
 		if r := open(t, http.DefaultClient, "http://"+s.Addr().String()+path, nil); r.resp.StatusCode != want {
 			t.Errorf("GET %s: %d", path, r.resp.StatusCode)
 		}
 	}
 }
 
+// follow serves all events.
+func follow(t *testing.T, s stream) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		write, err := s.open(r.Context(), &eventsInput{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		write(r.Context(), w)
+	}
+}
+
 // TestEvents_GoOn: the bounds for whole requests are not for streams.
 func TestEvents_GoOn(t *testing.T) {
-	s := stream{subscribe: newFeed(t, 10).Subscribe, ending: make(chan struct{}), beat: 10 * time.Millisecond}
-	srv := httptest.NewUnstartedServer(s)
+	srv := httptest.NewUnstartedServer(follow(t, stream{subscribe: newFeed(t, 10).Subscribe, beat: 10 * time.Millisecond}))
 	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 30*time.Millisecond, 30*time.Millisecond
 	srv.Start()
 	defer srv.Close()
@@ -175,7 +186,7 @@ func TestEvents_SlowReader(t *testing.T) {
 		mux := http.NewServeMux()
 		ended := make(chan struct{})
 		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-			stream{subscribe: f.Subscribe, ending: make(chan struct{}), beat: heartbeat}.ServeHTTP(w, r)
+			follow(t, stream{subscribe: f.Subscribe, beat: heartbeat})(w, r)
 			close(ended)
 		})
 		srv, l := &http.Server{Handler: mux}, make(pipes, 1)
@@ -241,7 +252,7 @@ func (deadlines) SetWriteDeadline(time.Time) error { return nil }
 func TestEvents_Woken(t *testing.T) {
 	socket := socketPath(t)
 	var got []WakeReport
-	control(t, Options{Socket: socket, Events: &Events{Woken: func(_ context.Context, r WakeReport) error {
+	control(t, Options{Socket: socket, Calls: Calls{Events: &Events{Woken: func(_ context.Context, r WakeReport) error {
 		got = append(got, r)
 		switch r.PushID {
 		case "unknown":
@@ -250,7 +261,7 @@ func TestEvents_Woken(t *testing.T) {
 			return errors.New("store closed")
 		}
 		return nil
-	}}})
+	}}}})
 	for _, tt := range []struct {
 		name, body string
 		status     int
@@ -260,15 +271,15 @@ func TestEvents_Woken(t *testing.T) {
 		{"gone", `{"aor":"sip:a@example.com","binding":"0a","result":"gone","reason":"uninstalled"}`, 204, ""},
 		{"unknown", `{"push_id":"unknown","result":"failed"}`, 404, "no such push"},
 		{"broken", `{"push_id":"broken","result":"failed"}`, 500, "store closed"},
-		{"no JSON", `push_id=1`, 400, "report not taken"},
-		{"misspelt", `{"pushid":"1","result":"failed"}`, 400, "pushid"},
-		{"another result", `{"push_id":"1","result":"lost"}`, 400, "delivered, gone or failed"},
-		{"about nothing", `{"result":"gone"}`, 400, "either push_id or aor"},
-		{"about two", `{"push_id":"1","aor":"sip:a@example.com","result":"gone"}`, 400, "either push_id or aor"},
-		{"whose binding", `{"push_id":"1","binding":"0a","result":"gone"}`, 400, "binding goes with aor"},
-		{"line end", `{"push_id":"1","result":"gone","reason":"a\nb"}`, 400, "control characters"},
-		{"long", `{"push_id":"1","result":"gone","reason":"` + strings.Repeat("x", 257) + `"}`, 400, "256 bytes"},
-		{"huge", `{"push_id":"` + strings.Repeat("x", maxReport) + `"}`, 400, "too large"},
+		{"no JSON", `push_id=1`, 400, "body: invalid character"},
+		{"misspelt", `{"pushid":"1","result":"failed"}`, 422, "pushid"},
+		{"another result", `{"push_id":"1","result":"lost"}`, 422, "body.result"},
+		{"about nothing", `{"result":"gone"}`, 422, "either push_id or aor"},
+		{"about two", `{"push_id":"1","aor":"sip:a@example.com","result":"gone"}`, 422, "either push_id or aor"},
+		{"whose binding", `{"push_id":"1","binding":"0a","result":"gone"}`, 422, "binding goes with aor"},
+		{"line end", `{"push_id":"1","result":"gone","reason":"a\nb"}`, 422, "control characters"},
+		{"long", `{"push_id":"1","result":"gone","reason":"` + strings.Repeat("x", 257) + `"}`, 422, "body.reason"},
+		{"huge", `{"push_id":"` + strings.Repeat("x", maxReport) + `"}`, 413, "too large"},
 	} {
 		status, answer := post(t, over(socket), "http://localhost/v1/woken", tt.body)
 		if status != tt.status || !strings.Contains(answer, tt.answer) {

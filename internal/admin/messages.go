@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"time"
 )
@@ -14,23 +15,27 @@ type Messages struct {
 
 // MessageUser is a user for whom messages wait.
 type MessageUser struct {
-	User     string `json:"user"`
-	Messages int    `json:"messages"`
-	Bytes    int64  `json:"bytes"`
-	// Oldest is when the first of them came, Until when it is of no more use.
-	Oldest time.Time `json:"oldest"`
-	Until  time.Time `json:"until"`
+	User     string    `json:"user"`
+	Messages int       `json:"messages"`
+	Bytes    int64     `json:"bytes"`
+	Oldest   time.Time `json:"oldest" doc:"When the first of them came."`
+	Until    time.Time `json:"until" doc:"When the first of them is of no more use."`
 }
 
-// MessageList is the answer to GET /messages.
+// MessageList is the answer to GET /v1/messages.
 type MessageList struct {
 	Users []MessageUser `json:"users"`
 }
 
-// serve adds GET /messages.
-func (m *Messages) serve(mux *http.ServeMux) {
-	mux.HandleFunc("GET /messages", func(w http.ResponseWriter, _ *http.Request) {
-		// An empty list, not null, for programs that read it.
-		answer(w, http.StatusOK, "application/json", MessageList{append([]MessageUser{}, m.List()...)})
+type messageReply struct{ Body MessageList }
+
+func (m *Messages) register(a *api) {
+	if m == nil {
+		return
+	}
+	query(a, Read, call{
+		id: "list-messages", method: http.MethodGet, path: "/messages", tag: "users", summary: "Users for whom messages wait",
+	}, func(context.Context, *nothing) (*messageReply, error) {
+		return &messageReply{MessageList{list(m.List())}}, nil
 	})
 }

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -32,24 +31,20 @@ const MaxWait = 2 * time.Minute
 
 // A PushTest asks for one push to each phone of a user, or to a token.
 type PushTest struct {
-	// AOR is the user: alice@example.com.
-	AOR string `json:"aor,omitempty"`
+	AOR string `json:"aor,omitempty" maxLength:"1024" doc:"The user, such as alice@example.com."`
 	// Provider, Param and PRID are what a phone would register, unescaped.
-	Provider string `json:"provider,omitempty"`
-	Param    string `json:"param,omitempty"`
-	PRID     string `json:"prid,omitempty"`
-	// Kind is call, message or refresh.
-	Kind string `json:"kind"`
-	// Seconds is how long the push may take; 0 means 20.
-	Seconds int `json:"seconds,omitempty"`
+	Provider string `json:"provider,omitempty" maxLength:"64" doc:"The pn-provider of a token."`
+	Param    string `json:"param,omitempty" maxLength:"4096" doc:"Its pn-param, unescaped."`
+	PRID     string `json:"prid,omitempty" maxLength:"8192" doc:"The token, unescaped."`
+	Kind     string `json:"kind" enum:"call,message,refresh" doc:"What the push is for."`
+	Seconds  int    `json:"seconds,omitempty" minimum:"0" maximum:"120" doc:"How long it may take; 0 means 20."`
 }
 
 // A WakeOrder asks for the phones of a user to be woken.
 type WakeOrder struct {
-	AOR  string `json:"aor"`
-	Kind string `json:"kind"`
-	// Seconds is how long the phones may take to register; 0 means 30.
-	Seconds int `json:"seconds,omitempty"`
+	AOR     string `json:"aor" minLength:"1" maxLength:"1024" doc:"The user, such as alice@example.com."`
+	Kind    string `json:"kind" enum:"call,message,refresh" doc:"What the pushes are for."`
+	Seconds int    `json:"seconds,omitempty" minimum:"0" maximum:"120" doc:"How long the phones may take to register; 0 means 30."`
 }
 
 // A PushResult is what became of one push.
@@ -183,62 +178,63 @@ func checkSeconds(n int) error {
 // maxPushRequest bounds a request for pushes in bytes: a token has up to 2 KiB.
 const maxPushRequest = 16 << 10
 
-// serve adds POST /v1/push, POST /v1/wake, which ends when ending is closed, and
-// GET /v1/providers.
-func (p *Pushes) serve(mux *http.ServeMux, ending <-chan struct{}) {
-	mux.HandleFunc("POST /v1/push", func(w http.ResponseWriter, r *http.Request) {
-		order(w, r, ending, func(ctx context.Context, t PushTest) (any, error) {
-			rs, err := p.Test(ctx, t)
-			return PushResults{rs}, err
-		})
+type (
+	pushInput struct{ Body PushTest }
+	pushReply struct{ Body PushResults }
+	wakeInput struct{ Body WakeOrder }
+	wakeReply struct{ Body WakeResults }
+	laneReply struct{ Body Lanes }
+)
+
+// target leaves the token out.
+func (i *pushInput) target() string {
+	if i.Body.AOR != "" {
+		return i.Body.AOR
+	}
+	return "a token of " + i.Body.Provider
+}
+
+func (i *wakeInput) target() string { return i.Body.AOR }
+
+func (p *Pushes) register(a *api) {
+	if p == nil {
+		return
+	}
+	change(a, Operate, call{
+		id: "test-push", method: http.MethodPost, path: "/push", tag: "pushes", summary: "Send a push to the phones of a user, or to a token",
+		doc: "Name either a user, or provider, param and prid.", errors: []int{http.StatusNotFound}, maxBody: maxPushRequest, takes: MaxWait,
+	}, func(ctx context.Context, in *pushInput) (*pushReply, error) {
+		rs, err := order(ctx, in.Body, p.Test)
+		return &pushReply{PushResults{list(rs)}}, err
 	})
-	mux.HandleFunc("POST /v1/wake", func(w http.ResponseWriter, r *http.Request) {
-		order(w, r, ending, func(ctx context.Context, o WakeOrder) (any, error) {
-			rs, err := p.Wake(ctx, o)
-			return WakeResults{rs}, err
-		})
+	change(a, Operate, call{
+		id: "wake", method: http.MethodPost, path: "/wake", tag: "pushes", summary: "Wake the phones of a user, and wait until they have registered",
+		errors: []int{http.StatusNotFound}, maxBody: maxPushRequest, takes: MaxWait,
+	}, func(ctx context.Context, in *wakeInput) (*wakeReply, error) {
+		rs, err := order(ctx, in.Body, p.Wake)
+		return &wakeReply{WakeResults{list(rs)}}, err
 	})
-	mux.HandleFunc("GET /v1/providers", func(w http.ResponseWriter, _ *http.Request) {
-		// An empty list, not null, for programs that read it.
-		answer(w, http.StatusOK, "application/json", Lanes{append([]Lane{}, p.Lanes()...)})
+	query(a, Read, call{
+		id: "list-providers", method: http.MethodGet, path: "/providers", tag: "pushes", summary: "The queues to the push services, and how those are",
+	}, func(context.Context, *nothing) (*laneReply, error) {
+		return &laneReply{Lanes{list(p.Lanes())}}, nil
 	})
 }
 
-// order reads a request for pushes, has it done and answers. What it takes longer
-// than the bounds of the server is bounded by MaxWait.
-func order[T interface{ Check() error }](w http.ResponseWriter, r *http.Request, ending <-chan struct{}, do func(context.Context, T) (any, error)) {
-	const title = "nothing was pushed"
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxPushRequest))
-	d.DisallowUnknownFields()
-	var t T
-	err := d.Decode(&t)
-	if err == nil {
-		err = t.Check()
+// order has a request for pushes done. What it takes longer than the bounds of the
+// server is bounded by MaxWait.
+func order[T interface{ Check() error }, R any](ctx context.Context, t T, do func(context.Context, T) ([]R, error)) ([]R, error) {
+	if err := t.Check(); err != nil {
+		return nil, invalid("body", err)
 	}
-	if err != nil {
-		problem(w, http.StatusBadRequest, title, err)
-		return
-	}
-	c := http.NewResponseController(w)
-	// A connection that cannot be told has the bounds that it had.
-	_ = errors.Join(c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Now().Add(MaxWait+writeWait)))
-	ctx, cancel := context.WithTimeout(r.Context(), MaxWait)
+	ctx, cancel := context.WithTimeout(ctx, MaxWait)
 	defer cancel()
-	go func() {
-		// Ends with the request.
-		select {
-		case <-ending:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	done, err := do(ctx, t)
-	switch {
-	case errors.Is(err, ErrNoPhone):
-		problem(w, http.StatusNotFound, title, err)
-	case err != nil:
-		problem(w, http.StatusInternalServerError, title, err)
-	default:
-		answer(w, http.StatusOK, "application/json", done)
+	rs, err := do(ctx, t)
+	if errors.Is(err, ErrNoPhone) {
+		return nil, failure(http.StatusNotFound, err)
 	}
+	return rs, err
 }
+
+// list is s, but never nil: programs that read it want an empty list, not null.
+func list[T any](s []T) []T { return append([]T{}, s...) }

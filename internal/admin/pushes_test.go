@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -30,8 +30,8 @@ func TestPushes(t *testing.T) {
 		},
 		Lanes: func() []Lane { return nil },
 	}
-	mux := http.NewServeMux()
-	p.serve(mux, make(chan struct{}))
+	socket := socketPath(t)
+	control(t, Options{Socket: socket, Calls: Calls{Pushes: p}})
 	const token = "very-secret-token"
 	for _, tt := range []struct {
 		name, method, path, body string
@@ -42,24 +42,35 @@ func TestPushes(t *testing.T) {
 		{"a token", "POST", "/v1/push", `{"provider": "fcm", "param": "p", "prid": "` + token + `", "kind": "refresh"}`, 200, `"results"`},
 		{"nobody", "POST", "/v1/push", `{"aor": "nobody", "kind": "call"}`, 404, "no phone"},
 		{"no store", "POST", "/v1/push", `{"aor": "broken", "kind": "call"}`, 500, "away"},
-		{"no kind", "POST", "/v1/push", `{"aor": "alice"}`, 400, "kind"},
-		{"a kind that is not for tests", "POST", "/v1/push", `{"aor": "alice", "kind": "cancel"}`, 400, "kind"},
-		{"both", "POST", "/v1/push", `{"aor": "alice", "provider": "fcm", "prid": "` + token + `", "kind": "call"}`, 400, "either"},
-		{"no param", "POST", "/v1/push", `{"provider": "fcm", "prid": "` + token + `", "kind": "call"}`, 400, "pn-param"},
-		{"a token that cannot be one", "POST", "/v1/push", `{"provider": "fcm", "param": "p", "prid": "` + token + ` x", "kind": "call"}`, 400, "pn-prid"},
-		{"for too long", "POST", "/v1/push", `{"aor": "alice", "kind": "call", "seconds": 121}`, 400, "121"},
-		{"misspelt", "POST", "/v1/push", `{"user": "alice", "kind": "call"}`, 400, "user"},
-		{"too long", "POST", "/v1/push", `{"aor": "` + strings.Repeat("x", maxPushRequest) + `"}`, 400, "too large"},
+		{"no kind", "POST", "/v1/push", `{"aor": "alice"}`, 422, "kind"},
+		{"a kind that is not for tests", "POST", "/v1/push", `{"aor": "alice", "kind": "cancel"}`, 422, "kind"},
+		{"both", "POST", "/v1/push", `{"aor": "alice", "provider": "fcm", "prid": "` + token + `", "kind": "call"}`, 422, "either"},
+		{"no param", "POST", "/v1/push", `{"provider": "fcm", "prid": "` + token + `", "kind": "call"}`, 422, "pn-param"},
+		{"a token that cannot be one", "POST", "/v1/push", `{"provider": "fcm", "param": "p", "prid": "` + token + ` x", "kind": "call"}`, 422, "pn-prid"},
+		{"for too long", "POST", "/v1/push", `{"aor": "alice", "kind": "call", "seconds": 121}`, 422, "body.seconds"},
+		{"misspelt", "POST", "/v1/push", `{"user": "alice", "kind": "call"}`, 422, "user"},
+		{"too long", "POST", "/v1/push", `{"aor": "` + strings.Repeat("x", maxPushRequest) + `"}`, 413, "too large"},
 		{"wake", "POST", "/v1/wake", `{"aor": "alice", "kind": "refresh"}`, 200, `"registered":true`},
-		{"wake nobody", "POST", "/v1/wake", `{"kind": "refresh"}`, 400, "name a user"},
-		{"wake for ever", "POST", "/v1/wake", `{"aor": "alice", "kind": "refresh", "seconds": -1}`, 400, "-1"},
+		{"wake nobody", "POST", "/v1/wake", `{"kind": "refresh"}`, 422, "aor"},
+		{"wake for ever", "POST", "/v1/wake", `{"aor": "alice", "kind": "refresh", "seconds": -1}`, 422, "body.seconds"},
 		{"providers", "GET", "/v1/providers", "", 200, `{"lanes":[]}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := httptest.NewRecorder()
-			mux.ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, strings.NewReader(tt.body)))
-			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.says) || strings.Contains(w.Body.String(), token) {
-				t.Errorf("%d %s, want %d and %q in it", w.Code, w.Body, tt.status, tt.says)
+			req, err := http.NewRequestWithContext(t.Context(), tt.method, "http://localhost"+tt.path, strings.NewReader(tt.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := over(socket).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			b, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer := string(b); resp.StatusCode != tt.status || !strings.Contains(answer, tt.says) || strings.Contains(answer, token) {
+				t.Errorf("%d %s, want %d and %q in it", resp.StatusCode, answer, tt.status, tt.says)
 			}
 		})
 	}
@@ -68,9 +79,8 @@ func TestPushes(t *testing.T) {
 	}
 }
 
-// They are on the socket alone, and those who wait there keep no server from
-// stopping.
-func TestPushes_OnTheSocketAndUntilItStops(t *testing.T) {
+// Those who wait keep no server from stopping.
+func TestPushes_UntilItStops(t *testing.T) {
 	begun := make(chan struct{})
 	p := &Pushes{
 		Wake: func(ctx context.Context, _ WakeOrder) ([]WakeResult, error) {
@@ -80,15 +90,7 @@ func TestPushes_OnTheSocketAndUntilItStops(t *testing.T) {
 		},
 	}
 	socket := socketPath(t)
-	s := control(t, Options{Addr: "127.0.0.1:0", Socket: socket, Pushes: p})
-	resp, err := http.Get("http://" + s.Addr().String() + "/v1/providers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusNotFound {
-		t.Errorf("on the address: %d", resp.StatusCode)
-	}
+	s := control(t, Options{Socket: socket, Calls: Calls{Pushes: p}})
 	done := make(chan string, 1)
 	go func() {
 		status, answer := post(t, over(socket), "http://localhost/v1/wake", `{"aor": "alice", "kind": "refresh"}`)

@@ -29,7 +29,8 @@ func socketPath(t *testing.T) string {
 // control starts a server with a control socket, and an address if there is one.
 func control(t *testing.T, o Options) *Server {
 	t.Helper()
-	o.Gatherer, o.Ready = prometheus.NewRegistry(), func() error { return nil }
+	r := prometheus.NewRegistry()
+	o.Gatherer, o.Registerer, o.Ready = r, r, func() error { return nil }
 	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -145,47 +146,5 @@ func TestSocket_PathTooLong(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "108 bytes, a socket's path may have 107") {
 		t.Errorf("New: %v", err)
-	}
-}
-
-func TestBackup_IsForTheSocketAlone(t *testing.T) {
-	path := socketPath(t)
-	var asked []string
-	fail := error(nil)
-	s := control(t, Options{Addr: "127.0.0.1:0", Socket: path, Backup: func(_ context.Context, dir string) error {
-		asked = append(asked, dir)
-		return fail
-	}})
-	const body = `{"dir":"/backups/a"}`
-	if status, _ := post(t, http.DefaultClient, "http://"+s.Addr().String()+"/backup", body); status != http.StatusNotFound {
-		t.Errorf("POST /backup to the address = %d, want 404", status)
-	}
-	if len(asked) > 0 {
-		t.Fatal("a backup was made for someone who only reached a port")
-	}
-	tests := []struct {
-		name, body string
-		fail       error
-		status     int
-		answer     string
-	}{
-		{"made", body, nil, 200, `{"dir":"/backups/a"}`},
-		{"failed", body, errors.New("no space left"), 422, `{"title":"no backup was made","status":422,"detail":"no space left"}`},
-		{"relative", `{"dir":"a"}`, nil, 400, "absolute"},
-		{"nothing", "", nil, 400, "read request"},
-		{"misspelt", `{"dri":"/a"}`, nil, 400, "dri"},
-		{"endless", `{"dir":"` + strings.Repeat("/a", maxRequest) + `"}`, nil, 400, "too large"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			fail = tt.fail
-			status, answer := post(t, over(path), "http://localhost/backup", tt.body)
-			if status != tt.status || !strings.Contains(answer, tt.answer) {
-				t.Errorf("POST /backup %.40s = %d %s, want %d and %s", tt.body, status, answer, tt.status, tt.answer)
-			}
-		})
-	}
-	if len(asked) != 2 {
-		t.Errorf("asked for %q, want two backups", asked)
 	}
 }

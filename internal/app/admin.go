@@ -12,24 +12,29 @@ import (
 // both.
 func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) (err error) {
 	o := admin.Options{
-		Addr: a.config.HTTP.Addr, Socket: a.config.ControlSocket(), Gatherer: a.registry, Ready: a.readiness, Overloaded: a.layer.Overloaded,
-		Reload: reloadCall(reload), Bindings: &admin.Bindings{Show: a.showBindings}, Logger: a.component("http"),
+		Addr: a.config.HTTP.Addr, Socket: a.config.ControlSocket(), Gatherer: a.registry, Registerer: a.registry, Ready: a.readiness,
+		Overloaded: a.layer.Overloaded, Access: access(a.config), Logger: a.component("http"),
+		Calls: admin.Calls{
+			Reload: reloadCall(reload), Bindings: &admin.Bindings{Show: a.showBindings}, Events: a.eventCalls(),
+			Bans: &admin.Bans{List: a.banned, Lift: a.guard.Lift}, Pushes: a.pushTools(), Messages: a.waitingMessages(),
+		},
 	}
 	if o.Addr == "" && o.Socket == "" {
 		return nil
 	}
 	if a.config.Store.OnDisk() {
-		o.Backup = a.Backup
+		o.Calls.Backup = a.Backup
 	}
-	o.Events = a.eventCalls()
-	o.Bans = &admin.Bans{List: a.banned, Lift: a.guard.Lift}
-	o.Pushes = a.pushTools()
-	o.Messages = a.waitingMessages()
 	if a.admin, err = admin.New(o); err != nil {
 		return err
 	}
 	a.onStop("http", a.admin.Stop)
 	return nil
+}
+
+// access says who may use the API on the address.
+func access(cfg *configs.Config) admin.Access {
+	return admin.Access{Reporter: cfg.Events.Bearer.Reveal(), ReporterTokens: cfg.Events.Tokens}
 }
 
 // reloadCall makes the HTTP call of a reload function.

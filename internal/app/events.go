@@ -152,8 +152,7 @@ func (e *audience) reload(webhooks outbox.Prepared, log *slog.Logger) {
 
 // eventCalls are what others may ask about events.
 func (a *App) eventCalls() *admin.Events {
-	cfg := a.config.Events
-	return &admin.Events{Subscribe: a.events.feed.Subscribe, Woken: a.woken, Bearer: cfg.Bearer.Reveal(), Tokens: cfg.Tokens}
+	return &admin.Events{Subscribe: a.events.feed.Subscribe, Woken: a.woken}
 }
 
 // woken takes the report of a push system.

@@ -1,0 +1,59 @@
+package admin
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// at is the time of all examples.
+func at() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+
+// everything are all calls there are, of a server that has a little of everything.
+func everything(t *testing.T) Calls {
+	t.Helper()
+	return Calls{
+		Reload: func(context.Context) (Reloaded, error) {
+			return Reloaded{Changed: []string{"domains"}, Restart: []string{}}, nil
+		},
+		Backup: func(context.Context, string) error { return nil },
+		Bindings: &Bindings{Show: func(_ context.Context, user string) (BindingList, error) {
+			if user != "alice" {
+				return BindingList{}, ErrNoUser
+			}
+			return BindingList{User: "sip:alice@example.com", Bindings: []Binding{
+				{ID: "aa", State: StateRegistered, Contact: "sip:alice@192.0.2.1", Flow: "udp", Provider: "fcm", Created: at(), Updated: at(), Expires: at(), RefreshAt: at()},
+				{ID: "bb", State: StateDormant, Contact: "sip:alice@192.0.2.1", Created: at(), Updated: at(), Expires: at(), RetainUntil: at(), Wake: &Wake{Average: 2.5, Last: at(), Successes: 3}},
+			}}, nil
+		}},
+		Bans: &Bans{
+			List: func() []Ban { return []Ban{{Source: "192.0.2.7", Reason: "scanner", Until: at()}} },
+			Lift: func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.7") },
+		},
+		Events: &Events{Subscribe: newFeed(t, 10).Subscribe, Woken: func(_ context.Context, r WakeReport) error {
+			if r.PushID != "1" {
+				return ErrUnknown
+			}
+			return nil
+		}},
+		Pushes: &Pushes{
+			Test: func(_ context.Context, p PushTest) ([]PushResult, error) {
+				if p.AOR == "nobody" {
+					return nil, ErrNoPhone
+				}
+				return []PushResult{{AOR: "sip:alice@example.com", Provider: "fcm", Kind: p.Kind, Class: "ok", Said: "It went through."}}, nil
+			},
+			Wake: func(_ context.Context, o WakeOrder) ([]WakeResult, error) {
+				if o.AOR == "nobody" {
+					return nil, ErrNoPhone
+				}
+				return []WakeResult{{PushResult: PushResult{Provider: "fcm", Kind: o.Kind, Class: "ok", Said: "It went through."}, Registered: true}}, nil
+			},
+			Lanes: func() []Lane { return []Lane{{App: "phone", Provider: "fcm", Limit: 4, LastOK: at()}} },
+		},
+		Messages: &Messages{List: func() []MessageUser {
+			return []MessageUser{{User: "sip:alice@example.com", Messages: 1, Bytes: 100, Oldest: at(), Until: at()}}
+		}},
+	}
+}
