@@ -4,6 +4,7 @@ package browser
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -208,10 +209,10 @@ func (r *rig) bob() *phone.Phone {
 	return r.phone(phone.Options{SDP: webRTC})
 }
 
-// phone registers a phone of bob's.
+// phone registers a phone, which is bob's if o does not say whose.
 func (r *rig) phone(o phone.Options) *phone.Phone {
 	r.t.Helper()
-	o.User, o.Domain, o.Password, o.Server = "bob", "example.com", "secret", r.app.Addr("udp").String()
+	o.User, o.Domain, o.Password, o.Server = cmp.Or(o.User, "bob"), "example.com", "secret", r.app.Addr("udp").String()
 	p, err := phone.New(o)
 	if err != nil {
 		r.t.Fatal(err)

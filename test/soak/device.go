@@ -43,6 +43,8 @@ type device struct {
 	push  phone.Push
 	// tokens are what the push service knows it by.
 	tokens []string
+	// life is held by those who wake the app, and by who kills it.
+	life sync.RWMutex
 	// deaf devices are woken by no push.
 	deaf atomic.Bool
 	// taken devices are in a scene.
@@ -93,6 +95,23 @@ func (d *device) on(e phone.Event) {
 	}
 }
 
+// wakes has the app register, unless it was killed by now and is deaf.
+func (d *device) wakes(ctx context.Context) bool {
+	d.life.RLock()
+	defer d.life.RUnlock()
+	return d.deaf.Load() || d.app().Wake(ctx) == nil
+}
+
+// dies has the app killed and installed anew. No push that is still under way wakes
+// the old one, nor the new one if it is deaf.
+func (d *device) dies(deaf bool) error {
+	d.life.Lock()
+	defer d.life.Unlock()
+	d.deaf.Store(deaf)
+	d.app().Sleep()
+	return d.install()
+}
+
 // app is the phone as it is now.
 func (d *device) app() *phone.Phone {
 	d.mu.Lock()
@@ -140,7 +159,7 @@ func (d *device) pushed(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	// A system that woke an app lets it register, also if it had just suspended it.
-	for d.app().Wake(ctx) != nil && ctx.Err() == nil {
+	for !d.wakes(ctx) && ctx.Err() == nil {
 		<-time.After(10 * time.Millisecond)
 	}
 	// A phone that nobody needs sleeps again.

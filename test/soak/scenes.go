@@ -345,14 +345,13 @@ func (a *act) diesTalking() error {
 	if err != nil {
 		return err
 	}
-	to.app().Sleep()
-	if err := to.install(); err != nil {
+	deaf := a.rng.IntN(2) == 0
+	if err := to.dies(deaf); err != nil {
 		return err
 	}
 	// The new app knows no call. It is woken by the BYE, if by nothing else.
 	want := 481
-	if a.rng.IntN(2) == 0 {
-		to.deaf.Store(true)
+	if deaf {
 		want = 500 // RFC 5057: nothing that would end more than the request.
 	}
 	err = a.within(call.Bye)

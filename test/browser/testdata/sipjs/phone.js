@@ -1,6 +1,6 @@
 // The example phone of configs/examples/browser with SIP.js in the place of
 // JsSIP. It is a page to test with: see the example for what is to be known.
-const { Registerer, RegistererState, SessionState, UserAgent } = SIP
+const { Registerer, RegistererState, SessionState, Subscriber, UserAgent } = SIP
 
 const element = id => document.getElementById(id)
 const say = state => { element('state').value = state }
@@ -61,6 +61,31 @@ async function login (me) {
   await phone.ua.start()
   await phone.registerer.register()
   element('logout').disabled = false
+  if (new URLSearchParams(location.search).has('watch')) watch()
+}
+
+// watch shows what the user's own registration is like (RFC 3680 §5).
+function watch () {
+  const contacts = new Map()
+  let version = -1
+  const onNotify = async notification => {
+    await notification.accept()
+    const reginfo = new DOMParser().parseFromString(notification.request.body, 'application/xml').documentElement
+    const full = reginfo.getAttribute('state') === 'full'
+    const next = Number(reginfo.getAttribute('version'))
+    if (!full && next !== version + 1) return failed(new Error(`version ${next} after ${version}`))
+    version = next
+    if (full) contacts.clear()
+    for (const contact of reginfo.getElementsByTagNameNS('urn:ietf:params:xml:ns:reginfo', 'contact')) {
+      const id = contact.getAttribute('id')
+      contact.getAttribute('state') === 'active' ? contacts.set(id, contact) : contacts.delete(id)
+    }
+    const uris = [...contacts.values()].map(contact => contact.firstElementChild.textContent)
+    element('watched').value = `${uris.length} phones${uris.some(uri => uri.includes('pn-')) ? ', with a token' : ''}`
+  }
+  const subscriber = new Subscriber(phone.ua, phone.ua.configuration.uri, 'reg', { extraHeaders: ['Accept: application/reginfo+xml'] })
+  subscriber.delegate = { onNotify }
+  subscriber.subscribe().catch(failed)
 }
 
 function incoming (invitation) {
