@@ -75,6 +75,7 @@ type job struct {
 	first    waiter
 	room     [1]*waiter
 	attempts int
+	tries    []Try
 	state    jobState
 	elem     *list.Element // while queued
 	timer    *time.Timer   // queued: the deadline; delayed: the next attempt
@@ -272,6 +273,9 @@ func (l *lane) settle(j *job, o Outcome, took time.Duration, before seen) {
 	now := time.Now()
 	l.inFlight--
 	j.attempts++
+	if len(j.tries) < MaxTries {
+		j.tries = append(j.tries, Try{Began: now.Add(-took), Took: took, Class: o.Class, Reason: o.Reason, Status: o.Status})
+	}
 	l.observe(o, before, now)
 	if j.state == finished { // shed by Close
 		l.pump(now)
@@ -335,7 +339,7 @@ func (l *lane) finish(j *job, o Outcome) {
 	delete(l.jobs, j.key)
 	now := time.Now()
 	told := o // what all of them share
-	told.Attempts, told.PushID, told.Proven = j.attempts, j.req.PushID, l.proven(now)
+	told.Attempts, told.Tries, told.PushID, told.Proven = j.attempts, j.tries, j.req.PushID, l.proven(now)
 	if o.Class == OK {
 		key := j.key
 		key.again = 0

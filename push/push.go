@@ -200,6 +200,9 @@ type Outcome struct {
 	GoneSince time.Time
 	// Attempts is how many requests were sent.
 	Attempts int
+	// Tries are set by the Dispatcher: the requests that were sent, the first of them
+	// first, but for those after the MaxTries-th. Shared, not to be changed.
+	Tries []Try
 	// Proven is set by the Dispatcher: the push service took a push with the same
 	// credential (for Web Push: at the same origin) within ProvenFor. A Suspect
 	// outcome of a proven credential speaks of the token; one of a credential
@@ -212,6 +215,18 @@ type Outcome struct {
 	ID string
 	// Err is the cause for the log.
 	Err error
+}
+
+// MaxTries bounds Outcome.Tries.
+const MaxTries = 8
+
+// A Try is one request to the push service, and its answer.
+type Try struct {
+	Began  time.Time
+	Took   time.Duration
+	Class  Class
+	Reason string
+	Status int
 }
 
 // ProvenFor is how long a success speaks for a credential: an hour has pushes on

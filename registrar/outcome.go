@@ -31,9 +31,13 @@ func (r *Registrar) accepted(in *Input, res *Result, changes []usrloc.Change) {
 }
 
 // changed tells one change of a binding.
-func (r *Registrar) changed(c *usrloc.Change) {
+func (r *Registrar) changed(c *usrloc.Change) { r.movedTo(c, "") }
+
+// movedTo is changed for a binding whose push token another user has now, if that is
+// not empty.
+func (r *Registrar) movedTo(c *usrloc.Change, user usrloc.AOR) {
 	r.metrics.changed(c)
-	r.tell(c)
+	r.tell(c, user)
 	r.holdFor(c)
 }
 
@@ -60,13 +64,17 @@ func connectionOf(b *usrloc.Binding) flow.Flow {
 
 // tell emits the event of c, if anybody hears it: to make it takes as long as to
 // answer.
-func (r *Registrar) tell(c *usrloc.Change) {
+func (r *Registrar) tell(c *usrloc.Change, movedTo usrloc.AOR) {
 	sample := r.updated
 	if actionOf(c) == actionRefreshed {
 		sample = r.refreshed
 	}
 	if event.Heard(r.sink, sample) {
-		r.sink.Emit(registrationEvent(c))
+		e := registrationEvent(c)
+		if c.Cause == usrloc.CauseTokenMoved {
+			e.MovedTo = string(movedTo)
+		}
+		r.sink.Emit(e)
 	}
 }
 

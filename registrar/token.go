@@ -35,7 +35,7 @@ func (r *Registrar) takeTokens(q *serving, rec *usrloc.Record, res *Result) {
 		for _, aor := range aors {
 			// A user may have one phone for several addresses.
 			if aor != rec.AOR && (q.user.May == nil || !q.user.May(aor)) {
-				r.takeToken(aor, b)
+				r.takeToken(aor, b, rec.AOR)
 			}
 		}
 	}
@@ -43,7 +43,7 @@ func (r *Registrar) takeTokens(q *serving, rec *usrloc.Record, res *Result) {
 
 // takeToken removes the bindings of aor that have the token of b, whose device
 // belongs to another user.
-func (r *Registrar) takeToken(aor usrloc.AOR, b *usrloc.Binding) {
+func (r *Registrar) takeToken(aor usrloc.AOR, b *usrloc.Binding, movedTo usrloc.AOR) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	taken := func(h usrloc.Binding) bool { return usrloc.SameToken(h.Push, b.Push) && spokeAfter(b, &h) }
 	r.store.Update(ctx, aor, func(rec usrloc.Record) (usrloc.Record, error) {
@@ -57,7 +57,7 @@ func (r *Registrar) takeToken(aor usrloc.AOR, b *usrloc.Binding) {
 			return
 		}
 		for i := range changes {
-			r.changed(&changes[i])
+			r.movedTo(&changes[i], movedTo)
 		}
 	})
 }

@@ -145,7 +145,7 @@ func TestTakeToken_NotFromWhoCameLater(t *testing.T) {
 					rec.Bindings = []usrloc.Binding{his}
 					return rec, nil
 				}, func(usrloc.Record, []usrloc.Change, error) {})
-				s.takeToken(bob, &mine)
+				s.takeToken(bob, &mine, alice)
 				if rec, err := store.Get(t.Context(), bob); len(rec.Bindings) == 0 != tt.taken || err != nil {
 					t.Errorf("taken %v, want %v (%v)", len(rec.Bindings) == 0, tt.taken, err)
 				}

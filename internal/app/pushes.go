@@ -174,26 +174,9 @@ func (x *trial) submitted(id string, err error) {
 	}
 	x.ended = nil
 	r := &x.result
-	r.Class, r.Reason, r.Cause = admin.NotSent, notSent(err), err.Error()
+	r.Class, r.Reason, r.Cause = admin.NotSent, wake.NotSent(err), err.Error()
 	words := explain.Outcome(r.Provider, push.Outcome{Class: push.Shed, Reason: r.Reason})
 	r.Said, r.Do = words.Said, words.Do
-}
-
-// notSent is a word for why a push was not even tried.
-func notSent(err error) string {
-	switch {
-	case errors.Is(err, push.ErrNoApp):
-		return "NoApp"
-	case errors.Is(err, push.ErrQueueFull):
-		return "QueueFull"
-	case errors.Is(err, push.ErrClosed):
-		return "Closed"
-	case errors.Is(err, wake.ErrDead):
-		return "DeadToken"
-	case errors.Is(err, wake.ErrTooOften):
-		return "TooOften"
-	}
-	return "BadParameters"
 }
 
 // wait returns the result when there is one.

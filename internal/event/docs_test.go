@@ -91,7 +91,7 @@ func example(e Event) Event {
 		e.AOR, e.Binding, e.Contact, e.Received, e.Path = aor, binding, "sip:alice@192.0.2.7:40000;transport=tcp", "", nil
 		e.Q, e.UserAgent, e.Methods, e.Instance, e.RegID = 1000, "Phone/1.0", "INVITE, ACK, CANCEL, BYE", "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6", 1
 		e.Cause, e.Provider, e.Param, e.CallID, e.CSeq, e.Latency = "register", "fcm", "example-phone", "a84b4c76e66710", 1, 0
-		e.Created, e.Expires, e.Status, e.Reason, e.Attributes = at, at.Add(time.Hour), 0, "", nil
+		e.Created, e.Expires, e.Status, e.Reason, e.Attributes, e.MovedTo = at, at.Add(time.Hour), 0, "", nil, ""
 		return e
 	case RefreshDue:
 		e.AOR, e.Binding, e.Provider, e.Param, e.Expires = aor, binding, "fcm", "example-phone", at.Add(2*time.Minute)
@@ -99,11 +99,13 @@ func example(e Event) Event {
 	case PushRequested:
 		return PushRequested{PushID: id, AOR: aor, Binding: binding, Provider: "fcm", Param: "example-phone", PushKind: "call", Method: "INVITE", CallID: "a84b4c76e66710", Deadline: at.Add(25 * time.Second)}
 	case PushOutcome:
-		return PushOutcome{PushID: id, AOR: aor, Binding: binding, Provider: "fcm", PushKind: "call", Class: "gone", Reason: "UNREGISTERED", Status: 404, Attempts: 1, Latency: 81500 * time.Microsecond}
+		return PushOutcome{PushID: id, AOR: aor, Binding: binding, Provider: "fcm", PushKind: "call", Class: "gone", Reason: "UNREGISTERED", Status: 404, Attempts: 1, Latency: 81500 * time.Microsecond, CallID: "a84b4c76e66710",
+			Tries: []Try{{Began: at, Took: 81200 * time.Microsecond, Class: "gone", Reason: "UNREGISTERED", Status: 404}}}
 	case PushReported:
 		return PushReported{PushID: id, AOR: aor, Binding: binding, Result: "gone", Reason: "uninstalled"}
 	case Call:
-		return Call{Step: "parked", Method: "INVITE", CallID: "a84b4c76e66710", From: "sip:bob@example.com", To: aor, AOR: aor, Binding: binding, Elapsed: 400 * time.Microsecond}
+		return Call{Step: "parked", Method: "INVITE", CallID: "a84b4c76e66710", From: "sip:bob@example.com", To: aor, AOR: aor, Binding: binding, Elapsed: 400 * time.Microsecond, Asleep: true, Lookup: "push_only", Phones: 1,
+			Sleeper: &Sleeper{Provider: "fcm", Deadline: at.Add(25 * time.Second)}}
 	case AuthFailed:
 		e.Method, e.User, e.Realm, e.Reason = "REGISTER", "alice", "example.com", "password"
 		return e

@@ -81,6 +81,8 @@ type Registration struct {
 	// Latency is how long the phone took for its last answer to OPTIONS, 0 if
 	// unknown.
 	Latency time.Duration
+	// MovedTo is the user who has the phone's push token now, if that is the cause.
+	MovedTo string
 	// Status and Reason are the answer if the REGISTER was refused.
 	Status int
 	Reason string
@@ -97,6 +99,11 @@ type PushRequested struct {
 	PushID, AOR, Binding, Provider, Param, PushKind string
 	Method, CallID                                  string
 	Deadline                                        time.Time
+	// Request is that of the Call which waits, 0 if none does.
+	Request uint64
+	// Usual is how long the phone takes to wake, Spread the mean deviation from that;
+	// 0 if nothing is known of it.
+	Usual, Spread time.Duration
 }
 
 // PushSend asks whoever hears it to push: the app's credential is "event". It comes
@@ -132,13 +139,30 @@ type PushOutcome struct {
 	Status, Attempts int
 	Latency          time.Duration
 	Err              error
+	// Request and CallID are as in PushRequested.
+	Request uint64
+	CallID  string
+	// Proven: the push service took a push with the same credential lately.
+	Proven bool
+	// Tries are the attempts, the first of them first; of many the last are left out.
+	Tries []Try
+}
+
+// A Try is one attempt at a push service.
+type Try struct {
+	Began  time.Time
+	Took   time.Duration
+	Class  string
+	Reason string
+	Status int
 }
 
 // Call is a step in the life of a request that the proxy handles.
 type Call struct {
-	// Step is "received", "parked", "ringback", "woken", "released", "forwarded",
-	// "ringing", "answered", "timed_out", "diverted", "cancelled" or "failed". A request
-	// that waited for its phone is released where others are forwarded.
+	// Step is "received", "silent", "parked", "ringback", "woken", "released",
+	// "forwarded", "ringing", "answered", "timed_out", "branch_ended", "diverted",
+	// "cancelled" or "failed". A request that waited for its phone is released where
+	// others are forwarded.
 	Step           string
 	Method, CallID string
 	From, To       string // AORs or URIs without parameters
@@ -151,6 +175,31 @@ type Call struct {
 	// Elapsed is the time since the request arrived; for "woken" the time since
 	// the push was requested.
 	Elapsed time.Duration
+	// Request tells the requests of this node apart: a later one has a greater number,
+	// and one that came again after its answer has another.
+	Request uint64
+	// Asleep: the request has met a phone that has to be woken, or cannot be.
+	Asleep bool
+	// Phone: Status and Reason are the answer of a phone or next hop, in place of a word
+	// of this server.
+	Phone bool
+	// Lookup is what the look-up of the user's phones came to, in "received", "parked",
+	// "silent" and "failed"; Phones is how many there were.
+	Lookup string
+	Phones int
+	// Sleeper tells of the phone in "parked" and "silent", and in "branch_ended" if it
+	// could not be woken; else nil.
+	Sleeper *Sleeper
+}
+
+// A Sleeper is a phone that has to be woken.
+type Sleeper struct {
+	Instance, Provider, Param, UserAgent string
+	// Deadline is until when the request waits for it; zero if it does not.
+	Deadline time.Time
+	// Lacks is why nothing wakes it: "NoToken", "DeadToken", "NoApp" or
+	// "BadParameters"; empty if a push may.
+	Lacks string
 }
 
 // FlowClosed says that a connection ended.

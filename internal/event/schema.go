@@ -110,6 +110,7 @@ type BindingData struct {
 	LatencyMS float64   `json:"latency_ms,omitempty" doc:"time of its last answer to OPTIONS (registrar.qualify)"`
 	Status    int       `json:"status,omitempty" doc:"SIP status, if the REGISTER was refused"`
 	Reason    string    `json:"reason,omitempty" doc:"why, if it was refused"`
+	MovedTo   string    `json:"moved_to,omitempty" doc:"the user who has the push token now, if the cause is token_moved"`
 }
 
 // Type implements Event.
@@ -129,7 +130,7 @@ func (e Registration) data(bool) any {
 		AOR: e.AOR, Domain: domain, Cause: e.Cause, Binding: e.Binding, Contact: e.Contact, Received: e.Received, Path: e.Path,
 		UserAgent: e.UserAgent, Methods: e.Methods, Instance: e.Instance, RegID: e.RegID, Attributes: e.Attributes, Provider: e.Provider, Param: e.Param,
 		Wakeable: e.Wakeable, CallID: e.CallID, CSeq: e.CSeq, Flow: dataOf(e.Flow), Created: utc(e.Created), Expires: utc(e.Expires),
-		LatencyMS: milliseconds(e.Latency), Status: e.Status, Reason: e.Reason,
+		LatencyMS: milliseconds(e.Latency), Status: e.Status, Reason: e.Reason, MovedTo: e.MovedTo,
 	}
 	if e.Q >= 0 && e.Binding != "" {
 		q := float64(e.Q) / 1000
@@ -222,17 +223,29 @@ func (e PushSend) data(tokens bool) any {
 
 // PushOutcomeData is in push.outcome.
 type PushOutcomeData struct {
-	PushID    string  `json:"push_id" doc:"as in push.requested"`
-	SentAs    string  `json:"sent_as,omitempty" doc:"the push_id of the push that was sent for this one, too, which is what the app has; absent if it is this one"`
-	AOR       string  `json:"aor" doc:"the user"`
-	Binding   string  `json:"binding" doc:"the phone"`
-	Provider  string  `json:"provider" doc:"pn-provider"`
-	Kind      string  `json:"kind" doc:"as in push.requested"`
-	Class     string  `json:"class" doc:"ok, gone, suspect, credential, rejected, throttled, unavailable, network, expired, shed or forbidden; see push.md"`
-	Reason    string  `json:"reason,omitempty" doc:"the push service's own word"`
-	Status    int     `json:"status,omitempty" doc:"HTTP status"`
-	Attempts  int     `json:"attempts,omitempty" doc:"how often it was sent"`
-	LatencyMS float64 `json:"latency_ms,omitempty" doc:"time from the request for the push"`
+	PushID    string    `json:"push_id" doc:"as in push.requested"`
+	SentAs    string    `json:"sent_as,omitempty" doc:"the push_id of the push that was sent for this one, too, which is what the app has; absent if it is this one"`
+	AOR       string    `json:"aor" doc:"the user"`
+	Binding   string    `json:"binding" doc:"the phone"`
+	Provider  string    `json:"provider" doc:"pn-provider"`
+	Kind      string    `json:"kind" doc:"as in push.requested"`
+	Class     string    `json:"class" doc:"ok, gone, suspect, credential, rejected, throttled, unavailable, network, expired, shed or forbidden; see push.md"`
+	Reason    string    `json:"reason,omitempty" doc:"the push service's own word"`
+	Status    int       `json:"status,omitempty" doc:"HTTP status"`
+	Attempts  int       `json:"attempts,omitempty" doc:"how often it was sent"`
+	LatencyMS float64   `json:"latency_ms,omitempty" doc:"time from the request for the push"`
+	CallID    string    `json:"call_id,omitempty" doc:"as in push.requested"`
+	Proven    bool      `json:"proven,omitempty" doc:"whether the push service took another push with this credential within the last hour"`
+	Tries     []TryData `json:"tries,omitempty" doc:"the attempts: began, took_ms, class, reason and status of each, as above; of many the last are left out"`
+}
+
+// TryData is an attempt in push.outcome.
+type TryData struct {
+	Began  time.Time `json:"began"`
+	TookMS float64   `json:"took_ms"`
+	Class  string    `json:"class"`
+	Reason string    `json:"reason,omitempty"`
+	Status int       `json:"status,omitempty"`
 }
 
 // Type implements Event.
@@ -240,9 +253,14 @@ func (PushOutcome) Type() string { return "push.outcome" }
 
 // data leaves out Err: what a library says may change.
 func (e PushOutcome) data(bool) any {
-	return PushOutcomeData{
-		e.PushID, e.SentAs, e.AOR, e.Binding, e.Provider, e.PushKind, e.Class, e.Reason, e.Status, e.Attempts, milliseconds(e.Latency),
+	d := PushOutcomeData{
+		PushID: e.PushID, SentAs: e.SentAs, AOR: e.AOR, Binding: e.Binding, Provider: e.Provider, Kind: e.PushKind, Class: e.Class, Reason: e.Reason,
+		Status: e.Status, Attempts: e.Attempts, LatencyMS: milliseconds(e.Latency), CallID: e.CallID, Proven: e.Proven,
 	}
+	for _, t := range e.Tries {
+		d.Tries = append(d.Tries, TryData{utc(t.Began), milliseconds(t.Took), t.Class, t.Reason, t.Status})
+	}
+	return d
 }
 
 // PushReportedData is in push.reported.
@@ -275,6 +293,12 @@ type RequestData struct {
 	Status    int       `json:"status,omitempty" doc:"SIP status"`
 	Reason    string    `json:"reason,omitempty" doc:"why it failed"`
 	ElapsedMS float64   `json:"elapsed_ms,omitempty" doc:"time since it arrived; in request.woken since the push"`
+	Asleep    bool      `json:"asleep,omitempty" doc:"whether it has met a phone that has to be woken, or cannot be"`
+	By        string    `json:"by,omitempty" doc:"whose word status and reason are, in request.failed and request.branch_ended: phone (or next hop) or server"`
+	Lookup    string    `json:"lookup,omitempty" doc:"what the look-up of the user's phones came to: found, push_only (all have to be woken), none, method (none takes it), error; or binding for a request that names one phone"`
+	Phones    int       `json:"phones,omitempty" doc:"how many phones the look-up found"`
+	Deadline  time.Time `json:"deadline,omitzero" doc:"until when it waits for the phone"`
+	Lacks     string    `json:"lacks,omitempty" doc:"why nothing wakes the phone: NoToken, DeadToken, NoApp or BadParameters"`
 }
 
 // Type implements Event.
@@ -294,9 +318,20 @@ func (e Call) Type() string {
 }
 
 func (e Call) data(bool) any {
-	return RequestData{
-		e.Method, e.CallID, e.From, e.To, e.AOR, e.Binding, e.PushID, dataOf(e.Flow), e.Status, e.Reason, milliseconds(e.Elapsed),
+	d := RequestData{
+		Method: e.Method, CallID: e.CallID, From: e.From, To: e.To, AOR: e.AOR, Binding: e.Binding, PushID: e.PushID, Flow: dataOf(e.Flow),
+		Status: e.Status, Reason: e.Reason, ElapsedMS: milliseconds(e.Elapsed), Asleep: e.Asleep, Lookup: e.Lookup, Phones: e.Phones,
 	}
+	switch {
+	case e.Phone:
+		d.By = "phone"
+	case e.Step == "failed" || e.Step == "branch_ended":
+		d.By = "server"
+	}
+	if e.Sleeper != nil {
+		d.Deadline, d.Lacks = utc(e.Sleeper.Deadline), e.Sleeper.Lacks
+	}
+	return d
 }
 
 // FlowClosedData is in flow.closed.

@@ -278,7 +278,12 @@ func (b *branch) become(n *usrloc.Binding) {
 // live flow, so the phone may be asleep behind it.
 func (b *branch) overtake() {
 	if b.state == calling && !b.fork.over {
-		b.waitUntil(time.Now().Add(b.fork.waitFor(b.target.binding)))
+		f := b.fork
+		b.waitUntil(time.Now().Add(f.waitFor(b.target.binding)))
+		f.tale.asleep = true
+		f.emitFound(event.Call{
+			Step: "silent", AOR: string(b.user()), Binding: b.id(), Flow: b.target.flow, Sleeper: b.sleeper(), Elapsed: time.Since(f.began),
+		})
 		b.push()
 	}
 }
@@ -320,6 +325,7 @@ func (b *branch) finish(end final) {
 	if b.rungOut && end.code == 487 {
 		end = b.fork.unavailable("No Answer")
 	}
+	b.tellEnd(end)
 	b.fork.finished(b, end)
 }
 

@@ -76,8 +76,7 @@ type fork struct {
 	keep *keep
 	// life runs until the caller has no use for an answer any more; nil: it did not say.
 	life *transaction.Timer
-	// subject is what its events say, once there was one.
-	subject subject
+	tale tale
 	// why is the Reason of the CANCELs, if they have one.
 	why []sipmsg.HeaderField
 }
@@ -104,6 +103,7 @@ func (p *Proxy) newFork(s *transaction.Server, g passage, realm string) *fork {
 			// The sender of a request that is no INVITE has stopped waiting, or a
 			// handler broke down.
 			f.closed, f.over = true, true
+			f.emitFound(event.Call{Step: "failed", AOR: string(f.aor), Flow: f.s.Flow(), Reason: "Nobody Waits For An Answer", Elapsed: time.Since(f.began)})
 			f.stopOthers(nil)
 			f.release()
 		}
@@ -335,7 +335,8 @@ func (f *fork) refuse(r sipmsg.Reply) {
 	}
 	f.closed, f.over = true, true
 	f.release()
-	f.p.refused(f.s, r)
+	f.p.metrics.answered(f.method, r.Code)
+	f.emitFound(event.Call{Step: "failed", AOR: string(f.aor), Flow: f.s.Flow(), Status: r.Code, Reason: r.Reason, Elapsed: time.Since(f.began)})
 	f.reply(r)
 }
 
@@ -386,7 +387,7 @@ func (p *Proxy) Cancel(invite *transaction.Server, cancel *sipmsg.Message) {
 		return
 	}
 	f.cancelled, f.over = true, true
-	p.emit(invite.Message(), event.Call{Step: "cancelled", AOR: string(f.aor), Elapsed: time.Since(f.began)})
+	f.emit(event.Call{Step: "cancelled", AOR: string(f.aor), Elapsed: time.Since(f.began)})
 	// The Reason of the CANCEL tells the phones whether somebody else answered.
 	var reasons []sipmsg.HeaderField
 	for h := range cancel.Headers() {

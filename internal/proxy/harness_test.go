@@ -278,6 +278,13 @@ func (w *world) Woke(id usrloc.BindingID, _ time.Duration) {
 
 func (w *world) Slept(b *usrloc.Binding) { w.with(func() { w.slept = append(w.slept, b.ID) }) }
 
+func (w *world) Lacks(b *usrloc.Binding) string {
+	if b.Push.PRID == "" {
+		return "NoToken"
+	}
+	return ""
+}
+
 func (w *world) Patience(_ *usrloc.Binding, wait time.Duration) time.Duration {
 	if w.patience == 0 {
 		return wait

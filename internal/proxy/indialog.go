@@ -106,13 +106,14 @@ func (f *fork) toBinding(to leg) (found bool, err error) {
 		return false, nil
 	}
 	f.aor = aor
-	f.emit(event.Call{Step: "received", AOR: string(aor), Binding: id.String(), Flow: f.s.Flow()})
 	t := v.inDialog(aor, bindings, to)
 	if f.inDialog && !f.gruu {
 		// RFC 3261 §12.2.1.1: the remote target is the dialog's.
 		t.uri = ""
 	}
 	t.reach = f.inLine(&t)
+	f.tale.lookup, f.tale.phones, f.tale.asleep = named, 1, t.reach == park
+	f.emitFound(event.Call{Step: "received", AOR: string(aor), Binding: id.String(), Flow: f.s.Flow()})
 	f.start([]target{t})
 	return true, nil
 }

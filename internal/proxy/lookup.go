@@ -81,8 +81,8 @@ func (f *fork) toTargets(l lookup) {
 		f.noFinding(none, sipmsg.Reply{Code: 404})
 		return
 	case f.fallbacks != nil || f.keep != nil:
-		f.p.metrics.lookups.WithLabelValues(string(none)).Inc()
-		f.emit(event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
+		f.found(none, 0)
+		f.emitFound(event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
 		f.best = f.unavailable("Not Registered")
 		f.conclude()
 		return
@@ -94,11 +94,14 @@ func (f *fork) toTargets(l lookup) {
 		return
 	}
 	what := found
-	if !slices.ContainsFunc(l.set, func(t target) bool { return t.reach != park }) {
-		what = pushOnly
+	switch asleep := func(t target) bool { return t.reach == park }; {
+	case !slices.ContainsFunc(l.set, func(t target) bool { return !asleep(t) }):
+		what, f.tale.asleep = pushOnly, true
+	case slices.ContainsFunc(l.set, asleep):
+		f.tale.asleep = true
 	}
-	f.p.metrics.lookups.WithLabelValues(string(what)).Inc()
-	f.emit(event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
+	f.found(what, len(l.set))
+	f.emitFound(event.Call{Step: "received", AOR: string(f.aor), Flow: f.s.Flow()})
 	o := f.choice(f.aor)
 	f.rest = o.order(o.near(l.set))
 	f.rest = f.rest[:min(len(f.rest), o.MaxForks)]
@@ -106,8 +109,14 @@ func (f *fork) toTargets(l lookup) {
 }
 
 func (f *fork) noFinding(what finding, r sipmsg.Reply) {
-	f.p.metrics.lookups.WithLabelValues(string(what)).Inc()
+	f.found(what, 0)
 	f.refuse(r)
+}
+
+// found notes what a look-up came to.
+func (f *fork) found(what finding, phones int) {
+	f.p.metrics.lookups.WithLabelValues(string(what)).Inc()
+	f.tale.lookup, f.tale.phones = what, phones
 }
 
 // add adds the targets of one user. A device that is registered under two users

@@ -43,6 +43,8 @@ type Flows interface {
 // Waker asks devices to wake; *wake.Waker implements it.
 type Waker interface {
 	Can(b *usrloc.Binding) bool
+	// Lacks is a word for why b's device cannot be woken, as in event.Sleeper.
+	Lacks(b *usrloc.Binding) string
 	Wake(aor usrloc.AOR, b *usrloc.Binding, c wake.Cause, done func(push.Outcome)) (pushID string, cancel func(), err error)
 	// Woke and Slept tell how a push that was taken ended: the device registered so
 	// long after it, or not while somebody waited.

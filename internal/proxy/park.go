@@ -28,6 +28,8 @@ type wait struct {
 	asked  int32
 	pushes int32
 	pushID string
+	// sign is what showed that the phone is awake, if it was no REGISTER.
+	sign string
 	// released: the request waited, and goes to its phone.
 	released bool
 	// known: it is known what became of the last of pushes. taken: the push service
@@ -39,6 +41,10 @@ type wait struct {
 	token *usrloc.Push
 	line  *line
 }
+
+// signAlive is the reason in request.woken of a phone that answered a push with a
+// keep-alive on the connection that it had.
+const signAlive = "Connection Alive"
 
 // park puts the branch into the bucket and asks the device to wake.
 func (b *branch) park() {
@@ -56,7 +62,8 @@ func (b *branch) park() {
 	b.state = parked
 	b.waitUntil(time.Now().Add(f.waitFor(b.target.binding)))
 	b.recheckIn(250 * time.Millisecond)
-	f.emit(event.Call{Step: "parked", AOR: string(b.user()), Binding: b.id(), Elapsed: time.Since(f.began)})
+	f.tale.asleep = true
+	f.emitFound(event.Call{Step: "parked", AOR: string(b.user()), Binding: b.id(), Sleeper: b.sleeper(), Elapsed: time.Since(f.began)})
 	if b.queueUp() {
 		b.push()
 	}
@@ -92,7 +99,7 @@ func (b *branch) push() {
 	b.wait.token, b.wait.taken, b.wait.known = &b.target.binding.Push, false, false
 	id, cancel, err := f.p.opts().Waker.Wake(b.user(), b.target.binding, wake.Cause{
 		Kind: f.pushKind(), Method: f.method, CallID: f.s.Message().CallID(), Deadline: b.wait.until,
-		Caller: f.callerData(),
+		Request: f.request(), Caller: f.callerData(),
 	}, func(o push.Outcome) {
 		q.Post(func() {
 			b.settled(pushes, o)
@@ -178,6 +185,7 @@ func (b *branch) recheckIn(d time.Duration) {
 	b.wait.recheck = f.s.Queue().After(d, func() {
 		// What has ended begins anew with a REGISTER alone.
 		if now := time.Now(); f.p.opts().Flows.Alive(b.target.flow, now) && !b.target.binding.Expired(now) {
+			b.wait.sign = signAlive
 			b.wake(b.target.flow)
 			f.conclude()
 			return
@@ -204,7 +212,7 @@ func (b *branch) wakeAlone(to flow.Flow) {
 	b.unpark("")
 	since := b.countWake()
 	b.target.reach = forward // It does not follow the phone any further.
-	f.emit(event.Call{Step: "woken", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Elapsed: since})
+	f.emit(event.Call{Step: "woken", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Flow: to, Reason: b.wait.sign, Elapsed: since})
 	b.wait.released = true
 	b.forward(to)
 }

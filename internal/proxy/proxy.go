@@ -25,6 +25,8 @@ type Proxy struct {
 	lanes sync.Map
 	// farewells counts those of all lanes.
 	farewells atomic.Int64
+	// requests is the number of the last request of which an event told.
+	requests atomic.Uint64
 	// stopping: no request waits for a phone any more.
 	stopping atomic.Bool
 }
@@ -51,6 +53,7 @@ func New(o Options) (*Proxy, error) {
 	p := &Proxy{bucket: newBucket(o.MaxParked, o.MaxParkedPerAOR), memory: newHopMemory()}
 	p.metrics = newMetrics(o.Registerer, p.memory)
 	p.options.Store(&o)
+	p.requests.Store(firstRequest(time.Now()))
 	return p, nil
 }
 
@@ -84,20 +87,16 @@ func subjectOf(m *sipmsg.Message) subject {
 	return subject{event.Text(m.Method()), event.Text(m.CallID()), event.Text(identity(m.From().URI)), event.Text(identity(m.To().URI))}
 }
 
-// emit fills in what every event of a request says.
-func (p *Proxy) emit(m *sipmsg.Message, e event.Call) { p.emitOf(subjectOf(m), e) }
+// emit fills in what every event of a request says, for one of which nothing more is
+// told.
+func (p *Proxy) emit(m *sipmsg.Message, e event.Call) {
+	e.Request = p.requests.Add(1)
+	p.emitOf(subjectOf(m), e)
+}
 
 func (p *Proxy) emitOf(s subject, e event.Call) {
 	e.Method, e.CallID, e.From, e.To = s.method, s.callID, s.from, s.to
 	p.opts().Sink.Emit(e)
-}
-
-// emit is that of Proxy for the request of a fork, which has several to tell.
-func (f *fork) emit(e event.Call) {
-	if f.subject == (subject{}) {
-		f.subject = subjectOf(f.s.Message())
-	}
-	f.p.emitOf(f.subject, e)
 }
 
 // identity is the form in which events name a party: without parameters, which

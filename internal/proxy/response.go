@@ -82,7 +82,9 @@ func (f *fork) sendFinal(best final) {
 	f.release()
 	code := best.status(f.invite())
 	f.p.metrics.answered(f.method, code)
-	f.emit(event.Call{Step: "failed", AOR: string(f.aor), Flow: f.s.Flow(), Status: code, Reason: best.text(), Elapsed: time.Since(f.began)})
+	f.emitFound(event.Call{
+		Step: "failed", AOR: string(f.aor), Flow: f.s.Flow(), Status: code, Reason: best.text(), Phone: best.message != nil && code == best.code, Elapsed: time.Since(f.began),
+	})
 	if best.message == nil || code != best.code {
 		r := sipmsg.Reply{Code: code}
 		if best.message == nil {

@@ -94,7 +94,7 @@ func (r *ringback) begin(f *fork, b *branch) {
 		contact = "sips" + strings.TrimPrefix(contact, "sip")
 	}
 	f.p.metrics.ringbacks.Inc()
-	f.p.emit(m, event.Call{Step: "ringback", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Status: 180, Elapsed: time.Since(f.began)})
+	f.emit(event.Call{Step: "ringback", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Status: 180, Elapsed: time.Since(f.began)})
 	f.s.Reply(sipmsg.Reply{Code: 180, Headers: []sipmsg.HeaderField{{Name: "Contact", Value: "<" + contact + ">"}}})
 }
 

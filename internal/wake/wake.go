@@ -41,6 +41,8 @@ type Cause struct {
 	Deadline time.Time
 	// Caller is who sent the request, as far as a payload may say so; it may be zero.
 	Caller Caller
+	// Request is the number of the request that waits, for events; 0: none does.
+	Request uint64
 	// End is how the call ended, for push.Cancel: "answered_elsewhere", "cancelled",
 	// "declined" or "missed".
 	End string
@@ -131,10 +133,14 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 	if dormant {
 		w.askedDormant(b, began)
 	}
-	w.sink.Emit(event.PushRequested{
+	requested := event.PushRequested{
 		PushID: r.PushID, AOR: r.AOR, Binding: id.String(), Provider: d.params.Provider, Param: d.params.Param, PushKind: c.Kind.String(),
-		Method: c.Method, CallID: c.CallID, Deadline: c.Deadline,
-	})
+		Method: c.Method, CallID: event.Text(c.CallID), Deadline: c.Deadline, Request: c.Request,
+	}
+	if h, known := w.Habit(id); known && c.Request != 0 {
+		requested.Usual, requested.Spread = h.Average, h.Spread
+	}
+	w.sink.Emit(requested)
 	report := func(o push.Outcome) {
 		sentAs := o.PushID
 		if sentAs == r.PushID {
@@ -143,7 +149,7 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 		w.sink.Emit(event.PushOutcome{
 			PushID: r.PushID, SentAs: sentAs, AOR: r.AOR, Binding: id.String(), Provider: d.params.Provider, PushKind: c.Kind.String(),
 			Class: o.Class.String(), Reason: o.Reason, Status: o.Status, Attempts: o.Attempts,
-			Latency: time.Since(began), Err: o.Err,
+			Latency: time.Since(began), Err: o.Err, Request: c.Request, CallID: requested.CallID, Proven: o.Proven, Tries: tries(o.Tries),
 		})
 	}
 	cancel, err = w.dispatcher.Submit(r, func(o push.Outcome) {
@@ -158,7 +164,7 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 		done(o)
 	})
 	if err != nil {
-		report(push.Outcome{Class: push.Shed, Reason: err.Error(), Err: err})
+		report(push.Outcome{Class: push.Shed, Reason: NotSent(err), Err: err})
 		return "", nil, fmt.Errorf("wake %s: %w", aor, err)
 	}
 	// The app may be back before it is known what became of the push.
