@@ -17,9 +17,9 @@ import (
 
 // backupCommand copies a store, also while a server has it.
 func (p program) backupCommand() *cobra.Command {
-	var file, store string
+	var t target
 	cmd := &cobra.Command{
-		Use:   "backup {--config FILE | --store DIR} DESTINATION",
+		Use:   "backup DESTINATION",
 		Short: "Copy the registrations and the sealing keys, also while the server runs",
 		Long: "Copy the registrations and the sealing keys to DESTINATION, which must not exist or be an empty folder.\n" +
 			"The copy is a complete store.dir. A running server is asked over its control socket, makes the copy with\n" +
@@ -27,51 +27,53 @@ func (p program) backupCommand() *cobra.Command {
 			"the store is copied directly. If anything fails nothing stays behind.",
 		Args: exactly(1, "one destination"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := p.stored(file, store)
+			dir, err := p.backup(cmd, t, args[0])
 			if err != nil {
-				return err
-			}
-			dir, err := filepath.Abs(args[0])
-			if err != nil {
-				return err
-			}
-			if err := p.interruptible(cmd.Context(), func(ctx context.Context) error { return backup(ctx, cfg, dir) }); err != nil {
 				return err
 			}
 			fmt.Fprintln(p.stdout, dir)
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "", "the server's configuration file")
-	cmd.Flags().StringVar(&store, "store", "", "store.dir of a server that leaves control.socket and push.purr.key_file at their defaults")
+	t.flags(cmd)
 	return cmd
 }
 
-// stored returns the configuration of the server whose registrations are meant:
-// that in a file, or the default one with a store in dir.
-func (p program) stored(file, dir string) (*configs.Config, error) {
-	switch {
-	case (file == "") == (dir == ""):
-		return nil, usageError{errors.New("name the server by one of --config FILE and --store DIR")}
-	case dir == "":
-		// Its warnings were for serve and check.
-		cfg, _, err := configs.Load(file, configs.Env{Lookup: p.lookupEnv})
-		return cfg, err
-	}
-	dir, err := filepath.Abs(dir)
+// backup has the running server copy its store to dir, or does it itself, and
+// returns the absolute path of the copy.
+func (p program) backup(cmd *cobra.Command, t target, dir string) (string, error) {
+	t, err := p.named(t)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	cfg := configs.Default()
-	cfg.Store.Dir = configs.Folder(dir)
-	return cfg, nil
+	if t.server != "" {
+		if !filepath.IsAbs(dir) {
+			return "", usageError{errors.New("the copy is made on the server's machine: name an absolute path")}
+		}
+		return dir, p.ask(cmd, t, func(ctx context.Context, c control) error { return c.backup(ctx, dir) })
+	}
+	cfg, err := p.stored(t)
+	if err != nil {
+		return "", err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", err
+	}
+	return dir, p.interruptible(cmd.Context(), func(ctx context.Context) error { return backupHere(ctx, cfg, dir) })
 }
 
-// backup has the running server copy its store to dir, or does it itself.
-func backup(ctx context.Context, cfg *configs.Config, dir string) error {
+// backup has the server copy its store.
+func (c control) backup(ctx context.Context, dir string) error {
+	c.patient = true // A large store takes its time.
+	return c.do(ctx, http.MethodPost, "/backup", admin.BackupRequest{Dir: dir}, nil)
+}
+
+// backupHere copies the store of a server on this machine, which does it itself if
+// it runs.
+func backupHere(ctx context.Context, cfg *configs.Config, dir string) error {
 	socket := cfg.ControlSocket()
 	if socket != "" {
-		err := control{socket}.do(ctx, http.MethodPost, "/v1/backup", admin.BackupRequest{Dir: dir}, nil)
+		err := controlOn(socket).backup(ctx, dir)
 		if !noServer(err) {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -302,8 +301,8 @@ func TestBackup_Mistakes(t *testing.T) {
 		stderr string
 	}{
 		{"no destination", []string{"--store", free}, exitUsage, "takes one destination"},
-		{"no server named", []string{to}, exitUsage, "--config FILE and --store DIR"},
-		{"two servers named", []string{to, "--store", free, "--config", inMemory}, exitUsage, "--config FILE and --store DIR"},
+		{"no server named", []string{to}, exitUsage, "name the server by --config FILE"},
+		{"two servers named", []string{to, "--store", free, "--config", inMemory}, exitUsage, "one of --config FILE, --store DIR"},
 		{"no such file", []string{to, "--config", "/nonexistent.yaml"}, exitInvalid, "cannot be read"},
 		{"nothing on disk", []string{to, "--config", inMemory}, exitFailed, "in memory"},
 		{"no store there", []string{to, "--store", t.TempDir()}, exitFailed, "no registrations are kept there"},
@@ -320,28 +319,5 @@ func TestBackup_Mistakes(t *testing.T) {
 				t.Error("something was made")
 			}
 		})
-	}
-}
-
-// TestControl_AnswersThatAreNone: what is no server of ours is named.
-func TestControl_AnswersThatAreNone(t *testing.T) {
-	dir, err := os.MkdirTemp("", "rv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	l, err := net.Listen("unix", filepath.Join(dir, "c"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusTeapot)
-		io.WriteString(w, "short and stout")
-	})}
-	go srv.Serve(l) // It ends with Close.
-	defer srv.Close()
-	c := control{filepath.Join(dir, "c")}
-	if err := c.do(t.Context(), http.MethodPost, "/v1/backup", nil, nil); err == nil || !strings.Contains(err.Error(), "418") {
-		t.Errorf("do = %v, want the status", err)
 	}
 }

@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"net/url"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,50 +18,45 @@ func (p program) bansCommand() *cobra.Command {
 		Args:  cobra.ArbitraryArgs,
 		RunE:  group,
 	}
-	var file, store string
-	cmd.PersistentFlags().StringVar(&file, "config", "", "the server's configuration file")
-	cmd.PersistentFlags().StringVar(&store, "store", "", "store.dir of a server that leaves control.socket at its default")
-	ask := func(do func(context.Context, control) error) func(*cobra.Command, []string) error {
-		return func(cmd *cobra.Command, _ []string) error {
-			c, err := p.server(file, store)
-			if err != nil {
-				return err
+	cmd.AddCommand(p.bansListCommand(), p.bansRemoveCommand())
+	return cmd
+}
+
+func (p program) bansListCommand() *cobra.Command {
+	return listCommand(p, listing[admin.BanList]{
+		Command: cobra.Command{Use: "list", Short: "List sources, reasons and ends"},
+		path:    at("/bans"),
+		print: func(l *admin.BanList) error {
+			t := newTable("SOURCE", "REASON", "WHAT", "UNTIL")
+			for _, b := range l.Bans {
+				what := "everything"
+				if b.DatagramsOnly {
+					what = "datagrams"
+				}
+				t.add(b.Source, b.Reason, what, when(b.Until))
 			}
-			return do(cmd.Context(), c)
-		}
-	}
-	list := &cobra.Command{
-		Use: "list {--config FILE | --store DIR}", Short: "List sources, reasons and ends", Args: exactly(0, "no arguments"),
-		RunE: ask(p.listBans),
-	}
-	remove := &cobra.Command{
-		Use: "rm {--config FILE | --store DIR} ADDRESS", Short: "End the ban of the source with that address", Args: exactly(1, "one address"),
+			return p.printTable(t, "nobody is banned")
+		},
+	})
+}
+
+func (p program) bansRemoveCommand() *cobra.Command {
+	var t target
+	cmd := &cobra.Command{
+		Use:     "rm ADDRESS",
+		Short:   "End the ban of the source with that address",
+		Example: "  reveille bans rm 192.0.2.7\n  reveille bans rm 2001:db8:0:1::/64",
+		Args:    exactly(1, "one address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr, err := admin.ParseSource(args[0])
 			if err != nil {
 				return usageError{err}
 			}
-			return ask(func(ctx context.Context, c control) error {
-				return c.do(ctx, http.MethodDelete, "/v1/bans?source="+url.QueryEscape(addr.WithZone("").String()), nil, nil)
-			})(cmd, args)
+			return p.ask(cmd, t, func(ctx context.Context, c control) error {
+				return c.do(ctx, http.MethodDelete, "/bans/"+addr.WithZone("").String(), nil, nil)
+			})
 		},
 	}
-	cmd.AddCommand(list, remove)
+	t.flags(cmd)
 	return cmd
-}
-
-func (p program) listBans(ctx context.Context, c control) error {
-	var l admin.BanList
-	if err := c.do(ctx, http.MethodGet, "/v1/bans", nil, &l); err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	for _, b := range l.Bans {
-		what := "everything"
-		if b.DatagramsOnly {
-			what = "datagrams"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\tuntil %s\n", b.Source, b.Reason, what, b.Until.Format(time.RFC3339))
-	}
-	return w.Flush()
 }

@@ -22,30 +22,25 @@ import (
 
 // eventsCommand follows the events of a running server.
 func (p program) eventsCommand() *cobra.Command {
-	var file, store string
+	var t target
 	var q eventQuery
 	cmd := &cobra.Command{
-		Use:   "events {--config FILE | --store DIR}",
+		Use:   "events",
 		Short: "Follow what happens on a running server",
 		Long: "Follow what happens on a running server, until interrupted. docs/events.md lists the types of events.\n" +
 			"Refreshes of phones are shown only if a type asks for them.",
-		Example: "  reveille events --config reveille.yaml --aor sip:alice@example.com\n" +
-			"  reveille events --config reveille.yaml --type 'push.*' --type binding.refreshed --json",
+		Example: "  reveille events --aor sip:alice@example.com\n" +
+			"  reveille events --type 'push.*' --type binding.refreshed --json",
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := p.server(file, store)
-			if err != nil {
-				return err
-			}
-			return p.interruptible(cmd.Context(), func(ctx context.Context) error { return p.followEvents(ctx, c, q) })
+			return p.ask(cmd, t, func(ctx context.Context, c control) error { return p.followEvents(ctx, c, q) })
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "", "the server's configuration file")
-	cmd.Flags().StringVar(&store, "store", "", "store.dir of a server that leaves control.socket at its default")
+	t.flags(cmd)
 	cmd.Flags().StringVar(&q.aor, "aor", "", "only those about this user")
 	cmd.Flags().StringArrayVar(&q.types, "type", nil, "only types that match, such as 'binding.*'; a leading ! leaves out; may be repeated")
 	cmd.Flags().StringVar(&q.after, "after", "", "begin after the event with this id, as far as it is kept")
-	cmd.Flags().BoolVar(&q.json, "json", false, "write each event as a line of JSON")
+	cmd.Flags().BoolVar(&q.json, "json", false, "print each event as a line of JSON, for programs")
 	return cmd
 }
 
@@ -86,8 +81,7 @@ func (p program) followEvents(ctx context.Context, c control, q eventQuery) erro
 			return errors.New("events came faster than they were read")
 		}
 		if q.json {
-			_, err := p.stdout.Write(append(data, '\n'))
-			return err
+			return printJSONLine(p.stdout, json.RawMessage(data))
 		}
 		line, err := eventLine(data)
 		if err == nil {
@@ -135,7 +129,7 @@ func (c control) stream(ctx context.Context, path string, header http.Header, ea
 		}
 	}
 	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("read the events of the server on %s: %w", c.socket, err)
+		return fmt.Errorf("read the stream of the server on %s: %w", c.name, cleaned(err))
 	}
 	return nil
 }
@@ -193,10 +187,10 @@ func fieldText(v any) string {
 
 // wokenCommand reports what became of a push that a program of the operator's sent.
 func (p program) wokenCommand() *cobra.Command {
-	var file, store string
+	var t target
 	var r admin.WakeReport
 	cmd := &cobra.Command{
-		Use:   "woken {--config FILE | --store DIR} {--push-id ID | --aor AOR} {delivered|gone|failed}",
+		Use:   "woken {--push-id ID | --aor AOR} {delivered|gone|failed}",
 		Short: "Report what became of a push that a program of yours sent",
 		Long: "Report what became of a push that a program of yours sent (docs/events.md). gone forgets the token, and\n" +
 			"failed and gone tell callers at once who wait for the push.",
@@ -206,15 +200,12 @@ func (p program) wokenCommand() *cobra.Command {
 			if err := r.Check(); err != nil {
 				return usageError{err}
 			}
-			c, err := p.server(file, store)
-			if err != nil {
-				return err
-			}
-			return c.do(cmd.Context(), http.MethodPost, "/v1/woken", r, nil)
+			return p.ask(cmd, t, func(ctx context.Context, c control) error {
+				return c.do(ctx, http.MethodPost, "/v1/woken", r, nil)
+			})
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "", "the server's configuration file")
-	cmd.Flags().StringVar(&store, "store", "", "store.dir of a server that leaves control.socket at its default")
+	t.flags(cmd)
 	cmd.Flags().StringVar(&r.PushID, "push-id", "", "the push, as its event named it")
 	cmd.Flags().StringVar(&r.AOR, "aor", "", "all phones of a user")
 	cmd.Flags().StringVar(&r.Binding, "binding", "", "with --aor: only this phone, as events name it")

@@ -42,11 +42,14 @@ func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	os.Exit(run(os.Args[1:], program{
-		input:     os.Stdin,
-		stdout:    os.Stdout,
-		stderr:    os.Stderr,
-		lookupEnv: os.LookupEnv,
-		signals:   signals,
+		input:         os.Stdin,
+		stdout:        os.Stdout,
+		stderr:        os.Stderr,
+		lookupEnv:     os.LookupEnv,
+		screen:        screenOf(os.Stdout),
+		readPassword:  terminalPassword(os.Stdin, os.Stderr, signals),
+		defaultConfig: defaultConfig,
+		signals:       signals,
 		newServer: func(cfg *configs.Config, log *slog.Logger, reload reloader) (server, error) {
 			return app.New(app.Options{Config: cfg, Logger: log, EventLines: os.Stderr, Reload: reload, OnFailure: func(err error) {
 				// Nothing that was not committed was acknowledged. A new process

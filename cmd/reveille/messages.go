@@ -1,12 +1,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"net/http"
-	"text/tabwriter"
-	"time"
-
 	"github.com/spf13/cobra"
 
 	"reveille/internal/admin"
@@ -14,32 +8,15 @@ import (
 
 // messagesCommand shows for whom messages wait in a running server.
 func (p program) messagesCommand() *cobra.Command {
-	var file, store string
-	cmd := &cobra.Command{
-		Use:   "messages {--config FILE | --store DIR}",
-		Short: "Show for whom messages wait in a running server, and since when",
-		Args:  exactly(0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := p.server(file, store)
-			if err != nil {
-				return err
+	return listCommand(p, listing[admin.MessageList]{
+		Command: cobra.Command{Use: "messages", Short: "Show for whom messages wait in a running server, and since when"},
+		path:    at("/messages"),
+		print: func(l *admin.MessageList) error {
+			t := newTable("USER", "MESSAGES", "BYTES", "OLDEST", "UNTIL")
+			for _, u := range l.Users {
+				t.add(u.User, u.Messages, u.Bytes, when(u.Oldest), when(u.Until))
 			}
-			return p.listMessages(cmd.Context(), c)
+			return p.printTable(t, "no message waits")
 		},
-	}
-	cmd.Flags().StringVar(&file, "config", "", "the server's configuration file")
-	cmd.Flags().StringVar(&store, "store", "", "store.dir of a server that leaves control.socket at its default")
-	return cmd
-}
-
-func (p program) listMessages(ctx context.Context, c control) error {
-	var l admin.MessageList
-	if err := c.do(ctx, http.MethodGet, "/v1/messages", nil, &l); err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	for _, u := range l.Users {
-		fmt.Fprintf(w, "%s\t%d messages\t%d bytes\tthe oldest from %s\n", u.User, u.Messages, u.Bytes, u.Oldest.Format(time.RFC3339))
-	}
-	return w.Flush()
+	})
 }

@@ -19,8 +19,9 @@ func TestMessages(t *testing.T) {
 			{User: "sip:alice@example.com", Messages: 3, Bytes: 1200, Oldest: at}, {User: "sip:bob@example.com", Messages: 12, Bytes: 7, Oldest: at},
 		}})
 	})
-	const list = "sip:alice@example.com  3 messages   1200 bytes  the oldest from 2026-01-02T03:04:05Z\n" +
-		"sip:bob@example.com    12 messages  7 bytes     the oldest from 2026-01-02T03:04:05Z\n"
+	list := "USER                   MESSAGES  BYTES  OLDEST                UNTIL\n" +
+		"sip:alice@example.com  3         1200   " + when(at) + "  -\n" +
+		"sip:bob@example.com    12        7      " + when(at) + "  -\n"
 	for _, tt := range []struct {
 		args   string
 		code   int

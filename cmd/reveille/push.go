@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -26,28 +24,19 @@ func (p program) pushCommand() *cobra.Command {
 	return cmd
 }
 
-// A serverName names a running server by its configuration or by its store.
-type serverName struct{ config, store string }
-
-// flags adds the two flags for it.
-func (s *serverName) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.config, "config", "", "the server's configuration file")
-	cmd.Flags().StringVar(&s.store, "store", "", "store.dir of a server that leaves control.socket at its default")
-}
-
 // A pushOrder is what `push test` was told.
 type pushOrder struct {
-	serverName
-	test             admin.PushTest
-	token, tokenFile string
-	within           time.Duration
-	json             bool
+	target
+	test     admin.PushTest
+	pridFile string
+	within   time.Duration
+	json     bool
 }
 
 func (p program) pushTestCommand() *cobra.Command {
 	var o pushOrder
 	cmd := &cobra.Command{
-		Use:   "test {--config FILE | --store DIR} {AOR | --provider NAME [--param P] {--token T | --token-file FILE}}",
+		Use:   "test {AOR | --provider NAME [--param P] {--prid TOKEN | --prid-file FILE}}",
 		Short: "Send one push to each phone of a user, or to a token, and say what the push service answered",
 		Long: "Send one push to each phone of a user, or to a token, and say what the push service answered, what that\n" +
 			"means and what to do about it. The running server is asked over its control socket, so that its credentials\n" +
@@ -64,43 +53,42 @@ func (p program) pushTestCommand() *cobra.Command {
 			default:
 				return usageError{errors.New("name one user")}
 			}
-			return p.interruptible(cmd.Context(), func(ctx context.Context) error { return p.testPush(ctx, o) })
+			return p.testPush(cmd, o)
 		},
 	}
 	o.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.test.Provider, "provider", "", "pn-provider of a token: apns, fcm, webpush or one of yours")
 	f.StringVar(&o.test.Param, "param", "", "its pn-param")
-	f.StringVar(&o.token, "token", "", "the token, unescaped; others on this machine can see it while the command runs")
-	f.StringVar(&o.tokenFile, "token-file", "", "a file that holds the token; - reads standard input")
+	f.StringVar(&o.test.PRID, "prid", "", "the token (pn-prid), unescaped; others on this machine can see it while the command runs")
+	f.StringVar(&o.pridFile, "prid-file", "", "a file that holds the token; - reads standard input")
 	f.StringVar(&o.test.Kind, "kind", push.Refresh.String(), "what the push is for: call, message or refresh")
 	f.DurationVar(&o.within, "within", 20*time.Second, "how long it may take")
-	f.BoolVar(&o.json, "json", false, "print JSON")
+	jsonFlag(cmd, &o.json)
+	markFile(cmd, "prid-file")
 	return cmd
 }
 
 // testPush runs `push test`.
-func (p program) testPush(ctx context.Context, o pushOrder) error {
+func (p program) testPush(cmd *cobra.Command, o pushOrder) error {
 	if err := o.complete(p.stdin()); err != nil {
 		return usageError{err}
 	}
-	cfg, err := p.stored(o.config, o.store)
+	t, err := p.named(o.target)
 	if err != nil {
 		return err
 	}
-	c := control{cfg.ControlSocket()}
 	if o.test.Kind == push.Call.String() {
 		fmt.Fprintln(p.stderr, "reveille: this push says that a call comes; phones may ring, and iPhones do")
 	}
 	var answer admin.PushResults
-	err = errNoSocket
-	if c.socket != "" {
-		err = c.do(ctx, http.MethodPost, "/v1/push", o.test, &answer)
-	}
-	if o.test.AOR == "" && o.config != "" && (errors.Is(err, errNoSocket) || noServer(err)) {
-		fmt.Fprintf(p.stderr, "reveille: no server is running; the push is sent with the credentials of %s\n", o.config)
+	err = p.ask(cmd, t, func(ctx context.Context, c control) error {
+		return c.do(ctx, http.MethodPost, "/v1/push", o.test, &answer)
+	})
+	if o.test.AOR == "" && t.config != "" && (errors.Is(err, errNoSocket) || noServer(err)) {
+		fmt.Fprintf(p.stderr, "reveille: no server is running; the push is sent with the credentials of %s\n", t.config)
 		var r admin.PushResult
-		r, err = app.TestPush(ctx, cfg, o.test)
+		r, err = p.pushHere(cmd, t, o.test)
 		answer.Results = []admin.PushResult{r}
 	}
 	if err != nil {
@@ -121,31 +109,44 @@ func (p program) testPush(ctx context.Context, o pushOrder) error {
 	return err
 }
 
+// pushHere sends a push with the credentials of a configuration.
+func (p program) pushHere(cmd *cobra.Command, t target, test admin.PushTest) (r admin.PushResult, err error) {
+	cfg, err := p.stored(t)
+	if err != nil {
+		return r, err
+	}
+	err = p.interruptible(cmd.Context(), func(ctx context.Context) (err error) {
+		r, err = app.TestPush(ctx, cfg, test)
+		return err
+	})
+	return r, err
+}
+
 // complete reads the token and checks the whole.
 func (o *pushOrder) complete(stdin io.Reader) (err error) {
 	switch {
-	case o.test.AOR != "" && (o.test.Provider != "" || o.test.Param != "" || o.token != "" || o.tokenFile != ""):
+	case o.test.AOR != "" && (o.test.Provider != "" || o.test.Param != "" || o.test.PRID != "" || o.pridFile != ""):
 		return errors.New("name either a user, or a provider and a token")
-	case o.token != "" && o.tokenFile != "":
-		return errors.New("name the token by one of --token and --token-file")
-	case o.tokenFile != "":
-		if o.token, err = readToken(o.tokenFile, stdin); err != nil {
-			return err
+	case o.test.PRID != "" && o.pridFile != "":
+		return errors.New("name the token by one of --prid and --prid-file")
+	case o.pridFile != "":
+		if o.test.PRID, err = readSecret(o.pridFile, stdin); err != nil {
+			return fmt.Errorf("read the token: %w", err)
 		}
 	}
-	o.test.PRID = o.token
 	if o.test.Seconds, err = wholeSeconds(o.within); err != nil {
 		return err
 	}
 	return o.test.Check()
 }
 
-// maxToken bounds a token in bytes, and its file.
-const maxToken = 8 << 10
+// maxSecret bounds a token or password in bytes, and its file.
+const maxSecret = 8 << 10
 
-// readToken reads a token from a file, or from stdin if that is called "-".
-func readToken(file string, stdin io.Reader) (string, error) {
-	if file != "-" {
+// readSecret reads a file that holds one text, or stdin if that is called "-" and
+// stdin is not nil.
+func readSecret(file string, stdin io.Reader) (string, error) {
+	if file != "-" || stdin == nil {
 		f, err := os.Open(file)
 		if err != nil {
 			return "", err
@@ -154,11 +155,18 @@ func readToken(file string, stdin io.Reader) (string, error) {
 		defer func() { _ = f.Close() }()
 		stdin = f
 	}
-	b, err := io.ReadAll(io.LimitReader(stdin, maxToken))
+	b, err := io.ReadAll(io.LimitReader(stdin, maxSecret+1))
 	if err != nil {
-		return "", fmt.Errorf("read the token: %w", err)
+		return "", err
 	}
-	return strings.TrimSpace(string(b)), nil
+	switch text := strings.TrimSpace(string(b)); {
+	case len(b) > maxSecret:
+		return "", fmt.Errorf("%s is longer than %d bytes", file, maxSecret)
+	case text == "":
+		return "", fmt.Errorf("%s is empty", file)
+	default:
+		return text, nil
+	}
 }
 
 // wholeSeconds is a time that is asked for, in seconds, at least one.
@@ -185,13 +193,13 @@ func printPush(w io.Writer, r *admin.PushResult) {
 	if r.RetryAfterMS > 0 {
 		facts = append(facts, fmt.Sprintf("again after %s", time.Duration(r.RetryAfterMS)*time.Millisecond))
 	}
-	fmt.Fprintf(w, "  %s: %s\n", strings.ReplaceAll(r.Class, "_", " "), visible(strings.Join(facts, ", ")))
+	fmt.Fprintf(w, "  %s: %s\n", visible(strings.ReplaceAll(r.Class, "_", " ")), visible(strings.Join(facts, ", ")))
 	if r.Cause != "" {
 		fmt.Fprintf(w, "  Cause: %s\n", visible(r.Cause))
 	}
-	fmt.Fprintf(w, "  %s\n", r.Said)
+	fmt.Fprintf(w, "  %s\n", visible(r.Said))
 	if r.Do != "" {
-		fmt.Fprintf(w, "  What to do: %s\n", r.Do)
+		fmt.Fprintf(w, "  What to do: %s\n", visible(r.Do))
 	}
 }
 
@@ -209,28 +217,4 @@ func heading(r *admin.PushResult) string {
 		s += ", " + r.UserAgent
 	}
 	return visible(s) + " (" + r.Kind + ")"
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// visible is s less what would do something to a terminal: phones choose it.
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }

@@ -135,17 +135,17 @@ func TestPushTest(t *testing.T) {
 		{"a user", "", "alice@example.com", exitOK, []string{"sip:alice@example.com, fcm " + pushsim.ProjectID, "ok: HTTP 200, 1 attempt", "took the push"}, nil},
 		{"a dead token", "", "bob@example.com", exitFailed, []string{"gone: UNREGISTERED, HTTP 404", "dead", "What to do: The app has to run"}, nil},
 		{"nobody", "", "carol@example.com", exitFailed, nil, []string{"no phone that a push wakes is registered"}},
-		{"a token", "", "--provider fcm --param " + pushsim.ProjectID + " --token abc", exitOK, []string{"fcm " + pushsim.ProjectID + " (refresh)"}, nil},
-		{"a token in a file", "", "--provider fcm --param " + pushsim.ProjectID + " --token-file " + secret, exitOK, []string{"ok: "}, nil},
-		{"a token on standard input", appleToken + "\n", apple + ".voip --kind call --token-file -", exitFailed, []string{"suspect: BadDeviceToken, HTTP 400", "environment"}, []string{"iPhones do"}},
-		{"a VoIP token for no call", appleToken, apple + ".voip --token-file -", exitFailed, []string{"forbidden: NoTokenForKind", "calls alone"}, nil},
-		{"an app that is not there", "", "--provider fcm --param other --token abc", exitFailed, []string{"not sent: NoApp", "push.apps"}, nil},
+		{"a token", "", "--provider fcm --param " + pushsim.ProjectID + " --prid abc", exitOK, []string{"fcm " + pushsim.ProjectID + " (refresh)"}, nil},
+		{"a token in a file", "", "--provider fcm --param " + pushsim.ProjectID + " --prid-file " + secret, exitOK, []string{"ok: "}, nil},
+		{"a token on standard input", appleToken + "\n", apple + ".voip --kind call --prid-file -", exitFailed, []string{"suspect: BadDeviceToken, HTTP 400", "environment"}, []string{"iPhones do"}},
+		{"a VoIP token for no call", appleToken, apple + ".voip --prid-file -", exitFailed, []string{"forbidden: NoTokenForKind", "calls alone"}, nil},
+		{"an app that is not there", "", "--provider fcm --param other --prid abc", exitFailed, []string{"not sent: NoApp", "push.apps"}, nil},
 		{"no such kind", "", "alice@example.com --kind ring", exitUsage, nil, []string{`kind is "ring"`}},
-		{"a user and a token", "", "alice@example.com --provider fcm --token x", exitUsage, nil, []string{"either a user"}},
+		{"a user and a token", "", "alice@example.com --provider fcm --prid x", exitUsage, nil, []string{"either a user"}},
 		{"nothing", "", "", exitUsage, nil, []string{"name either a user"}},
 		{"two users", "", "alice bob", exitUsage, nil, []string{"one user"}},
-		{"no param", "", "--provider fcm --token secret-token", exitUsage, nil, []string{"pn-param missing"}},
-		{"a token twice", "", "--provider fcm --param x --token x --token-file -", exitUsage, nil, []string{"one of --token"}},
+		{"no param", "", "--provider fcm --prid secret-token", exitUsage, nil, []string{"pn-param missing"}},
+		{"a token twice", "", "--provider fcm --param x --prid x --prid-file -", exitUsage, nil, []string{"one of --prid"}},
 		{"for ever", "", "alice@example.com --within 1h", exitUsage, nil, []string{"2m0s"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -187,7 +187,7 @@ func contains(t *testing.T, text string, want []string) {
 // Without a server the configuration's credentials are tried.
 func TestPushTest_WithoutAServer(t *testing.T) {
 	r := newPushRig(t, false)
-	code, stdout, stderr := r.run("", "push test --config CONFIG --provider fcm --param "+pushsim.ProjectID+" --token abc")
+	code, stdout, stderr := r.run("", "push test --config CONFIG --provider fcm --param "+pushsim.ProjectID+" --prid abc")
 	if code != exitOK || !strings.Contains(stdout, "ok: HTTP 200") || !strings.Contains(stderr, "no server is running") {
 		t.Errorf("code %d, printed\n%s%s", code, stdout, stderr)
 	}
@@ -247,7 +247,7 @@ func TestProviders(t *testing.T) {
 	r := newPushRig(t, true)
 	r.sim.SetFault("", pushsim.Fault{Kind: pushsim.Refuse})
 	for range 6 {
-		r.run("", "push test --config CONFIG --provider fcm --param "+pushsim.ProjectID+" --token abc")
+		r.run("", "push test --config CONFIG --provider fcm --param "+pushsim.ProjectID+" --prid abc")
 	}
 	code, stdout, _ := r.run("", "providers --config CONFIG")
 	if code != exitOK {

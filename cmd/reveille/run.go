@@ -27,7 +27,13 @@ const (
 type program struct {
 	input          io.Reader // standard input; nil is empty
 	stdout, stderr io.Writer
+	screen         screen
 	lookupEnv      func(string) (string, bool)
+	// readPassword asks a person for a password without showing it; nil if nobody
+	// is there to be asked.
+	readPassword func(question string) (string, error)
+	// defaultConfig is looked at if nothing names a server; empty for none.
+	defaultConfig string
 	// signals delivers SIGTERM, SIGINT and SIGHUP.
 	signals <-chan os.Signal
 	// newServer builds what serve runs; nil leaves the command out.

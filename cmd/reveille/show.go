@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,29 +15,24 @@ import (
 
 // showCommand shows the registrations of a user of a running server.
 func (p program) showCommand() *cobra.Command {
-	var file, store string
+	var t target
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "show {--config FILE | --store DIR} USER",
+		Use:   "show USER",
 		Short: "Show the phones of a user of a running server, and how they wake",
 		Args:  exactly(1, "one user"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := p.server(file, store)
-			if err != nil {
-				return err
-			}
-			return p.show(cmd.Context(), c, args[0], asJSON)
+			return p.ask(cmd, t, func(ctx context.Context, c control) error { return p.show(ctx, c, args[0], asJSON) })
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "", "the server's configuration file")
-	cmd.Flags().StringVar(&store, "store", "", "store.dir of a server that leaves control.socket at its default")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	t.flags(cmd)
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
 func (p program) show(ctx context.Context, c control, user string, asJSON bool) error {
 	var list admin.BindingList
-	if err := c.do(ctx, http.MethodGet, "/v1/bindings?user="+url.QueryEscape(user), nil, &list); err != nil {
+	if err := c.do(ctx, http.MethodGet, "/bindings?user="+url.QueryEscape(user), nil, &list); err != nil {
 		return err
 	}
 	if asJSON {
@@ -59,7 +53,6 @@ func showOne(w io.Writer, b *admin.Binding) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %s\t%s\n", name, visible(fmt.Sprintf(format, args...)))
 	}
-	when := func(t time.Time) string { return t.Local().Format(time.RFC3339) }
 	fmt.Fprintln(w, b.ID)
 	switch {
 	case b.State == admin.StateDormant:

@@ -15,7 +15,7 @@ import (
 
 // A wakeOrder is what `wake` was told.
 type wakeOrder struct {
-	serverName
+	target
 	order admin.WakeOrder
 	wait  time.Duration
 	json  bool
@@ -25,7 +25,7 @@ type wakeOrder struct {
 func (p program) wakeCommand() *cobra.Command {
 	var o wakeOrder
 	cmd := &cobra.Command{
-		Use:   "wake {--config FILE | --store DIR} AOR",
+		Use:   "wake AOR",
 		Short: "Wake a user's phones by push now, and say how long they took to register",
 		Long: "Wake a user's phones by push now, and say how long they took to register. The running server does it. By\n" +
 			"default the push is one that refreshes a registration; with --kind call it says that a call comes: phones\n" +
@@ -33,34 +33,32 @@ func (p program) wakeCommand() *cobra.Command {
 		Args: exactly(1, "one user"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.order.AOR = args[0]
-			return p.interruptible(cmd.Context(), func(ctx context.Context) error { return p.wakePhones(ctx, o) })
+			return p.wakePhones(cmd, o)
 		},
 	}
 	o.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.order.Kind, "kind", push.Refresh.String(), "what the push is for: call, message or refresh")
 	f.DurationVar(&o.wait, "wait", 30*time.Second, "how long the phones may take")
-	f.BoolVar(&o.json, "json", false, "print JSON")
+	jsonFlag(cmd, &o.json)
 	return cmd
 }
 
 // wakePhones runs `wake`.
-func (p program) wakePhones(ctx context.Context, o wakeOrder) (err error) {
+func (p program) wakePhones(cmd *cobra.Command, o wakeOrder) (err error) {
 	if o.order.Seconds, err = wholeSeconds(o.wait); err == nil {
 		err = o.order.Check()
 	}
 	if err != nil {
 		return usageError{err}
 	}
-	c, err := p.server(o.config, o.store)
-	if err != nil {
-		return err
-	}
 	if o.order.Kind == push.Call.String() {
 		fmt.Fprintln(p.stderr, "reveille: this push says that a call comes; phones may ring, and iPhones do")
 	}
 	var answer admin.WakeResults
-	if err := c.do(ctx, http.MethodPost, "/v1/wake", o.order, &answer); err != nil {
+	if err := p.ask(cmd, o.target, func(ctx context.Context, c control) error {
+		return c.do(ctx, http.MethodPost, "/v1/wake", o.order, &answer)
+	}); err != nil {
 		return err
 	}
 	if o.json {
@@ -89,8 +87,8 @@ func (p program) printWake(w *admin.WakeResult) {
 		fmt.Fprintf(p.stdout, "  The phone registered after %.1f s.\n", float64(w.RegisteredMS)/1000)
 		return
 	}
-	fmt.Fprintf(p.stdout, "  %s\n", w.Then)
+	fmt.Fprintf(p.stdout, "  %s\n", visible(w.Then))
 	if w.Do != "" {
-		fmt.Fprintf(p.stdout, "  What to do: %s\n", w.Do)
+		fmt.Fprintf(p.stdout, "  What to do: %s\n", visible(w.Do))
 	}
 }
