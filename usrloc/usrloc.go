@@ -176,6 +176,10 @@ type Binding struct {
 // Expired reports whether the registration has ended at now.
 func (b *Binding) Expired(now time.Time) bool { return !now.Before(b.Expires) }
 
+// Static reports whether b was added by hand: no REGISTER made it, so that nothing is
+// known of its phone but where its Contact says that it is.
+func (b *Binding) Static() bool { return b.CallID == "" && b.Flow.IsZero() }
+
 // SameInstance reports whether a and b, each the Instance of a Binding or "", name
 // one device. RFC 4122 §3: the digits of a UUID may be in either case.
 func SameInstance(a, b string) bool {
