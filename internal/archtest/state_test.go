@@ -22,6 +22,7 @@ func tables() []string {
 		"internal/proxy.pushParams", "internal/proxy.unregistered",
 		"internal/sipmsg.charClass", "internal/sipmsg.compactForms", "internal/sipmsg.headerNames", "internal/sipmsg.headersByHash",
 		"internal/sipmsg.plainHeaders", "internal/sipmsg.reasonPhrases",
+		"internal/trace.keyLines", "internal/trace.shownCredentials",
 		"internal/transaction.kindNames", "internal/transaction.levelNames",
 		"purr.pool",
 		"push.backoff", "push.classNames", "push.kindNames",

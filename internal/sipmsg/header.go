@@ -1,5 +1,7 @@
 package sipmsg
 
+import "iter"
+
 // A HeaderID names a header field that some part of the server looks at. All
 // others are HdrOther and are told apart by their names. The numbers are not
 // stable between versions; do not store them.
@@ -196,6 +198,27 @@ type Header struct {
 	// Value is the field's value without the white space around it. It may hold
 	// folds (CRLF and white space), since it is what was received.
 	Value string
+}
+
+// Unfolded returns the value on one line: each fold is one space (RFC 3261 §7.3.1).
+func (h Header) Unfolded() string { return unfold(h.Value) }
+
+// Values yields the comma-separated values in order, unfolded, as Message.Values does.
+func (h Header) Values() iter.Seq[string] {
+	return func(yield func(string) bool) { yieldValues(unfold(h.Value), yield) }
+}
+
+// yieldValues yields the values of a list and reports whether all were taken.
+func yieldValues(list string, yield func(string) bool) bool {
+	for rest := list; rest != ""; {
+		end := valueEnd(rest)
+		v := trim(rest[:end])
+		rest = rest[min(end+1, len(rest)):]
+		if v != "" && !yield(v) {
+			return false
+		}
+	}
+	return true
 }
 
 // A HeaderField is a header field to be written. Name and Value are cleaned of

@@ -185,13 +185,8 @@ func (m *Message) Values(id HeaderID) iter.Seq[string] {
 			if m.headers[i].id != id {
 				continue
 			}
-			for rest := unfold(m.headers[i].value.of(m.raw)); rest != ""; {
-				end := valueEnd(rest)
-				v := trim(rest[:end])
-				rest = rest[min(end+1, len(rest)):]
-				if v != "" && !yield(v) {
-					return
-				}
+			if !yieldValues(unfold(m.headers[i].value.of(m.raw)), yield) {
+				return
 			}
 		}
 	}

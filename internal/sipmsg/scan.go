@@ -99,6 +99,10 @@ func (s *Scan) fail(err error) {
 // unsafe to copy any line of the message.
 func uncopyable(err error) bool { return errors.Is(err, errLineEnd) || errors.Is(err, errNUL) }
 
+// Uncopyable reports whether err, an error of Scan.Parse, says that the lines of the
+// message cannot be told apart for certain.
+func Uncopyable(err error) bool { return uncopyable(err) }
+
 // startLine reads the first line and returns the offset behind it, or 0 if that
 // line belongs to no SIP message.
 func (s *Scan) startLine() int {
