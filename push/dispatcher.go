@@ -77,6 +77,9 @@ func NewDispatcher(o Options) (*Dispatcher, error) {
 	}
 	d.routes = rs
 	d.metrics = newMetrics(o.Registerer)
+	if o.Registerer != nil {
+		o.Registerer.MustRegister(newPaused(d.Health))
+	}
 	d.exec = startExecutor(o.Logger)
 	return d, nil
 }
