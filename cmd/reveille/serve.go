@@ -69,11 +69,22 @@ func (p program) serve(file string) error {
 		return errors.Join(err, stop(srv, cfg))
 	}
 	log.Info("serving", "listeners", len(cfg.Listen), "config", file)
+	manager, quiet := p.notifier(log)
+	defer quiet()
+	manager.tell(notifyReady)
+	reload := func() (changes configs.Changes, err error) {
+		manager.tell(notifyReloading)
+		cfg, changes, err = p.reload(srv, cfg, file, level, log)
+		manager.tell(notifyReady)
+		return changes, err
+	}
 	for {
 		select {
+		case <-manager.alive:
+			manager.tell(notifyAlive)
 		case r := <-asked:
 			var answer reloadAnswer
-			cfg, answer.changes, answer.err = p.reload(srv, cfg, file, level, log)
+			answer.changes, answer.err = reload()
 			r.answer <- answer
 		case sig, open := <-p.signals:
 			switch {
@@ -82,11 +93,12 @@ func (p program) serve(file string) error {
 				return stop(srv, cfg)
 			case sig == syscall.SIGHUP:
 				// The log has said what became of it.
-				cfg, _, _ = p.reload(srv, cfg, file, level, log)
+				_, _ = reload()
 			default:
 				log.Info("stopping; once more to end at once", "signal", sig.String(), "drain", cfg.Stop.Drain)
+				manager.tell(notifyStopping)
 				end()
-				return p.stopOrSignal(srv, cfg, log)
+				return p.stopOrSignal(srv, cfg, manager, log)
 			}
 		}
 	}
@@ -156,7 +168,7 @@ func (p program) reload(srv server, current *configs.Config, file string, level 
 }
 
 // stopOrSignal stops the server in order, or at once when another signal says so.
-func (p program) stopOrSignal(srv server, cfg *configs.Config, log *slog.Logger) error {
+func (p program) stopOrSignal(srv server, cfg *configs.Config, manager notifier, log *slog.Logger) error {
 	done := make(chan error, 1)
 	// The goroutine ends with Stop, which is bounded, or with the process.
 	go func() { done <- stop(srv, cfg) }()
@@ -164,6 +176,8 @@ func (p program) stopOrSignal(srv server, cfg *configs.Config, log *slog.Logger)
 		select {
 		case err := <-done:
 			return err
+		case <-manager.alive:
+			manager.tell(notifyAlive)
 		case sig := <-p.signals:
 			if sig != syscall.SIGHUP {
 				log.Warn("stopped at once", "signal", sig.String())
