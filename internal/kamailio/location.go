@@ -1,6 +1,7 @@
 package kamailio
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -102,7 +103,8 @@ func (r row) binding(o *LocationOptions, until time.Time) (aor usrloc.AOR, b usr
 	if !ok || updated.After(o.Now) {
 		updated = o.Now
 	}
-	b.Contact, b.Q, b.CallID, b.CSeq = contact, preference(r.text("q")), r.text("callid"), uint32(max(r.number("cseq"), 0))
+	// A phone registered it: it must not look as if it had been added by hand.
+	b.Contact, b.Q, b.CallID, b.CSeq = contact, preference(r.text("q")), cmp.Or(r.text("callid"), "imported"), uint32(max(r.number("cseq"), 0))
 	b.Created, b.Updated, b.Expires, b.RetainUntil = updated, updated, until, until
 	b.UserAgent, b.Methods = r.text("user_agent"), methods(r.number("methods"))
 	b.Path = splitPath(r.text("path"))

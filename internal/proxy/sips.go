@@ -12,11 +12,13 @@ import (
 // securely reports whether a request to a sips URI may go to b's device: it registered
 // over TLS, and what is behind an edge is promised by the Contact alone.
 func securely(b *usrloc.Binding) bool {
-	if !b.Flow.Transport.Secure() {
-		return false
-	}
-	if len(b.Path) == 0 {
-		return true
+	if !b.Static() {
+		if !b.Flow.Transport.Secure() {
+			return false
+		}
+		if len(b.Path) == 0 {
+			return true
+		}
 	}
 	u, err := sipmsg.ParseURI(b.Contact)
 	return err == nil && u.IsSIPS()

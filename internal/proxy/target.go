@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"reveille/flow"
+	"reveille/internal/resolve"
 	"reveille/usrloc"
 )
 
@@ -198,6 +199,10 @@ func (v view) device(aor usrloc.AOR, bindings []*usrloc.Binding) target {
 func (v view) target(aor usrloc.AOR, b *usrloc.Binding) target {
 	t := target{reach: v.reach(b), aor: aor, binding: b, tried: &b.Flow, flow: contactFlow(b), uri: requestURI(b.Contact, v.secrets)}
 	if t.reach == dial {
+		if to, ok := staticTarget(b, v.flows); ok {
+			t.way = &way{to: []resolve.Target{to}, targets: []resolve.Target{to}}
+			return t
+		}
 		h, _ := listens(b)
 		t.way = &way{hop: h}
 	}
@@ -213,6 +218,12 @@ func (v view) reach(b *usrloc.Binding) reach {
 		return unreachable
 	}
 	if b.Push.Provider == "" {
+		if b.Static() {
+			if _, ok := staticTarget(b, v.flows); ok {
+				return dial
+			}
+			return unreachable
+		}
 		// A phone that does not sleep: always tried, if there is a way to it.
 		if v.flows.Open(b.Flow) {
 			return forward
