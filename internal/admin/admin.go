@@ -69,6 +69,7 @@ type Calls struct {
 	Events   *Events
 	Pushes   *Pushes
 	Messages *Messages
+	Trace    *Trace
 }
 
 // register registers all calls there are.
@@ -80,6 +81,7 @@ func (c *Calls) register(a *api) {
 	c.Events.register(a)
 	c.Pushes.register(a)
 	c.Messages.register(a)
+	c.Trace.register(a)
 }
 
 // Server is the HTTP server. Stop may be called more than once, SetAccess at any time.

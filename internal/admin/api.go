@@ -113,20 +113,21 @@ func streams[I any](a *api, role Role, c call, kind string, open func(context.Co
 		Content:     map[string]*huma.MediaType{kind: {Schema: &huma.Schema{Type: huma.TypeString}}},
 	}}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
-		write, err := open(ctx, in)
-		if err != nil {
-			return nil, a.answer(ctx, err)
+		write := func(context.Context, http.ResponseWriter) {}
+		if !exchangeOf(ctx).head { // Nobody would read what is opened, and so end it.
+			var err error
+			if write, err = open(ctx, in); err != nil {
+				return nil, a.answer(ctx, err)
+			}
 		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
-			r, w := humago.Unwrap(hc)
+			_, w := humago.Unwrap(hc)
 			ctx, cancel := until(hc.Context(), a.ending)
 			defer cancel()
 			w.Header().Set("Content-Type", kind)
 			w.Header().Set("Cache-Control", "no-store")
 			w.Header().Set("X-Accel-Buffering", "no") // nginx would keep it back.
-			if r.Method != http.MethodHead {
-				write(ctx, w)
-			}
+			write(ctx, w)
 		}}, nil
 	})
 }

@@ -55,5 +55,6 @@ func everything(t *testing.T) Calls {
 		Messages: &Messages{List: func() []MessageUser {
 			return []MessageUser{{User: "sip:alice@example.com", Messages: 1, Bytes: 100, Oldest: at(), Until: at()}}
 		}},
+		Trace: newTraceRig(t).trace(),
 	}
 }

@@ -19,6 +19,8 @@ type exchange struct {
 	// that changes something, target what.
 	operation, target string
 	changes           bool
+	// head: only the header of the answer is asked for.
+	head bool
 	// problem is the detail of the answer, if it is a problem.
 	problem string
 }
@@ -62,7 +64,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 // log told if it was to change something.
 func (a *api) serve(w http.ResponseWriter, r *http.Request, who Principal) {
 	rec := &recorder{ResponseWriter: w}
-	x := &exchange{who: who, remote: r.RemoteAddr, control: http.NewResponseController(w)}
+	x := &exchange{who: who, remote: r.RemoteAddr, control: http.NewResponseController(w), head: r.Method == http.MethodHead}
 	if who.Kind == KindSocket {
 		x.remote = ""
 	}

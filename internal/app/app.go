@@ -60,12 +60,22 @@ type Options struct {
 	OnFailure func(error)
 	// Network is where the sockets come from; nil means the machine's.
 	Network transport.Network
+	// Metrics is where metrics are counted and read from, with what the program
+	// around the App may have put there; nil means a registry of its own. Two Apps
+	// cannot share one.
+	Metrics Metrics
+}
+
+// Metrics is a registry, such as a prometheus.Registry.
+type Metrics interface {
+	prometheus.Registerer
+	prometheus.Gatherer
 }
 
 // An App is a server. Its methods are safe for concurrent use.
 type App struct {
 	log       *slog.Logger
-	registry  *prometheus.Registry
+	registry  Metrics
 	sink      event.Sink
 	events    audience
 	store     usrloc.Store
@@ -88,6 +98,7 @@ type App struct {
 	qualifier *qualify.Qualifier // nil: nobody is asked
 	layer     *transaction.Layer
 	transport *transport.Transport
+	traces    *traces
 	certs     certificates
 	ends      atomic.Pointer[[]credentialEnd]
 	admin     *admin.Server
@@ -128,13 +139,16 @@ func New(o Options) (_ *App, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &App{log: o.Logger, config: o.Config, registry: prometheus.NewRegistry(), backups: make(turn, 1), released: make(chan struct{})}
+	if o.Metrics == nil {
+		o.Metrics = prometheus.NewRegistry()
+	}
+	a := &App{log: o.Logger, config: o.Config, registry: o.Metrics, backups: make(turn, 1), released: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Stop(context.Background()))
 		}
 	}()
-	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.registry.MustRegister(collectors.NewBuildInfoCollector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var stop context.CancelFunc
 	a.background, stop = context.WithCancel(context.Background())
 	a.onStop("background", func(context.Context) error {
@@ -214,6 +228,9 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 		return err
 	}
 	a.onStop("transport", a.transport.Stop)
+	if err := a.buildTraces(); err != nil {
+		return err
+	}
 	if err := a.buildResolver(); err != nil {
 		return err
 	}
@@ -303,6 +320,7 @@ func (a *App) Start() error {
 	a.onStop("trunks", a.trunks.Stop)
 	a.running.Go(func() { a.refresher.Run(a.background) })
 	a.running.Go(func() { a.guard.Run(a.background) })
+	a.running.Go(func() { a.traces.hub.Run(a.background) })
 	if a.qualifier != nil {
 		a.running.Go(func() { a.qualifier.Run(a.background) })
 	}

@@ -43,6 +43,10 @@ func (a *App) Reload(cfg *configs.Config) error {
 	if err != nil {
 		return err
 	}
+	hidden, err := tracedSecrets(cfg)
+	if err != nil {
+		return err
+	}
 	marks := markListeners(cfg)
 	certs, err := loadCertificates(cfg)
 	if err != nil {
@@ -83,6 +87,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	a.trunks.Set(trunkRoutes(cfg, options.Routes))
 	a.certs.replace(certs)
 	a.listen(more) // by the rules that hold now
+	a.traces.secrets.Store(hidden)
 	a.certMarks = marks
 	a.config = cfg
 	a.events.reload(webhooks, a.component("events"))
