@@ -187,12 +187,11 @@ type Call struct {
 	// "silent" and "failed"; Phones is how many there were.
 	Lookup string
 	Phones int
-	// Sleeper tells of the phone in "parked" and "silent", and in "branch_ended" if it
-	// could not be woken; else nil.
+	// Sleeper tells of the phone in "parked", "silent" and "branch_ended"; else nil.
 	Sleeper *Sleeper
 }
 
-// A Sleeper is a phone that has to be woken.
+// A Sleeper is a phone of a request that met one that has to be woken.
 type Sleeper struct {
 	Instance, Provider, Param, UserAgent string
 	// Deadline is until when the request waits for it; zero if it does not.

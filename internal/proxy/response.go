@@ -40,7 +40,7 @@ func (f *fork) upstream(m *sipmsg.Message, trusted bool) *sipmsg.Edit {
 
 // relay passes a provisional answer on (RFC 3261 §16.7 step 5).
 func (f *fork) relay(b *branch, m *sipmsg.Message) {
-	f.emit(event.Call{Step: "ringing", AOR: string(f.aor), Status: m.Status(), Elapsed: time.Since(f.began)})
+	f.emit(event.Call{Step: "ringing", AOR: string(f.aor), Binding: b.id(), PushID: b.wait.pushID, Status: m.Status(), Elapsed: time.Since(f.began)})
 	if m.Status() >= 180 {
 		f.ringback.end(f)
 	}

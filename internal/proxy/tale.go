@@ -65,9 +65,9 @@ func (b *branch) tellEnd(end final) {
 		Step: "branch_ended", AOR: string(b.user()), Binding: b.id(), PushID: b.wait.pushID, Status: end.code, Reason: end.text(),
 		Phone: end.message != nil, Elapsed: time.Since(f.began),
 	}
+	e.Sleeper = b.sleeper()
 	if b.target.reach == unreachable {
 		f.tale.asleep = true
-		e.Sleeper = b.sleeper()
 		e.Sleeper.Lacks = f.p.opts().Waker.Lacks(b.target.binding)
 	}
 	f.emitFound(e)

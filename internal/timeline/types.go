@@ -54,7 +54,8 @@ type Summary struct {
 	Outcome string    `json:"outcome,omitempty" doc:"answered, kept, diverted, cancelled or failed, if it has ended"`
 	Status  int       `json:"status,omitempty" doc:"SIP status of the final answer"`
 	Reason  string    `json:"reason,omitempty" doc:"phrase of the final answer"`
-	Devices []Device  `json:"devices" doc:"the phones that had to be woken"`
+	Phone   bool      `json:"by_phone,omitempty" doc:"whether the final answer is a phone's or next hop's, not this server's"`
+	Devices []Device  `json:"devices" doc:"the phones that had to be woken, and those that failed"`
 	Verdict *Verdict  `json:"verdict,omitempty" doc:"what was the matter, if it has ended"`
 }
 
@@ -91,8 +92,10 @@ type Device struct {
 	Sent    time.Time `json:"sent,omitzero" doc:"when the request was sent to it"`
 	Ringing time.Time `json:"ringing,omitzero" doc:"when it rang"`
 	// Answer is its final answer.
-	Answer int    `json:"answer,omitempty" doc:"SIP status of its final answer"`
-	Flow   string `json:"flow,omitempty" doc:"where it was when it came back"`
+	Answer int `json:"answer,omitempty" doc:"SIP status of its final answer"`
+	// End is why it could not have the request, if it was for none of the above.
+	End  string `json:"end,omitempty" doc:"why this server gave it up, if it did"`
+	Flow string `json:"flow,omitempty" doc:"where it was when it came back"`
 	// Elsewhere is the other user under whom the device registered.
 	Elsewhere string `json:"elsewhere,omitempty" doc:"the other user under whom it registered meanwhile"`
 }
@@ -115,6 +118,8 @@ const (
 	StepRinging     = "ringing"      // the caller hears ringing
 	StepRingback    = "ringback"     // the caller hears ringing, and the phone is still being woken
 	StepTimedOut    = "timed_out"    // the phone was waited for in vain
+	StepUnreachable = "unreachable"  // the phone sleeps, and nothing wakes it
+	StepBranchEnded = "branch_ended" // the phone has failed; others may go on
 	StepDiverted    = "diverted"     // it goes elsewhere, such as to voicemail
 	StepAnswered    = "answered"     // a phone took it
 	StepCancelled   = "cancelled"    // the caller gave up
@@ -126,7 +131,7 @@ const (
 type Step struct {
 	At       time.Time `json:"at" doc:"when"`
 	OffsetMS float64   `json:"offset_ms" doc:"time since the request arrived"`
-	Kind     string    `json:"kind" doc:"received, forwarded, silent, parked, push, attempt, push_outcome, report, register, unregister, elsewhere, woken, released, ringing, ringback, timed_out, diverted, answered, cancelled, failed or late"`
+	Kind     string    `json:"kind" doc:"received, forwarded, silent, parked, push, attempt, push_outcome, report, register, unregister, elsewhere, woken, released, ringing, ringback, timed_out, unreachable, branch_ended, diverted, answered, cancelled, failed or late"`
 	Binding  string    `json:"binding,omitempty" doc:"the phone concerned"`
 	PushID   string    `json:"push_id,omitempty" doc:"the push concerned"`
 	Provider string    `json:"provider,omitempty" doc:"pn-provider, of a push"`
@@ -162,6 +167,19 @@ type Waiting struct {
 	Class string `json:"class,omitempty" doc:"what became of the push, as in push.outcome; absent while it is not known"`
 }
 
+// NotSent is the class of a push that was not even tried, as nothing wakes the phone.
+const NotSent = "not_sent"
+
+// The keys of Minute.Failed that are no classes of pushes, besides NotSent.
+const (
+	// FailedTimeout: the push service took the push, or did not say, and the phone did
+	// not come in time.
+	FailedTimeout = "timed_out"
+	// FailedCancelled: nobody waited any more, as the caller gave up or somebody else
+	// took the call.
+	FailedCancelled = "cancelled"
+)
+
 // A Minute is what happened to pushes for requests within one minute of the clock.
 // Pushes that keep a registration alive are not among them: nobody waits for those.
 type Minute struct {
@@ -170,7 +188,7 @@ type Minute struct {
 	Woke  int       `json:"woke" doc:"how many came while somebody waited"`
 	Late  int       `json:"late" doc:"how many came too late"`
 	// Failed counts by class of the push's outcome, or FailedTimeout and others.
-	Failed map[string]int `json:"failed,omitempty" doc:"how many did not come, by why: a class of push.outcome, not_sent, timed_out (no REGISTER in time) or cancelled (the caller gave up first)"`
+	Failed map[string]int `json:"failed,omitempty" doc:"how many did not come, by why: a class of push.outcome, not_sent, timed_out (no REGISTER in time) or cancelled (nobody waited any more)"`
 	P50MS  float64        `json:"p50_ms,omitempty" doc:"half of those that woke took no longer than this"`
 	P95MS  float64        `json:"p95_ms,omitempty" doc:"95 of 100"`
 	P99MS  float64        `json:"p99_ms,omitempty" doc:"99 of 100"`
