@@ -112,6 +112,13 @@ func (d *device) dies(deaf bool) error {
 	return d.install()
 }
 
+// deafen has no push wake the app any more, and waits for those that are at it.
+func (d *device) deafen() {
+	d.life.Lock()
+	defer d.life.Unlock()
+	d.deaf.Store(true)
+}
+
 // app is the phone as it is now.
 func (d *device) app() *phone.Phone {
 	d.mu.Lock()

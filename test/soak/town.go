@@ -255,8 +255,8 @@ func (t *town) act(ctx context.Context, all []scene, n uint64) {
 // leave ends all registrations.
 func (t *town) leave(ctx context.Context) error {
 	err := t.each(func(d *device) error {
-		d.deaf.Store(true)
-		// A push of a moment ago may have it wake or fall asleep.
+		d.deafen()
+		// A push of a moment ago may have it fall asleep.
 		var err error
 		for range 3 {
 			ctx, cancel := context.WithTimeout(ctx, patience)
