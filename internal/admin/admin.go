@@ -70,6 +70,7 @@ type Calls struct {
 	Pushes   *Pushes
 	Messages *Messages
 	Trace    *Trace
+	Contacts Contacts
 }
 
 // register registers all calls there are.
@@ -82,6 +83,7 @@ func (c *Calls) register(a *api) {
 	c.Pushes.register(a)
 	c.Messages.register(a)
 	c.Trace.register(a)
+	registerContacts(a, c.Contacts)
 }
 
 // Server is the HTTP server. Stop may be called more than once, SetAccess at any time.

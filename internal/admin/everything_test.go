@@ -55,6 +55,10 @@ func everything(t *testing.T) Calls {
 		Messages: &Messages{List: func() []MessageUser {
 			return []MessageUser{{User: "sip:alice@example.com", Messages: 1, Bytes: 100, Oldest: at(), Until: at()}}
 		}},
-		Trace: newTraceRig(t).trace(),
+		Trace:    newTraceRig(t).trace(),
+		Contacts: first(newBook(t)),
 	}
 }
+
+// first is the first of two.
+func first[A, B any](a A, _ B) A { return a }

@@ -26,6 +26,13 @@ func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) 
 	if a.config.Store.OnDisk() {
 		o.Calls.Backup = a.Backup
 	}
+	book, err := a.contactBook()
+	if err != nil {
+		return err
+	}
+	if book != nil {
+		o.Calls.Contacts = book
+	}
 	if a.admin, err = admin.New(o); err != nil {
 		return err
 	}

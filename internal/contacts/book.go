@@ -37,7 +37,7 @@ type Options struct {
 	// State returns Awake, Asleep, Dormant or Unreachable.
 	State func(b *usrloc.Binding, now time.Time) string
 	// Wake returns how a phone woke until now, nil if that is not known.
-	Wake func(usrloc.BindingID) *Wake
+	Wake func(usrloc.BindingID) *WakeHabit
 	// Socket names where a flow came in.
 	Socket func(flow.Flow) string
 	// Memory says that the store has no disk.
@@ -53,7 +53,7 @@ func New(o Options) (*Book, error) {
 		return nil, errors.New("contacts: Store, Registrar, AOR, Lookup and State are required")
 	}
 	if o.Wake == nil {
-		o.Wake = func(usrloc.BindingID) *Wake { return nil }
+		o.Wake = func(usrloc.BindingID) *WakeHabit { return nil }
 	}
 	if o.Socket == nil {
 		o.Socket = func(flow.Flow) string { return "" }
@@ -114,25 +114,25 @@ func (b *Book) view(secrets bool) *view {
 	return &view{now: time.Now(), memory: b.o.Memory, secrets: secrets, state: b.o.State, wake: b.o.Wake, socket: b.o.Socket}
 }
 
-// Users is a page of all users that have contacts.
-type Users struct {
-	Users []Summary `json:"users"`
-	Next  string    `json:"next,omitempty" doc:"Where the next page begins; none: this is the last. There may be one behind a page without users."`
+// UserList is a page of all users that have contacts.
+type UserList struct {
+	Users []UserSummary `json:"users"`
+	Next  string        `json:"next,omitempty" doc:"Where the next page begins; none: this is the last. There may be one behind a page without users."`
 }
 
 // Users lists users in no order. Each that has contacts all the while is on exactly
 // one page, whatever happens to others. search keeps those whose AOR contains it, in
 // any case; with a scheme ("sip:al") those that begin with it.
-func (b *Book) Users(ctx context.Context, search string, p Page) (Users, error) {
+func (b *Book) Users(ctx context.Context, search string, p Page) (UserList, error) {
 	at, limit, err := p.read()
 	if err != nil {
-		return Users{}, err
+		return UserList{}, err
 	}
 	if len(search) > maxText {
-		return Users{}, wrong("q", "more than %d bytes", maxText)
+		return UserList{}, wrong("q", "more than %d bytes", maxText)
 	}
 	v := b.view(false)
-	list := Users{Users: []Summary{}}
+	list := UserList{Users: []UserSummary{}}
 	at, err = b.walk(ctx, at, maxLook, searched(search), func(rec usrloc.Record) bool {
 		list.Users = append(list.Users, v.summary(&rec))
 		return len(list.Users) < limit
@@ -186,17 +186,17 @@ func (b *Book) walk(ctx context.Context, at usrloc.Cursor, most int, want func(u
 
 // User returns a user's contacts; the error is ErrNoUser, ErrNotRegistered or the
 // store's. secrets shows push tokens.
-func (b *Book) User(ctx context.Context, name string, secrets bool) (User, error) {
+func (b *Book) User(ctx context.Context, name string, secrets bool) (UserContacts, error) {
 	aor, err := b.o.AOR(name)
 	if err != nil {
-		return User{}, err
+		return UserContacts{}, err
 	}
 	rec, err := b.o.Store.Get(ctx, aor)
 	switch {
 	case err != nil:
-		return User{}, err
+		return UserContacts{}, err
 	case len(rec.Bindings) == 0:
-		return User{}, ErrNotRegistered
+		return UserContacts{}, ErrNotRegistered
 	}
 	return b.view(secrets).user(&rec), nil
 }
@@ -234,7 +234,7 @@ func (b *Book) resolve(ctx context.Context, id string) (usrloc.AOR, usrloc.Bindi
 
 // Dump calls yield with every user, in no order, until it returns an error. Each is as
 // it was at one moment, and each that has contacts all the while comes exactly once.
-func (b *Book) Dump(ctx context.Context, secrets bool, yield func(User) error) (err error) {
+func (b *Book) Dump(ctx context.Context, secrets bool, yield func(UserContacts) error) (err error) {
 	v := b.view(secrets)
 	var failed error
 	for at := (usrloc.Cursor{}); ; {

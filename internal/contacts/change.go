@@ -15,8 +15,8 @@ import (
 	"reveille/usrloc"
 )
 
-// Removed says which contacts were removed.
-type Removed struct {
+// Removal says which contacts were removed.
+type Removal struct {
 	Removed []Contact `json:"removed" doc:"The contacts as they were."`
 	Count   int       `json:"count" doc:"How many were removed."`
 	Next    string    `json:"next,omitempty" doc:"Where to go on with the same call; none: all that were meant are gone. There may be more behind a call that removed none."`
@@ -29,8 +29,8 @@ type Removed struct {
 // Whoever waits for a phone that is removed is told, and its GRUUs, its place in
 // subscriptions and its connection end with it, as if it had done so itself. The error
 // may come beside what was removed before.
-func (b *Book) Remove(ctx context.Context, q Query, p Page) (Removed, error) {
-	r := Removed{Removed: []Contact{}}
+func (b *Book) Remove(ctx context.Context, q Query, p Page) (Removal, error) {
+	r := Removal{Removed: []Contact{}}
 	s, err := b.search(ctx, q)
 	if err != nil {
 		return r, err

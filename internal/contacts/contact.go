@@ -3,6 +3,7 @@ package contacts
 import (
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,12 +70,12 @@ type Contact struct {
 	Retained   time.Time         `json:"retain_until,omitzero" doc:"When a dormant one is forgotten."`
 	RefreshAt  time.Time         `json:"refresh_at,omitzero" doc:"When the phone is woken next without a call."`
 	Attributes map[string]string `json:"attributes,omitempty" doc:"What hooks and captured header fields say of the phone."`
-	Wake       *Wake             `json:"wake,omitempty" doc:"How the phone woke since the server started, if anything is known."`
-	Push       *Token            `json:"push,omitempty" doc:"The push parameters: for the role admin, if asked for."`
+	Wake       *WakeHabit        `json:"wake,omitempty" doc:"How the phone woke since the server started, if anything is known."`
+	Push       *PushParams       `json:"push,omitempty" doc:"The push parameters: for the role admin, if asked for."`
 }
 
-// A Wake is what was learned of how a phone wakes, since the server started.
-type Wake struct {
+// A WakeHabit is what was learned of how a phone wakes, since the server started.
+type WakeHabit struct {
 	Last         time.Time `json:"last,omitzero" doc:"When it last woke."`
 	Average      float64   `json:"average_seconds" doc:"How long after a push it comes."`
 	Successes    int       `json:"successes" doc:"Pushes after which it came in time."`
@@ -82,8 +83,8 @@ type Wake struct {
 	FailingSince time.Time `json:"failing_since,omitzero" doc:"Set while it does not come."`
 }
 
-// A Token is the push parameters of a binding (RFC 8599 §4.1): a secret of the phone.
-type Token struct {
+// PushParams are those of a binding (RFC 8599 §4.1): a secret of the phone.
+type PushParams struct {
 	Provider   string `json:"provider"`
 	Param      string `json:"param,omitempty"`
 	PRID       string `json:"prid,omitempty" doc:"Empty if the push service said that it is dead."`
@@ -91,12 +92,12 @@ type Token struct {
 }
 
 // LogValue keeps the token out of logs.
-func (t Token) LogValue() slog.Value {
+func (t PushParams) LogValue() slog.Value {
 	return usrloc.Push{Provider: t.Provider, Param: t.Param, PRID: t.PRID}.LogValue()
 }
 
-// A User is an AOR with all its bindings.
-type User struct {
+// UserContacts is an AOR with all its bindings.
+type UserContacts struct {
 	AOR        string    `json:"aor" example:"sip:alice@example.com"`
 	Domain     string    `json:"domain"`
 	AORHash    int       `json:"aor_hash" doc:"The partition of the AOR, 0 to 65535."`
@@ -105,8 +106,8 @@ type User struct {
 	Contacts   []Contact `json:"contacts" doc:"In the order in which the phones first registered."`
 }
 
-// A Summary is a User in a list.
-type Summary struct {
+// A UserSummary is a user in a list.
+type UserSummary struct {
 	AOR         string    `json:"aor" example:"sip:alice@example.com"`
 	Domain      string    `json:"domain"`
 	AORHash     int       `json:"aor_hash" doc:"The partition of the AOR, 0 to 65535."`
@@ -127,13 +128,13 @@ type view struct {
 	// secrets shows push tokens.
 	secrets bool
 	state   func(*usrloc.Binding, time.Time) string
-	wake    func(usrloc.BindingID) *Wake
+	wake    func(usrloc.BindingID) *WakeHabit
 	socket  func(flow.Flow) string
 }
 
 // user shows a Record.
-func (v *view) user(rec *usrloc.Record) User {
-	u := User{AOR: string(rec.AOR), Domain: domainOf(rec.AOR), AORHash: int(usrloc.Partition(rec.AOR)), Count: len(rec.Bindings), Contacts: []Contact{}}
+func (v *view) user(rec *usrloc.Record) UserContacts {
+	u := UserContacts{AOR: string(rec.AOR), Domain: domainOf(rec.AOR), AORHash: int(usrloc.Partition(rec.AOR)), Count: len(rec.Bindings), Contacts: []Contact{}}
 	for i := range rec.Bindings {
 		u.Registered = u.Registered || !rec.Bindings[i].Expired(v.now)
 		u.Contacts = append(u.Contacts, v.contact(rec.AOR, &rec.Bindings[i]))
@@ -142,8 +143,8 @@ func (v *view) user(rec *usrloc.Record) User {
 }
 
 // summary shows a Record, which has at least one binding, in a list.
-func (v *view) summary(rec *usrloc.Record) Summary {
-	s := Summary{AOR: string(rec.AOR), Domain: domainOf(rec.AOR), AORHash: int(usrloc.Partition(rec.AOR)), Count: len(rec.Bindings)}
+func (v *view) summary(rec *usrloc.Record) UserSummary {
+	s := UserSummary{AOR: string(rec.AOR), Domain: domainOf(rec.AOR), AORHash: int(usrloc.Partition(rec.AOR)), Count: len(rec.Bindings)}
 	for i := range rec.Bindings {
 		b := &rec.Bindings[i]
 		s.Registered = s.Registered || !b.Expired(v.now)
@@ -178,9 +179,7 @@ func (v *view) contact(aor usrloc.AOR, b *usrloc.Binding) Contact {
 		Created: b.Created, Modified: b.Updated, Methods: b.Methods.Names(),
 		Instance: b.Instance, RegID: b.RegID, Wake: v.wake(b.ID),
 	}
-	for _, p := range b.Path {
-		c.Path = append(c.Path, p)
-	}
+	c.Path = slices.Clone(b.Path)
 	if b.Q != usrloc.QUnset {
 		q := float64(b.Q) / 1000
 		c.Q = &q
@@ -212,7 +211,7 @@ func (v *view) contact(aor usrloc.AOR, b *usrloc.Binding) Contact {
 	if v.secrets {
 		c.Contact = b.Contact
 		if b.Push != (usrloc.Push{}) {
-			c.Push = &Token{b.Push.Provider, b.Push.Param, b.Push.PRID, b.Push.SelfWaking}
+			c.Push = &PushParams{b.Push.Provider, b.Push.Param, b.Push.PRID, b.Push.SelfWaking}
 		}
 	}
 	return c

@@ -21,7 +21,7 @@ func plainView() *view {
 	return &view{
 		now:    time.Date(2026, 11, 22, 12, 30, 0, 0, time.UTC),
 		state:  func(*usrloc.Binding, time.Time) string { return Awake },
-		wake:   func(usrloc.BindingID) *Wake { return nil },
+		wake:   func(usrloc.BindingID) *WakeHabit { return nil },
 		socket: func(f flow.Flow) string { return strings.ToLower(f.Transport.String()) + ":198.51.100.1:5060" },
 	}
 }
@@ -34,7 +34,7 @@ func TestContact_ShowsEveryFieldOfULC(t *testing.T) {
 	b.RefreshAt, b.Flow.Node = b.Expires.Add(-time.Minute), 3
 	v := plainView()
 	v.memory, v.state = true, func(*usrloc.Binding, time.Time) string { return Asleep }
-	v.wake = func(usrloc.BindingID) *Wake { return &Wake{Successes: 4, Average: 1.5} }
+	v.wake = func(usrloc.BindingID) *WakeHabit { return &WakeHabit{Successes: 4, Average: 1.5} }
 	q := 0.7
 	want := Contact{
 		ID: "ab000000000000000000000000000001", AOR: "sip:alice@example.com", Domain: "example.com", AORHash: int(usrloc.Partition(alice)), State: Asleep,
@@ -42,13 +42,13 @@ func TestContact_ShowsEveryFieldOfULC(t *testing.T) {
 		Expires: b.Expires, ExpiresAt: b.Expires.Unix(), ExpiresIn: 1800, CallID: "c2", CSeq: 3, Q: &q,
 		Flags: []string{InMemory}, CFlags: []string{NAT, Push}, UserAgent: "OurApp/2 (iOS)", Socket: "tls:198.51.100.1:5060", Flow: b.Flow.String(),
 		Node: 3, Connection: 17, Created: b.Created, Modified: b.Updated, Methods: []string{"INVITE", "*"},
-		Instance: b.Instance, RegID: 2, Provider: "apns", RefreshAt: b.RefreshAt, Attributes: map[string]string{"x-app": "1"}, Wake: &Wake{Successes: 4, Average: 1.5},
+		Instance: b.Instance, RegID: 2, Provider: "apns", RefreshAt: b.RefreshAt, Attributes: map[string]string{"x-app": "1"}, Wake: &WakeHabit{Successes: 4, Average: 1.5},
 	}
 	if d := cmp.Diff(want, v.contact(alice, &b)); d != "" {
 		t.Errorf("contact (-want +got):\n%s", d)
 	}
 	v.secrets = true
-	want.Contact, want.Push = b.Contact, &Token{Provider: "apns", Param: "T.app.voip", PRID: "0123456789ABCDEF"}
+	want.Contact, want.Push = b.Contact, &PushParams{Provider: "apns", Param: "T.app.voip", PRID: "0123456789ABCDEF"}
 	if d := cmp.Diff(want, v.contact(alice, &b)); d != "" {
 		t.Errorf("contact with its token (-want +got):\n%s", d)
 	}
@@ -111,7 +111,7 @@ func TestSummary(t *testing.T) {
 		b.Updated, b.Expires = b.Updated.Add(-time.Duration(i)*time.Minute), b.Expires.Add(time.Duration(i)*time.Minute)
 		rec.Bindings = append(rec.Bindings, b)
 	}
-	want := Summary{
+	want := UserSummary{
 		AOR: "sip:example.org", Domain: "example.org", AORHash: int(usrloc.Partition("sip:example.org")), Registered: true, Count: 5, Awake: 1, Asleep: 2, Dormant: 1, Unreachable: 1,
 		Modified: rec.Bindings[0].Updated, Expires: rec.Bindings[4].Expires,
 	}

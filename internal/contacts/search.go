@@ -8,8 +8,8 @@ import (
 	"reveille/usrloc"
 )
 
-// Found is a page of contacts.
-type Found struct {
+// ContactList is a page of contacts.
+type ContactList struct {
 	Contacts []Contact `json:"contacts"`
 	Count    int       `json:"count" doc:"How many contacts are on this page."`
 	Next     string    `json:"next,omitempty" doc:"Where the next page begins; none: this is the last. There may be one behind a page without contacts."`
@@ -17,17 +17,17 @@ type Found struct {
 
 // Contacts returns those that q means: of one user all, otherwise a page of all
 // users'. A page holds whole users, so there may be a few more than its limit.
-func (b *Book) Contacts(ctx context.Context, q Query, p Page, secrets bool) (Found, error) {
+func (b *Book) Contacts(ctx context.Context, q Query, p Page, secrets bool) (ContactList, error) {
 	s, err := b.search(ctx, q)
 	if err != nil {
-		return Found{}, err
+		return ContactList{}, err
 	}
 	at, limit, err := p.read()
 	if err != nil {
-		return Found{}, err
+		return ContactList{}, err
 	}
 	v := b.view(secrets)
-	f := Found{Contacts: []Contact{}}
+	f := ContactList{Contacts: []Contact{}}
 	take := func(rec usrloc.Record) bool {
 		for i := range rec.Bindings {
 			if s.matches(ctx, &rec.Bindings[i]) {
@@ -37,7 +37,7 @@ func (b *Book) Contacts(ctx context.Context, q Query, p Page, secrets bool) (Fou
 		return len(f.Contacts) < limit
 	}
 	if at, err = s.walk(ctx, at, take); err != nil {
-		return Found{}, err
+		return ContactList{}, err
 	}
 	f.Count, f.Next = len(f.Contacts), at.String()
 	return f, nil
