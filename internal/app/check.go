@@ -40,7 +40,7 @@ func Check(cfg *configs.Config) error {
 	return errors.Join(
 		transport.Check(transportOptions(cfg)),
 		checkCertificates(cfg),
-		checkUsers(cfg),
+		CheckUsers(cfg),
 		checkPolicy(cfg),
 		checkKeys(sealing(cfg)),
 		checkApps(cfg.Push),
@@ -51,7 +51,8 @@ func Check(cfg *configs.Config) error {
 	)
 }
 
-func checkUsers(cfg *configs.Config) error {
+// CheckUsers is the part of Check that is about users and how they are asked.
+func CheckUsers(cfg *configs.Config) error {
 	verifier, err := newVerifier(cfg.Auth.Bearer, bearer.Options{})
 	if err != nil {
 		return err
