@@ -242,6 +242,31 @@ func TestCall_FollowsAPhoneThatMoves(t *testing.T) {
 	}
 }
 
+// TestCall_FollowsAPhoneThatRang: the server had not heard that it rings when it heard
+// that it moved. That is nobody's failure.
+func TestCall_FollowsAPhoneThatRang(t *testing.T) {
+	for answer, at := range map[string]int64{"SIP/2.0 180": 10 * milli, "SIP/2.0 200": 30 * milli} {
+		w := callWorld(t, Options{})
+		invite := w.take(1)[0]
+		w.relay(invite, 0, "z9hG4bKx", 0)
+		w.at(at)
+		w.sent = nil
+		w.phones[0].line = 1
+		w.relay(invite, 1, "z9hG4bKy", at+milli)
+		if m := w.take(1)[0]; m.line != 1 || !strings.HasPrefix(m.text, answer) || !strings.Contains(m.text, "z9hG4bKy") {
+			t.Errorf("says on line %d, where it moved, want %s:\n%s", m.line, answer, m.text)
+		}
+		// There it rings once.
+		w.relay(invite, 1, "z9hG4bKz", at+2*milli)
+		if m := w.take(1)[0]; !strings.HasPrefix(m.text, "SIP/2.0 482") {
+			t.Errorf("the next on the same line: %s", m.first())
+		}
+		if n := w.rec.present.Failures["invite: twice at a phone"]; n != 1 {
+			t.Errorf("noted %d times, want once", n)
+		}
+	}
+}
+
 func TestCall_AckMustReachThePhone(t *testing.T) {
 	w := callWorld(t, Options{})
 	invite := w.take(1)[0]

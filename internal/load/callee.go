@@ -50,6 +50,12 @@ func (c *core) invited(k *call, m *sipmsg.Message, now int64) {
 			c.sendAnswer(k)
 		}
 		return
+	case k.answer != nil && k.at != c.phones[k.phone].line:
+		// The phone moved before the server had its answer, so that the INVITE follows it.
+		// It says the same there: a second 200 is to the caller one that was sent again.
+		k.invite, k.at = m, c.phones[k.phone].line
+		c.answerInvite(k, k.said)
+		return
 	case k.answer != nil:
 		// RFC 3261 §8.2.2.2: a second way to the same phone. The server must not
 		// let a device ring twice.
@@ -58,7 +64,7 @@ func (c *core) invited(k *call, m *sipmsg.Message, now int64) {
 		return
 	case k.invite != nil:
 		// The phone moved before it had said anything, and the INVITE follows it.
-		k.invite = m
+		k.invite, k.at = m, c.phones[k.phone].line
 		return
 	}
 	if i, ok := userOf(m.RequestURI().User); !ok || i != k.phone {
@@ -66,7 +72,7 @@ func (c *core) invited(k *call, m *sipmsg.Message, now int64) {
 		c.reply(c.phones[k.phone].line, m, sipmsg.Reply{Code: 404, ToTag: userAgent})
 		return
 	}
-	k.invite, k.reached = m, now
+	k.invite, k.at, k.reached = m, c.phones[k.phone].line, now
 	if k.asleep {
 		c.held--
 	}
@@ -129,6 +135,7 @@ func (c *core) answerAgain(k *call, now int64) {
 
 func (c *core) answerInvite(k *call, r sipmsg.Reply) {
 	r.ToTag = userAgent
+	k.said = r
 	k.answer = k.invite.AppendReply(k.answer[:0], r)
 	c.sendAnswer(k)
 }

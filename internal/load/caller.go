@@ -26,9 +26,11 @@ type call struct {
 	target string
 	route  []string
 
-	// Of the phone: the INVITE; the last answer; when the final one was first sent,
-	// and how often; whether the ACK came.
+	// Of the phone: the INVITE, and the line where it came; the last answer, and as it
+	// was sent; when the final one was first sent, and how often; whether the ACK came.
 	invite     *sipmsg.Message
+	at         uint16
+	said       sipmsg.Reply
 	answer     []byte
 	ended      int64
 	answerSent uint8
