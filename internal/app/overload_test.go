@@ -46,10 +46,12 @@ func TestOverload_RefusesNewRequests(t *testing.T) {
 		t.Error("refused requests are not counted")
 	}
 	close(release)
-	r.eventually("the overload is over", func() bool { return !r.layer.Overloaded() })
 	w := r.dial("tcp")
-	w.send(w.request("OPTIONS", "sip:example.com", callID()))
-	w.expect(200)
+	// A busy machine may be overloaded once more.
+	r.eventually("the overload is over", func() bool {
+		w.send(w.request("OPTIONS", "sip:example.com", callID()))
+		return strings.HasPrefix(w.status(), "SIP/2.0 200 ")
+	})
 }
 
 func TestOverload_Spares(t *testing.T) {
