@@ -29,6 +29,7 @@ import (
 	"reveille/internal/regevent"
 	"reveille/internal/resolve"
 	"reveille/internal/rtpengine"
+	"reveille/internal/timeline"
 	"reveille/internal/tlscert"
 	"reveille/internal/transaction"
 	"reveille/internal/transport"
@@ -99,6 +100,8 @@ type App struct {
 	layer     *transaction.Layer
 	transport *transport.Transport
 	traces    *traces
+	timeline  *timeline.Timeline
+	began     time.Time
 	certs     certificates
 	ends      atomic.Pointer[[]credentialEnd]
 	admin     *admin.Server
@@ -159,6 +162,7 @@ func New(o Options) (_ *App, err error) {
 	if err := a.buildStore(o.OnFailure); err != nil {
 		return nil, err
 	}
+	a.buildTimeline()
 	if err := a.buildEvents(o.Sink, o.EventLines); err != nil {
 		return nil, err
 	}

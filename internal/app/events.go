@@ -60,7 +60,7 @@ func (a *App) buildEvents(others event.Sink, lines io.Writer) (err error) {
 		Node: a.config.Node.ID, Keep: cfg.Buffer, Subscribers: cfg.Subscribers, Takers: takers, Logger: log, Registerer: a.registry,
 	})
 	a.onStop("events", a.events.feed.Stop)
-	fan = append(fan, measuredEvents{a, a.events.feed})
+	fan = append(fan, a.timeline, measuredEvents{a, a.events.feed})
 	if others != nil {
 		fan = append(fan, others)
 	}

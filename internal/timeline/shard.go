@@ -18,8 +18,8 @@ const (
 	quotas
 )
 
-// part is how much of the Records each quota has.
-var part = [quotas]int{asleep: 1, failing: 4, strangers: 16}
+// part is which part of Options.Keep each quota may have.
+func (q quota) part() int { return [quotas]int{asleep: 1, failing: 4, strangers: 16}[q] }
 
 // leastKept is how many each quota of a shard has at least.
 const leastKept = 16
@@ -48,7 +48,7 @@ func (m *room) len() int { return m.open.Len() + m.ended.Len() }
 func newShard(t *Timeline, keep int, maxBytes int64) *shard {
 	s := &shard{t: t, maxBytes: maxBytes, byNumber: make(map[uint64]*record), byCall: make(map[string]*record)}
 	for q := range s.kept {
-		s.kept[q].max = keep / part[q]
+		s.kept[q].max = keep / quota(q).part()
 		if quota(q) != asleep {
 			s.kept[q].max = max(s.kept[q].max, leastKept)
 		}

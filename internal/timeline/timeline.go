@@ -50,7 +50,7 @@ type Timeline struct {
 	metrics *metrics
 }
 
-var _ event.Sink = (*Timeline)(nil)
+var _ event.Hearer = (*Timeline)(nil)
 
 // manyShards is for a Timeline of some size; of a small one the bounds should be exact.
 const (
@@ -107,6 +107,14 @@ func (t *Timeline) Emit(e event.Event) {
 			t.refused("sip:"+e.User+"@"+e.Realm, "", 401, e.Reason, e.Flow.String())
 		}
 	}
+}
+
+// Hears implements event.Hearer: that a phone did nothing but refresh its registration is
+// of interest for a while after it was waited for in vain, for which there is
+// Options.Watch.
+func (t *Timeline) Hears(e event.Event) bool {
+	r, ok := e.(event.Registration)
+	return !ok || r.Action != "refreshed"
 }
 
 // call takes a step of a request.

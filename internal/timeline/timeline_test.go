@@ -277,6 +277,14 @@ func TestTimeline_BoundedInBytes(t *testing.T) {
 	})
 }
 
+// TestTimeline_RefreshesAreNotMadeForIt: or none would be answered in place.
+func TestTimeline_RefreshesAreNotMadeForIt(t *testing.T) {
+	tl := New(Options{})
+	if event.Heard(event.Fan{tl}, event.Registration{Action: "refreshed"}) || !event.Heard(tl, event.Registration{Action: "updated"}) || !event.Heard(tl, event.Call{}) {
+		t.Error("refreshes are heard, or others are not")
+	}
+}
+
 func TestTimeline_Query(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tl := New(Options{})
