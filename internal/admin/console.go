@@ -1,0 +1,66 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// ConsolePath is where the console is, on the address alone.
+const ConsolePath = "/console/"
+
+// addConsole has mux serve a console, if there is to be one.
+func (s *Server) addConsole(mux *http.ServeMux, build func(ConsoleDoor) (http.Handler, error)) error {
+	if build == nil {
+		return nil
+	}
+	h, err := build(ConsoleDoor{s})
+	if err != nil {
+		return fmt.Errorf("console: %w", err)
+	}
+	mux.Handle(ConsolePath, h)
+	return nil
+}
+
+// A ConsoleDoor tells a console who somebody is. It is the Server.
+type ConsoleDoor struct{ s *Server }
+
+// Locked says that nobody is listened to at an address for a while.
+type Locked struct{ For time.Duration }
+
+// Error implements error.
+func (*Locked) Error() string { return "too many failed tries from this address" }
+
+// Token returns who has a token. Wrong ones count as those of the API do; the error is
+// a *Locked if there were too many.
+func (d ConsoleDoor) Token(r *http.Request, token string) (Principal, error) {
+	now, from := time.Now(), remoteAddr(r.RemoteAddr)
+	if wait := d.s.tries.wait(from, now); wait > 0 {
+		d.s.api.metrics.refused.WithLabelValues(refusedOften).Inc()
+		return Principal{}, &Locked{wait}
+	}
+	p, err := d.s.access.Load().byToken(token)
+	if err != nil {
+		d.s.tries.failed(from, now)
+		d.s.api.metrics.refused.WithLabelValues(refusedWrong).Inc()
+	}
+	return p, err
+}
+
+// Known returns who has a token that was taken before, if it still would be.
+func (d ConsoleDoor) Known(token string) (Principal, bool) {
+	p, err := d.s.access.Load().byToken(token)
+	return p, err == nil
+}
+
+// Certificate returns whose client certificate r came with.
+func (d ConsoleDoor) Certificate(r *http.Request) (Principal, bool) {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return Principal{}, false
+	}
+	p, err := d.s.access.Load().byCertificate(r.TLS.VerifiedChains[0][0])
+	return p, err == nil
+}
+
+// Ending is closed when the Server stops.
+func (d ConsoleDoor) Ending() <-chan struct{} { return d.s.api.ending.Done() }
