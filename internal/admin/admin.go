@@ -70,6 +70,7 @@ type Calls struct {
 	Pushes   *Pushes
 	Messages *Messages
 	Trace    *Trace
+	Timeline *Timeline
 	Contacts Contacts
 }
 
@@ -83,6 +84,7 @@ func (c *Calls) register(a *api) {
 	c.Pushes.register(a)
 	c.Messages.register(a)
 	c.Trace.register(a)
+	c.Timeline.register(a)
 	registerContacts(a, c.Contacts)
 }
 

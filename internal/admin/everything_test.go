@@ -56,6 +56,7 @@ func everything(t *testing.T) Calls {
 			return []MessageUser{{User: "sip:alice@example.com", Messages: 1, Bytes: 100, Oldest: at(), Until: at()}}
 		}},
 		Trace:    newTraceRig(t).trace(),
+		Timeline: someTimeline(),
 		Contacts: first(newBook(t)),
 	}
 }

@@ -17,7 +17,7 @@ func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) 
 		Calls: admin.Calls{
 			Reload: reloadCall(reload), Bindings: &admin.Bindings{Show: a.showBindings}, Events: a.eventCalls(),
 			Bans: &admin.Bans{List: a.banned, Lift: a.guard.Lift}, Pushes: a.pushTools(), Messages: a.waitingMessages(),
-			Trace: a.traceCall(),
+			Trace: a.traceCall(), Timeline: a.timelineCalls(),
 		},
 	}
 	if o.Addr == "" && o.Socket == "" {
