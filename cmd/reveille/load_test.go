@@ -100,9 +100,9 @@ func (l loaded) run(t *testing.T, scenario string, more ...string) (code int, s 
 func TestLoad_RegisterAndRefreshWithDigest(t *testing.T) {
 	l := startLoaded(t, nil, "--password", "secret", "--phones", "100")
 	for _, algorithm := range []string{"MD5", "sha-256", ""} {
-		code, s, stderr := l.run(t, "refresh", "--phones", "100", "--password", "secret", "--algorithm", algorithm, "--duration", "1s", "--refresh-window", "8")
+		code, s, stderr := l.run(t, "refresh", "--phones", "100", "--password", "secret", "--algorithm", algorithm, "--duration", "2s", "--refresh-window", "8")
 		first, then := s.Phases[0].Registers, s.Phases[1].Registers
-		if code != exitOK || first.OK != 100 || first.Challenged != 100 || then.OK == 0 || then.Failed != 0 || then.Challenged != 0 {
+		if code != exitOK || first.OK != 100 || first.Challenged != 100 || then.OK < 10 || then.Failed != 0 || then.Challenged != 0 {
 			t.Errorf("%q: refresh = %d, %+v, %+v\n%s", algorithm, code, first, then, stderr)
 		}
 		if s.Server == nil || s.Server.Bindings != 100 || s.Server.Failed != 0 {
@@ -147,7 +147,7 @@ func TestLoad_Calls(t *testing.T) {
 
 func TestLoad_Storm(t *testing.T) {
 	l := startLoaded(t, nil)
-	code, s, stderr := l.run(t, "storm", "--phones", "400", "--storm-phones", "300", "--storm-over", "500ms", "--call-rate", "40")
+	code, s, stderr := l.run(t, "storm", "--phones", "400", "--storm-phones", "300", "--storm-over", "2s", "--call-rate", "10")
 	storm := s.Phases[2]
 	// 300 of the storm, and at least 10 that were woken for a call.
 	if code != exitOK || storm.Registers.OK < 310 || storm.Calls.Completed != 20 || storm.Registers.Failed+storm.Calls.Failed != 0 {
@@ -160,9 +160,9 @@ func TestLoad_Due(t *testing.T) {
 	l := startLoaded(t, func(cfg *configs.Config) {
 		cfg.Push.TriggerInterval, cfg.Push.PNSRegInterval = 239*time.Second, 240*time.Second
 	})
-	code, s, stderr := l.run(t, "due", "--phones", "50", "--expires", "240s", "--duration", "3s", "--trigger", "239s")
+	code, s, stderr := l.run(t, "due", "--phones", "50", "--expires", "240s", "--duration", "5s", "--trigger", "239s")
 	due := s.Phases[1]
-	if code != exitOK || due.Pushes.Refresh == 0 || due.Registers.OK == 0 || due.Registers.Failed+due.Registers.Expired != 0 || due.Latency["push_late"].Count == 0 {
+	if code != exitOK || due.Pushes.Refresh < 50 || due.Registers.OK < 50 || due.Registers.Failed+due.Registers.Expired != 0 || due.Latency["push_late"].Count < 50 {
 		t.Errorf("due = %d, %+v, %+v, %v\n%s", code, due.Registers, due.Pushes, due.Failures, stderr)
 	}
 }
