@@ -57,7 +57,9 @@ type Options struct {
 	// would cut its calls.
 	Overloaded func() bool
 	Calls      Calls
-	Logger     *slog.Logger
+	// Console makes what is served below ConsolePath on the address. Nil: nothing is.
+	Console func(ConsoleDoor) (http.Handler, error)
+	Logger  *slog.Logger
 }
 
 // Calls are what the API can do. Of what is nil there are no calls.
@@ -140,7 +142,11 @@ func New(o Options) (_ *Server, err error) {
 		if o.TLS != nil {
 			l = tls.NewListener(l, o.TLS)
 		}
-		s.serve(l, routes(o), s.guarded)
+		mux := routes(o)
+		if err := s.addConsole(mux, o.Console); err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+		s.serve(l, mux, s.guarded)
 	}
 	if o.Socket != "" {
 		l, err := listenSocket(o.Socket)

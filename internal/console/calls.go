@@ -1,10 +1,12 @@
 package console
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"reveille/internal/admin"
 	"reveille/internal/timeline"
 )
 
@@ -13,7 +15,7 @@ const callsPerPage = 50
 
 // callsPage is the list of requests that met a sleeping phone.
 type callsPage struct {
-	Filter   CallFilter
+	Filter   timeline.Query
 	Found    []timeline.Summary
 	Outcomes []choice
 	// Older is the URL of the next page, empty if this is the last; Newest that of the
@@ -29,7 +31,7 @@ type choice struct {
 
 func (c *Console) calls(r *http.Request, _ visitor) (page, error) {
 	q := r.URL.Query()
-	f := CallFilter{
+	f := timeline.Query{
 		AOR: canonical(q.Get("aor")), CallID: strings.TrimSpace(q.Get("call_id")), Outcome: q.Get("outcome"), Before: q.Get("before"), Limit: callsPerPage,
 	}
 	p := callsPage{Filter: f, Outcomes: []choice{{"", "all", f.Outcome == ""}}}
@@ -38,8 +40,11 @@ func (c *Console) calls(r *http.Request, _ visitor) (page, error) {
 	} {
 		p.Outcomes = append(p.Outcomes, choice{o, o, f.Outcome == o})
 	}
-	var more bool
-	p.Found, more = c.source.Calls(f)
+	found, more, err := c.source.Timeline.Calls(f)
+	if err != nil && !errors.Is(err, admin.ErrNoUser) {
+		return page{}, err
+	}
+	p.Found = found
 	q.Del("before")
 	if f.Before != "" {
 		p.Newest = "calls?" + q.Encode()
@@ -79,7 +84,7 @@ type stepLine struct {
 }
 
 func (c *Console) call(r *http.Request, _ visitor) (page, error) {
-	rec, ok := c.source.Call(r.PathValue("id"))
+	rec, ok := c.source.Timeline.Call(r.PathValue("id"))
 	if !ok {
 		return page{}, errNotFound
 	}
@@ -101,7 +106,7 @@ func (c *Console) call(r *http.Request, _ visitor) (page, error) {
 // stepClass is "bad" for a step that is, or explains, a failure.
 func stepClass(s timeline.Step) string {
 	switch s.Kind {
-	case timeline.StepFailed, timeline.StepTimedOut, timeline.StepLate, timeline.StepUnregister, timeline.StepElsewhere, timeline.StepSilent:
+	case timeline.StepFailed, timeline.StepTimedOut, timeline.StepLate, timeline.StepUnregister, timeline.StepUnreachable, timeline.StepBranchEnded, timeline.StepElsewhere, timeline.StepSilent:
 		return "bad"
 	case timeline.StepAttempt, timeline.StepPushOutcome:
 		if s.Class != "" && s.Class != "ok" {

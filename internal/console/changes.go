@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"reveille/internal/admin"
+	"reveille/internal/contacts"
 )
 
 // writeWait is how long an answer may take after what it waited for.
@@ -68,7 +69,7 @@ func (c *Console) testPush(w http.ResponseWriter, r *http.Request, v visitor) {
 	if err == nil {
 		tested, err = c.source.Pushes.Test(ctx, t)
 	}
-	c.audited(r, v, "push test", t.AOR, err)
+	c.audited(r, v, "test-push", t.AOR, err)
 	c.showDone(w, r, v, t.AOR, err, func(u *userPage) { u.Tested = tested })
 }
 
@@ -93,10 +94,10 @@ func (c *Console) showDone(w http.ResponseWriter, r *http.Request, v visitor, ao
 // drop ends a registration.
 func (c *Console) drop(w http.ResponseWriter, r *http.Request, v visitor) {
 	aor, binding := canonical(r.PostFormValue("aor")), r.PostFormValue("binding")
-	err := c.source.Drop(r.Context(), aor, binding)
-	c.audited(r, v, "drop registration", aor+" "+binding, err)
+	dropped, err := c.source.Drop(r.Context(), binding)
+	c.audited(r, v, "remove-binding", dropped.AOR+" "+binding, err)
 	switch {
-	case errors.Is(err, ErrGone):
+	case errors.Is(err, contacts.ErrNotRegistered):
 		http.Redirect(w, r, userURL(aor)+"&done=gone", http.StatusSeeOther)
 	case err != nil:
 		c.fail(w, r, v, err)
@@ -117,6 +118,6 @@ func (c *Console) lift(w http.ResponseWriter, r *http.Request, v visitor) {
 	if c.source.Bans.Lift(addr) {
 		done = "lifted"
 	}
-	c.audited(r, v, "lift ban", source, nil)
+	c.audited(r, v, "lift-ban", source, nil)
 	http.Redirect(w, r, Path+"bans?done="+done, http.StatusSeeOther)
 }

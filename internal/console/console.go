@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"reveille/internal/admin"
+	"reveille/internal/contacts"
 )
 
 // Path is where the console is.
@@ -41,7 +42,7 @@ type Console struct {
 
 // New returns a Console.
 func New(o Options) (*Console, error) {
-	if o.Door == nil || o.Source.State == nil {
+	if o.Door == nil || o.Source.State == nil || o.Source.Timeline == nil {
 		return nil, errors.New("console: Door and Source are required")
 	}
 	if o.Logger == nil {
@@ -168,7 +169,7 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v visitor, err er
 	f, ok := errors.AsType[*failure](err)
 	switch {
 	case ok:
-	case errors.Is(err, admin.ErrNoUser):
+	case errors.Is(err, admin.ErrNoUser), errors.Is(err, contacts.ErrNoUser):
 		f = &failure{http.StatusNotFound, "No such user", "Nobody of that name belongs to a domain that is served here. Write it as alice@example.com."}
 	case errors.Is(err, context.Canceled):
 		f = &failure{http.StatusServiceUnavailable, "Stopping", "The server stops."}

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"reveille/internal/admin"
 	"reveille/internal/console"
 	"reveille/internal/console/consoletest"
+	"reveille/internal/contacts"
 	"reveille/internal/timeline"
 )
 
@@ -149,7 +149,7 @@ func TestPages_HostileNames(t *testing.T) {
 	const evil = `"><script>alert(1)</script><img src=x onerror=alert(2)>'` + "\u202e{{.}}"
 	s := consoletest.New(time.Now)
 	const aor = "sip:mallory2@example.com"
-	s.Add(aor, admin.Binding{ID: "b" + evil, UserAgent: evil, Contact: "sip:" + evil, Flow: evil, Instance: evil, Provider: evil, State: admin.StateRegistered, Updated: time.Now()}, timeline.Record{
+	s.Add(aor, contacts.Contact{ID: "b" + evil, UserAgent: evil, Contact: "sip:" + evil, Flow: evil, Instance: evil, Provider: evil, State: contacts.Asleep, Modified: time.Now()}, timeline.Record{
 		Summary: timeline.Summary{
 			ID: "hostile", CallID: evil, Method: "INVITE" + evil, From: evil, To: aor, AOR: aor, Began: time.Now(), Ended: time.Now(), State: timeline.StateEnded, Outcome: timeline.OutcomeFailed,
 			Reason: evil, Status: 480, Verdict: &timeline.Verdict{Said: evil, Do: evil}, Devices: []timeline.Device{{Binding: "b" + evil, Class: evil, Reason: evil}},

@@ -226,6 +226,10 @@ func (d *drawing) rungOf(r *timeline.Record, s *timeline.Step) (g rung, ok bool)
 		return toned("good", phone, laneServer, "REGISTER")
 	case timeline.StepUnregister:
 		return toned("bad", phone, laneServer, "registration ends")
+	case timeline.StepUnreachable:
+		return toned("bad", phone, phone, "nothing wakes it")
+	case timeline.StepBranchEnded:
+		return toned("bad", phone, laneServer, status(s, s.Status, s.Reason))
 	case timeline.StepElsewhere:
 		return toned("bad", phone, laneServer, "REGISTER, another user")
 	case timeline.StepLate:

@@ -22,18 +22,19 @@ const (
 
 // overview is the first page.
 type overview struct {
-	Counts   Counts
-	Phones   chart
-	Hour     timeline.Minute
-	NotCome  int
-	Settled  int // wakes of which it is known whether the phone came
-	Wakes    chart
-	Latency  chart
-	Waiting  []timeline.Waiting
-	More     int // that wait, and are not shown
-	Failed   []timeline.Summary
-	Services []admin.Lane
-	Troubles int // among them
+	Counts  Counts
+	Phones  chart
+	Hour    timeline.Minute
+	NotCome int
+	Settled int // wakes of which it is known whether the phone came
+	Wakes   chart
+	Latency chart
+	Waiting []timeline.Waiting
+	// WaitingAll is how many wait, of whom not all are shown.
+	WaitingAll int
+	Failed     []timeline.Summary
+	Services   []admin.Lane
+	Troubles   int // among them
 }
 
 func (c *Console) overview(r *http.Request, _ visitor) (page, error) {
@@ -41,19 +42,19 @@ func (c *Console) overview(r *http.Request, _ visitor) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	hour := c.source.Hour()
+	hour := c.source.Timeline.Hour()
 	o := overview{Counts: counts, Hour: hour.Total, NotCome: notCome(hour.Total), Wakes: wakesChart(hour.Minutes), Latency: latencyChart(hour.Minutes)}
 	o.Settled = o.Hour.Woke + o.Hour.Late + o.NotCome
 	o.Phones = share("phones", "Phones", []part{
 		{float64(counts.Awake), "f-awake", number(counts.Awake) + " awake"},
 		{float64(counts.Asleep), "f-asleep", number(counts.Asleep) + " asleep"},
 		{float64(counts.Dormant), "f-dormant", number(counts.Dormant) + " dormant"},
+		{float64(counts.Unreachable), "f-failed", number(counts.Unreachable) + " not reachable"},
 	})
-	o.Waiting = c.source.Waiting()
-	if n := len(o.Waiting); n > overviewWaiting {
-		o.Waiting, o.More = o.Waiting[:overviewWaiting], n-overviewWaiting
+	o.Waiting, o.WaitingAll = c.source.Timeline.Parked(overviewWaiting)
+	if o.Failed, _, err = c.source.Timeline.Calls(timeline.Query{Outcome: timeline.OutcomeFailed, Limit: overviewFailed}); err != nil {
+		return page{}, err
 	}
-	o.Failed, _ = c.source.Calls(CallFilter{Outcome: timeline.OutcomeFailed, Limit: overviewFailed})
 	o.Services = c.source.Pushes.Lanes()
 	for _, l := range o.Services {
 		if laneTone(l).Class != "good" {
@@ -81,7 +82,17 @@ func (c *Console) services(*http.Request, visitor) (page, error) {
 	return page{Title: "Push services", Section: "services", name: "services", Every: slow, Body: c.source.Pushes.Lanes()}, nil
 }
 
+// maxWaiting is how many are listed.
+const maxWaiting = 200
+
+// waitingPage is who waits; All is how many there are.
+type waitingPage struct {
+	Waiting []timeline.Waiting
+	All     int
+}
+
 // waiting lists the phones that somebody waits for.
 func (c *Console) waiting(*http.Request, visitor) (page, error) {
-	return page{Title: "Waiting now", Section: "waiting", name: "waiting", Every: fast, Body: c.source.Waiting()}, nil
+	list, total := c.source.Timeline.Parked(maxWaiting)
+	return page{Title: "Waiting now", Section: "waiting", name: "waiting", Every: fast, Body: waitingPage{list, total}}, nil
 }

@@ -52,9 +52,10 @@ type link struct {
 
 // menu is what the visitor may see.
 func (c *Console) menu(v visitor) []section {
+	_, waiting := c.source.Timeline.Parked(1)
 	now := section{"", []link{
 		{Name: "Overview", Section: "overview", To: Path, Key: "o"},
-		{Name: "Waiting now", Section: "waiting", To: Path + "waiting", Key: "w", Count: len(c.source.Waiting())},
+		{Name: "Waiting now", Section: "waiting", To: Path + "waiting", Key: "w", Count: waiting},
 		{Name: "Calls", Section: "calls", To: Path + "calls", Key: "c"},
 		{Name: "Users", Section: "users", To: Path + "users", Key: "u"},
 		{Name: "Push services", Section: "services", To: Path + "services", Key: "p"},

@@ -2,12 +2,11 @@ package console
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"reveille/internal/admin"
+	"reveille/internal/contacts"
 	"reveille/internal/event"
-	"reveille/internal/timeline"
 )
 
 // A Source is what the console shows and does. Its functions are safe for concurrent
@@ -17,26 +16,17 @@ type Source struct {
 	State func() State
 	// Counts counts the phones.
 	Counts func(context.Context) (Counts, error)
-	// Hour is how phones woke within the last hour.
-	Hour func() timeline.Hour
-	// Waiting lists the phones that somebody waits for, the longest first.
-	Waiting func() []timeline.Waiting
-	// Calls finds requests that met a sleeping phone, the latest first, and says
-	// whether there are more than the filter's limit.
-	Calls func(CallFilter) (found []timeline.Summary, more bool)
-	// Call returns one of them.
-	Call func(id string) (timeline.Record, bool)
-	// Users lists users who have a registration, in order.
-	Users func(context.Context, UserQuery) (UserPage, error)
-	// User shows the registrations of a user; the error is admin.ErrNoUser or why it
-	// cannot be said.
-	User func(ctx context.Context, aor string) (admin.BindingList, error)
-	// Why says what is the matter with a user's phones. Optional.
-	Why func(ctx context.Context, aor string) (timeline.Verdict, error)
+	// Timeline tells what became of requests that met a sleeping phone.
+	Timeline *admin.Timeline
+	// Users lists users who have a registration and whose AOR contains part.
+	Users func(ctx context.Context, part string, p contacts.Page) (contacts.UserList, error)
+	// User shows the registrations of a user, none if there are none. The error is
+	// contacts.ErrNoUser, or why it cannot be said.
+	User func(ctx context.Context, name string) (contacts.UserContacts, error)
+	// Drop ends a registration; the error is contacts.ErrNotRegistered if there is none.
+	Drop func(ctx context.Context, binding string) (contacts.Contact, error)
 	// Pushes tests pushes, wakes phones and lists the queues to push services.
 	Pushes *admin.Pushes
-	// Drop ends a registration; the error is ErrGone if there is none.
-	Drop func(ctx context.Context, aor, binding string) error
 	// Bans lists who is not listened to.
 	Bans *admin.Bans
 	// Messages lists for whom messages wait. Optional.
@@ -50,9 +40,6 @@ type Source struct {
 	// Audited takes what somebody changed here.
 	Audited func(admin.Change)
 }
-
-// ErrGone says that a registration is not there any more.
-var ErrGone = errors.New("the registration is not there any more")
 
 // State is what the server is and how it is.
 type State struct {
@@ -81,44 +68,13 @@ type Counts struct {
 	// Users have one registration or more.
 	Users int
 	// Awake phones get requests without a push, Asleep ones have to be woken. Dormant
-	// ones are asleep, and their registration has ended (push.dormant).
-	Awake, Asleep, Dormant int
+	// ones are asleep, and their registration has ended (push.dormant). Nothing wakes
+	// Unreachable ones.
+	Awake, Asleep, Dormant, Unreachable int
 }
 
 // Phones are all of them.
-func (c Counts) Phones() int { return c.Awake + c.Asleep + c.Dormant }
-
-// A CallFilter chooses among requests. Empty fields choose all.
-type CallFilter struct {
-	AOR, CallID string
-	// Outcome is one of timeline.Outcome…, or timeline.StateWaiting.
-	Outcome string
-	// Before is the ID of a record: those before it are chosen.
-	Before string
-	Limit  int
-}
-
-// A UserQuery chooses among users.
-type UserQuery struct {
-	// Part is what the AOR contains; After the last AOR of the page before.
-	Part, After string
-	Limit       int
-}
-
-// A UserPage is a part of a list of users.
-type UserPage struct {
-	Users []User
-	// Next is UserQuery.After of the next page, empty if this is the last.
-	Next string
-}
-
-// A User is a line in a list of users.
-type User struct {
-	AOR string
-	Counts
-	// Updated is when one of the phones last registered.
-	Updated time.Time
-}
+func (c Counts) Phones() int { return c.Awake + c.Asleep + c.Dormant + c.Unreachable }
 
 // An Event is a line of the log.
 type Event struct {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"reveille/internal/admin"
+	"reveille/internal/contacts"
 	"reveille/internal/timeline"
+	"reveille/internal/why"
 )
 
 // usersPerPage is how many users a page of the list has.
@@ -15,20 +18,22 @@ const usersPerPage = 50
 
 // usersPage is the list of users.
 type usersPage struct {
-	Query UserQuery
-	Found []User
+	Part  string
+	Found []contacts.UserSummary
 	Next  string // URL of the next page, empty if this is the last
 }
 
 func (c *Console) users(r *http.Request, _ visitor) (page, error) {
-	q := UserQuery{Part: strings.TrimSpace(r.URL.Query().Get("q")), After: r.URL.Query().Get("after"), Limit: usersPerPage}
-	found, err := c.source.Users(r.Context(), q)
+	part := strings.TrimSpace(r.URL.Query().Get("q"))
+	found, err := c.source.Users(r.Context(), part, contacts.Page{After: r.URL.Query().Get("after"), Limit: usersPerPage})
 	if err != nil {
 		return page{}, err
 	}
-	p := usersPage{Query: q, Found: found.Users}
+	// The store has no order; on a page there is one.
+	slices.SortFunc(found.Users, func(a, b contacts.UserSummary) int { return strings.Compare(a.AOR, b.AOR) })
+	p := usersPage{Part: part, Found: found.Users}
 	if found.Next != "" {
-		p.Next = "users?" + url.Values{"q": {q.Part}, "after": {found.Next}}.Encode()
+		p.Next = "users?" + url.Values{"q": {part}, "after": {found.Next}}.Encode()
 	}
 	return page{Title: "Users", Section: "users", name: "users", Body: p}, nil
 }
@@ -43,7 +48,7 @@ const (
 // userPage is a user with the phones.
 type userPage struct {
 	AOR     string
-	Verdict *timeline.Verdict
+	Verdict timeline.Verdict
 	Tone    string
 	Devices []device
 	Calls   []timeline.Summary
@@ -57,7 +62,7 @@ type userPage struct {
 
 // A device is a phone with how it woke.
 type device struct {
-	admin.Binding
+	contacts.Contact
 	History chart
 	Settled int // wakes that were counted
 	Rate    string
@@ -66,14 +71,14 @@ type device struct {
 // Tone says how the phone is.
 func (d device) Tone() tone {
 	switch {
-	case d.State == admin.StateDormant:
+	case d.State == contacts.Dormant:
 		return tone{"dormant", "dormant"}
-	case d.Awake:
+	case d.State == contacts.Awake:
 		return tone{"good", "awake"}
-	case d.Provider == "":
-		return tone{"warn", "not reachable"}
+	case d.State == contacts.Asleep:
+		return tone{"asleep", "asleep"}
 	}
-	return tone{"asleep", "asleep"}
+	return tone{"bad", "not reachable"}
 }
 
 // Wakeable reports whether a push can be sent.
@@ -96,36 +101,37 @@ func (c *Console) userPage(ctx context.Context, aor string) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	u := userPage{AOR: list.User, All: "calls?" + url.Values{"aor": {list.User}}.Encode()}
-	calls, _ := c.source.Calls(CallFilter{AOR: list.User, Limit: userCalls})
+	u := userPage{AOR: list.AOR, All: "calls?" + url.Values{"aor": {list.AOR}}.Encode()}
+	calls, _, err := c.source.Timeline.Calls(timeline.Query{AOR: list.AOR, Limit: userCalls})
+	if err != nil {
+		return page{}, err
+	}
 	u.Calls = calls[:min(len(calls), userShown)]
-	for _, b := range list.Bindings {
-		d := device{Binding: b, History: historyChart(b.ID, calls)}
+	for _, b := range list.Contacts {
+		d := device{Contact: b, History: historyChart(b.ID, calls)}
 		if b.Wake != nil {
 			d.Settled = b.Wake.Successes + b.Wake.Failures
 			d.Rate = percent(b.Wake.Successes, d.Settled)
 		}
 		u.Devices = append(u.Devices, d)
 	}
-	for _, w := range c.source.Waiting() {
-		if w.AOR == list.User {
+	waiting, _ := c.source.Timeline.Parked(timeline.MaxLimit)
+	for _, w := range waiting {
+		if w.AOR == list.AOR {
 			u.Waiting = append(u.Waiting, w)
 		}
 	}
-	if c.source.Why != nil {
-		v, err := c.source.Why(ctx, list.User)
-		if err != nil {
-			return page{}, err
-		}
-		u.Verdict, u.Tone = &v, verdictTone(v)
+	report, err := c.source.Timeline.Why(ctx, list.AOR, userShown)
+	if err != nil {
+		return page{}, err
 	}
-	return page{Title: shortName(list.User), Section: "users", name: "user", Every: slow, Self: userURL(list.User), Body: u}, nil
+	u.Verdict, u.Tone = report.Verdict, verdictTone(report.Verdict)
+	return page{Title: shortName(list.AOR), Section: "users", name: "user", Every: slow, Self: userURL(list.AOR), Body: u}, nil
 }
 
-// verdictTone is the colour of a verdict: if there is something to do, something is
-// wrong.
+// verdictTone is the colour of a verdict.
 func verdictTone(v timeline.Verdict) string {
-	if v.Do == "" {
+	if v.Code == why.CodeFine {
 		return "good"
 	}
 	return "warn"
@@ -142,10 +148,10 @@ func (c *Console) askDrop(r *http.Request, _ visitor) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	for _, b := range list.Bindings {
+	for _, b := range list.Contacts {
 		if b.ID == r.URL.Query().Get("binding") {
-			return page{Title: "Drop a registration", Section: "users", name: "drop", Body: dropPage{list.User, device{Binding: b}}}, nil
+			return page{Title: "Drop a registration", Section: "users", name: "drop", Body: dropPage{list.AOR, device{Contact: b}}}, nil
 		}
 	}
-	return page{redirect: userURL(list.User) + "&done=gone"}, nil
+	return page{redirect: userURL(list.AOR) + "&done=gone"}, nil
 }

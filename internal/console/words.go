@@ -20,7 +20,7 @@ func functions() template.FuncMap {
 	return template.FuncMap{
 		"ms": milliseconds, "number": number, "bytes": size, "percent": percent, "both": func(p page, x any) both { return both{p, x} },
 		"name": shortName, "userURL": userURL, "callURL": callURL, "outcome": outcomeOf, "push": pushOf, "sentence": sentence,
-		"provider": providerName, "lane": laneTone, "canonical": canonical,
+		"provider": providerName, "lane": laneTone, "join": func(list []string) string { return strings.Join(list, ", ") }, "canonical": canonical,
 		"float": func(n int64) float64 { return float64(n) }, "seconds": func(s float64) float64 { return s * 1000 },
 		"plate": func(x float64) float64 { return x - plateWidth/2 }, "hold": func(x float64) float64 { return x - holdWidth/2 },
 		"held": func(h hold) float64 { return h.Y + h.H/2 + 4 },

@@ -8,6 +8,7 @@ import (
 
 	"reveille/internal/admin"
 	"reveille/internal/console"
+	"reveille/internal/contacts"
 	"reveille/internal/timeline"
 )
 
@@ -27,40 +28,41 @@ const (
 // register puts the phones there.
 func (s *Server) register(t time.Time) {
 	ago := func(d time.Duration) time.Time { return t.Add(-d) }
-	s.bindings[Alice] = []admin.Binding{
+	s.bindings[Alice] = []contacts.Contact{
 		{
-			ID: AliceID, State: admin.StateRegistered, Contact: "sip:alice@192.0.2.7:40000;transport=tls;ob", Flow: "tls 192.0.2.7:40000", Instance: "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
-			UserAgent: "LinphoneiOS/5.3.1 (iPhone15,2) LinphoneSDK/5.4.20", Provider: "apns", Created: ago(41 * 24 * time.Hour), Updated: ago(83 * time.Minute),
+			ID: AliceID, State: contacts.Asleep, Contact: "sip:alice@192.0.2.7:40000;transport=tls;ob", Flow: "tls 192.0.2.7:40000", Instance: "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+			CallID: "Kx7pQ2~aH1", CSeq: 412, Methods: []string{"INVITE", "ACK", "CANCEL", "OPTIONS", "BYE", "REFER", "NOTIFY", "MESSAGE"}, CFlags: []string{"nat", "push"}, AORHash: 51803, Node: 1,
+			UserAgent: "LinphoneiOS/5.3.1 (iPhone15,2) LinphoneSDK/5.4.20", Provider: "apns", Created: ago(41 * 24 * time.Hour), Modified: ago(83 * time.Minute),
 			Expires: t.Add(29 * 24 * time.Hour), RefreshAt: t.Add(28*24*time.Hour + 20*time.Hour),
-			Wake: &admin.Wake{Last: ago(83 * time.Minute), Average: 2.31, Successes: 214, Failures: 3},
+			Wake: &contacts.WakeHabit{Last: ago(83 * time.Minute), Average: 2.31, Successes: 214, Failures: 3},
 		},
 		{
-			ID: AliceTab, State: admin.StateRegistered, Contact: "sip:alice@198.51.100.23:51812;transport=ws", Flow: "wss 198.51.100.23:51812", Awake: true,
-			UserAgent: "JsSIP 3.13.8", Provider: "webpush", Created: ago(6 * time.Hour), Updated: ago(4 * time.Minute), Expires: t.Add(56 * time.Minute),
-			Wake: &admin.Wake{Last: ago(2 * time.Hour), Average: 6.8, Successes: 5, Failures: 1},
+			ID: AliceTab, State: contacts.Awake, Contact: "sip:alice@198.51.100.23:51812;transport=ws", Flow: "wss 198.51.100.23:51812",
+			UserAgent: "JsSIP 3.13.8", Provider: "webpush", Created: ago(6 * time.Hour), Modified: ago(4 * time.Minute), Expires: t.Add(56 * time.Minute),
+			Wake: &contacts.WakeHabit{Last: ago(2 * time.Hour), Average: 6.8, Successes: 5, Failures: 1},
 		},
 	}
-	s.bindings[Bob] = []admin.Binding{{
-		ID: BobID, State: admin.StateRegistered, Contact: "sip:bob@203.0.113.80:5061;transport=tcp", Flow: "tcp 203.0.113.80:41877", Instance: "urn:uuid:0c1d2e3f-4455-6677-8899-aabbccddeeff",
-		UserAgent: "Example Phone 2.4 (Pixel 9)", Provider: "fcm", Created: ago(12 * 24 * time.Hour), Updated: ago(31 * time.Hour), Expires: t.Add(28 * 24 * time.Hour),
-		Wake: &admin.Wake{Last: ago(31 * time.Hour), Average: 4.9, Successes: 61, Failures: 9, FailingSince: ago(95 * time.Minute)},
+	s.bindings[Bob] = []contacts.Contact{{
+		ID: BobID, State: contacts.Asleep, Contact: "sip:bob@203.0.113.80:5061;transport=tcp", Flow: "tcp 203.0.113.80:41877", Instance: "urn:uuid:0c1d2e3f-4455-6677-8899-aabbccddeeff",
+		UserAgent: "Example Phone 2.4 (Pixel 9)", Provider: "fcm", Created: ago(12 * 24 * time.Hour), Modified: ago(31 * time.Hour), Expires: t.Add(28 * 24 * time.Hour),
+		Wake: &contacts.WakeHabit{Last: ago(31 * time.Hour), Average: 4.9, Successes: 61, Failures: 9, FailingSince: ago(95 * time.Minute)},
 	}}
 	for i, name := range []string{
 		"carol", "chuck", "dan", "dave", "erin", "eve", "faythe", "frank", "grace", "heidi", "ivan", "judy", "mallory", "mike", "niaj", "olivia", "oscar", "peggy", "rupert", "sybil", "trent", "victor", "walter", "wendy",
 	} {
-		b := admin.Binding{
-			ID: fmt.Sprintf("5a%030x", i+1), State: admin.StateRegistered, Contact: fmt.Sprintf("sip:%s@198.51.100.%d:5060;transport=tcp", name, 30+i), Flow: fmt.Sprintf("tcp 198.51.100.%d:%d", 30+i, 40000+i*37),
-			UserAgent: "Example Phone 2.4", Provider: "fcm", Created: ago(time.Duration(i+2) * 31 * time.Hour), Updated: ago(time.Duration(i+1) * 13 * time.Minute), Expires: t.Add(time.Duration(20+i) * 24 * time.Hour),
+		b := contacts.Contact{
+			ID: fmt.Sprintf("5a%030x", i+1), State: contacts.Asleep, Contact: fmt.Sprintf("sip:%s@198.51.100.%d:5060;transport=tcp", name, 30+i), Flow: fmt.Sprintf("tcp 198.51.100.%d:%d", 30+i, 40000+i*37),
+			UserAgent: "Example Phone 2.4", Provider: "fcm", Created: ago(time.Duration(i+2) * 31 * time.Hour), Modified: ago(time.Duration(i+1) * 13 * time.Minute), Expires: t.Add(time.Duration(20+i) * 24 * time.Hour),
 		}
 		switch {
 		case i%7 == 3:
-			b.State, b.Expires, b.RetainUntil = admin.StateDormant, ago(30*time.Hour), t.Add(12*24*time.Hour)
+			b.State, b.Expires, b.Retained = contacts.Dormant, ago(30*time.Hour), t.Add(12*24*time.Hour)
 		case i%5 == 0:
-			b.Awake = true
+			b.State = contacts.Awake
 		case i == 9:
-			b.Provider, b.UserAgent, b.Awake = "", "Yealink SIP-T46U 108.86.0.90", true
+			b.Provider, b.UserAgent, b.State = "", "Yealink SIP-T46U 108.86.0.90", contacts.Awake
 		}
-		s.bindings["sip:"+name+"@example.com"] = []admin.Binding{b}
+		s.bindings["sip:"+name+"@example.com"] = []contacts.Contact{b}
 	}
 }
 

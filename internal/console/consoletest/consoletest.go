@@ -15,8 +15,10 @@ import (
 
 	"reveille/internal/admin"
 	"reveille/internal/console"
+	"reveille/internal/contacts"
 	"reveille/internal/event"
 	"reveille/internal/timeline"
+	"reveille/internal/why"
 )
 
 // Noon is the time at which the pictures are taken.
@@ -36,7 +38,7 @@ type Server struct {
 	now func() time.Time
 
 	mu       sync.Mutex // guards the fields below
-	bindings map[string][]admin.Binding
+	bindings map[string][]contacts.Contact
 	waiting  []timeline.Waiting
 	records  []timeline.Record // the latest first
 	banned   []admin.Ban
@@ -50,7 +52,7 @@ type Server struct {
 // New returns a Server with an afternoon behind it, as seen at the time that now
 // returns.
 func New(now func() time.Time) *Server {
-	s := &Server{now: now, bindings: map[string][]admin.Binding{}, roles: map[string]admin.Role{
+	s := &Server{now: now, bindings: map[string][]contacts.Contact{}, roles: map[string]admin.Role{
 		ReadToken: admin.Read, OperateToken: admin.Operate, AdminToken: admin.Admin, EventsToken: 0,
 	}}
 	t := now()
@@ -69,8 +71,9 @@ func NewEmpty(now func() time.Time) *Server {
 // Source is what a console of the Server shows.
 func (s *Server) Source() console.Source {
 	return console.Source{
-		State: s.state, Counts: s.counts, Hour: s.hour, Waiting: s.listWaiting, Calls: s.calls, Call: s.callByID, Users: s.users, User: s.user, Why: s.why,
-		Pushes: &admin.Pushes{Test: s.test, Wake: s.wake, Lanes: s.lanes}, Drop: s.drop,
+		State: s.state, Counts: s.counts, Users: s.users, User: s.user,
+		Timeline: &admin.Timeline{Hour: s.hour, Parked: s.listWaiting, Calls: s.calls, Call: s.callByID, Why: s.why},
+		Pushes:   &admin.Pushes{Test: s.test, Wake: s.wake, Lanes: s.lanes}, Drop: s.drop,
 		Bans:     &admin.Bans{List: func() []admin.Ban { s.mu.Lock(); defer s.mu.Unlock(); return slices.Clone(s.banned) }, Lift: s.lift},
 		Messages: &admin.Messages{List: s.messages}, Configuration: func() (string, error) { return configuration, nil },
 		Events: s.listEvents, Audit: s.audit, Audited: s.audited,
@@ -133,7 +136,7 @@ func (s *Server) Unpark(id string) {
 }
 
 // Add puts a registration and a record there, whoever wrote what is in them.
-func (s *Server) Add(aor string, b admin.Binding, r timeline.Record) {
+func (s *Server) Add(aor string, b contacts.Contact, r timeline.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bindings[aor] = append(s.bindings[aor], b)
@@ -141,7 +144,7 @@ func (s *Server) Add(aor string, b admin.Binding, r timeline.Record) {
 }
 
 // Bindings returns those of a user.
-func (s *Server) Bindings(aor string) []admin.Binding {
+func (s *Server) Bindings(aor string) []contacts.Contact {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.bindings[aor])
@@ -160,13 +163,13 @@ func (s *Server) counts(context.Context) (console.Counts, error) {
 	return console.Counts{Users: 11873, Awake: 1204, Asleep: 11021, Dormant: 255}, nil
 }
 
-func (s *Server) listWaiting() []timeline.Waiting {
+func (s *Server) listWaiting(limit int) (list []timeline.Waiting, total int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.waiting)
+	return slices.Clone(s.waiting[:min(limit, len(s.waiting))]), len(s.waiting)
 }
 
-func (s *Server) calls(f console.CallFilter) (found []timeline.Summary, more bool) {
+func (s *Server) calls(f timeline.Query) (found []timeline.Summary, more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	past := f.Before == ""
@@ -179,11 +182,11 @@ func (s *Server) calls(f console.CallFilter) (found []timeline.Summary, more boo
 			continue
 		}
 		if len(found) == f.Limit {
-			return found, true
+			return found, true, nil
 		}
 		found = append(found, r.Summary)
 	}
-	return found, false
+	return found, false, nil
 }
 
 func (s *Server) callByID(id string) (timeline.Record, bool) {
@@ -197,56 +200,60 @@ func (s *Server) callByID(id string) (timeline.Record, bool) {
 	return timeline.Record{}, false
 }
 
-func (s *Server) users(_ context.Context, q console.UserQuery) (p console.UserPage, err error) {
+func (s *Server) users(_ context.Context, part string, p contacts.Page) (l contacts.UserList, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var aors []string
 	for aor := range s.bindings {
-		if strings.Contains(aor, q.Part) && aor > q.After {
+		if strings.Contains(aor, part) && aor > p.After {
 			aors = append(aors, aor)
 		}
 	}
 	slices.Sort(aors)
 	for _, aor := range aors {
-		if len(p.Users) == q.Limit {
-			p.Next = p.Users[len(p.Users)-1].AOR
+		if len(l.Users) == p.Limit {
+			l.Next = l.Users[len(l.Users)-1].AOR
 			break
 		}
-		u := console.User{AOR: aor}
+		u := contacts.UserSummary{AOR: aor}
 		for _, b := range s.bindings[aor] {
-			switch {
-			case b.State == admin.StateDormant:
+			switch b.State {
+			case contacts.Dormant:
 				u.Dormant++
-			case b.Awake:
+			case contacts.Awake:
 				u.Awake++
 			default:
 				u.Asleep++
 			}
-			if b.Updated.After(u.Updated) {
-				u.Updated = b.Updated
+			if b.Modified.After(u.Modified) {
+				u.Modified = b.Modified
 			}
 		}
-		p.Users = append(p.Users, u)
+		l.Users = append(l.Users, u)
 	}
-	return p, nil
+	return l, nil
 }
 
-func (s *Server) user(_ context.Context, aor string) (admin.BindingList, error) {
+func (s *Server) user(_ context.Context, aor string) (contacts.UserContacts, error) {
 	if !strings.HasSuffix(aor, "@example.com") {
-		return admin.BindingList{}, admin.ErrNoUser
+		return contacts.UserContacts{}, contacts.ErrNoUser
 	}
-	return admin.BindingList{User: aor, Bindings: s.Bindings(aor)}, nil
+	return contacts.UserContacts{AOR: aor, Contacts: s.Bindings(aor)}, nil
 }
 
-func (s *Server) drop(_ context.Context, aor, binding string) error {
+func (s *Server) drop(_ context.Context, binding string) (contacts.Contact, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.bindings[aor])
-	s.bindings[aor] = slices.DeleteFunc(s.bindings[aor], func(b admin.Binding) bool { return b.ID == binding })
-	if len(s.bindings[aor]) == n {
-		return console.ErrGone
+	for aor, list := range s.bindings {
+		for i, b := range list {
+			if b.ID == binding {
+				b.AOR = aor
+				s.bindings[aor] = slices.Delete(slices.Clone(list), i, i+1)
+				return b, nil
+			}
+		}
 	}
-	return nil
+	return contacts.Contact{}, contacts.ErrNotRegistered
 }
 
 func (s *Server) lift(addr netip.Addr) bool {
@@ -282,7 +289,7 @@ func (s *Server) wake(ctx context.Context, o admin.WakeOrder) ([]admin.WakeResul
 	return woken, err
 }
 
-func pushed(aor string, b admin.Binding) admin.PushResult {
+func pushed(aor string, b contacts.Contact) admin.PushResult {
 	return admin.PushResult{
 		AOR: aor, Binding: b.ID, UserAgent: b.UserAgent, Provider: b.Provider, Kind: "call", Class: "ok", Status: 200, Attempts: 1, ElapsedMS: 118,
 		Said: "the push service took the push",
@@ -312,18 +319,16 @@ func (s *Server) audited(c admin.Change) {
 	s.changes = slices.Insert(s.changes, 0, c)
 }
 
-// why is a simple one: that of the last request that failed.
-func (s *Server) why(_ context.Context, aor string) (timeline.Verdict, error) {
+// why is a simple one: that of the last request.
+func (s *Server) why(_ context.Context, aor string, _ int) (why.Report, error) {
 	if len(s.Bindings(aor)) == 0 {
-		return timeline.Verdict{
+		return why.Report{AOR: aor, Verdict: timeline.Verdict{
 			Code: "no_binding", Said: "No phone of this user is registered.", Do: "Open the app on the phone. If it does not register, look for its REGISTER among the events.",
-		}, nil
+		}}, nil
 	}
-	calls, _ := s.calls(console.CallFilter{AOR: aor, Limit: 1})
+	calls, _, err := s.calls(timeline.Query{AOR: aor, Limit: 1})
 	if len(calls) > 0 && calls[0].Outcome == timeline.OutcomeFailed && calls[0].Verdict != nil {
-		v := *calls[0].Verdict
-		v.Said = "The last call did not ring: " + strings.ToLower(v.Said[:1]) + v.Said[1:]
-		return v, nil
+		return why.Report{AOR: aor, Verdict: *calls[0].Verdict}, err
 	}
-	return timeline.Verdict{Code: "ok", Said: "Nothing is wrong: the phones wake when they are called."}, nil
+	return why.Report{AOR: aor, Verdict: timeline.Verdict{Code: why.CodeFine, Said: "Nothing is wrong: the phones wake when they are called."}}, err
 }
