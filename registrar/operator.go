@@ -62,7 +62,7 @@ func (r *Registrar) Add(ctx context.Context, a Addition, done func(usrloc.Bindin
 		}
 		next.Cause = usrloc.CauseOperator
 		return next, nil
-	}, func(rec usrloc.Record, changes []usrloc.Change, err error) {
+	}, func(rec usrloc.Record, changes []usrloc.Change, err error) { //nolint:contextcheck // What is told is nobody's request.
 		if err != nil {
 			done(usrloc.Binding{}, err)
 			return

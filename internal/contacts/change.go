@@ -179,21 +179,23 @@ func (a *Addition) read(aor usrloc.AOR) (registrar.Addition, error) {
 // token.
 func (q Query) Describe() string {
 	var parts []string
-	add := func(name string, value any) { parts = append(parts, fmt.Sprintf("%s=%v", name, value)) }
-	for _, f := range [...]struct{ name, value string }{
-		{"aor", q.AOR}, {"contact", place(q.Contact)}, {"call_id", q.CallID}, {"next_hop", q.NextHop},
-		{"instance", q.Instance}, {"provider", q.Provider}, {"prid", usrloc.Redact(q.PRID)}, {"ua", q.UA},
-	} {
-		if f.value != "" {
-			add(f.name, f.value)
+	add := func(name, value string) {
+		if value != "" {
+			parts = append(parts, name+"="+value)
 		}
 	}
-	if len(q.IP) > 0 {
-		add("ip", strings.Join(q.IP, ","))
-	}
+	add("aor", q.AOR)
+	add("contact", place(q.Contact))
+	add("call_id", q.CallID)
+	add("ip", strings.Join(q.IP, ","))
 	if len(q.Port) > 0 {
-		add("port", q.Port)
+		add("port", fmt.Sprint(q.Port))
 	}
+	add("next_hop", q.NextHop)
+	add("instance", q.Instance)
+	add("provider", q.Provider)
+	add("prid", usrloc.Redact(q.PRID))
+	add("ua", q.UA)
 	return strings.Join(parts, " ")
 }
 

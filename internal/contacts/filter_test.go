@@ -211,8 +211,7 @@ func FuzzFilter(f *testing.F) {
 			var cause error
 			if filters[i], cause = ParseFilter(parts[i]); cause != nil {
 				wrong = true
-				var input *InputError
-				if !errors.As(cause, &input) {
+				if _, ok := errors.AsType[*InputError](cause); !ok {
 					t.Errorf("ParseFilter(%+v): %v is no InputError", parts[i], cause)
 				}
 			}
