@@ -53,7 +53,7 @@ func (r Result) String() string {
 // ErrUnknown says that no push under way and no phone is what a Report names.
 var ErrUnknown = errors.New("wake: report about nothing that is known")
 
-// Report takes the word of a push system. A dead token is forgotten as if a push
+// Report takes the word of a push system, also of a push that it has not answered yet. A dead token is forgotten as if a push
 // service had said so, unless the phone registered it again after the push. Requests
 // that wait for a push that failed are told at once.
 func (w *Waker) Report(ctx context.Context, r Report) error {
@@ -75,6 +75,9 @@ func (w *Waker) Report(ctx context.Context, r Report) error {
 		w.sink.Emit(event.PushReported{
 			PushID: r.PushID, AOR: string(p.aor), Binding: usrloc.BindingID(p.request.Binding).String(), Result: r.Result.String(), Reason: r.Reason,
 		})
+		if w.taken.early(p, r) {
+			continue // It counts when the push has been taken.
+		}
 		w.report(p, r, now) //nolint:contextcheck // A token that is dead is forgotten, whoever waits for that.
 	}
 	return nil
@@ -142,6 +145,8 @@ type takenPush struct {
 	at      time.Time // when it was asked for
 	// done tells what waits; nil: nothing does, as for a refresh.
 	done func(push.Outcome)
+	// early is what was reported before the push was known to be taken; nil: nothing.
+	early *Report
 }
 
 // tokens are those that the push was for: of a device with two, the one that its
@@ -175,7 +180,10 @@ func (p *takenPush) over(now time.Time) bool { return p.request.Deadline.Before(
 
 // takenPushes are the latest pushes that were taken. The zero value is empty.
 type takenPushes struct {
-	mu    sync.Mutex // guards the fields below
+	mu sync.Mutex // guards the fields below, and early of those asked
+	// asked are those of which it is not known yet whether they are taken, by their
+	// identifiers. The dispatcher bounds them.
+	asked map[string]*takenPush
 	byID  map[string]*takenPush
 	byAOR map[usrloc.AOR][]*takenPush
 	// requests and refreshes are those of each kind, the oldest first. A refresh may be
@@ -184,13 +192,43 @@ type takenPushes struct {
 	requests, refreshes []*takenPush
 }
 
-// add adds p, and forgets what is over or too much.
-func (t *takenPushes) add(p *takenPush, now time.Time) {
-	if p.over(now) {
-		return
-	}
+// ask adds a push that is about to be sent.
+func (t *takenPushes) ask(p *takenPush) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.asked == nil {
+		t.asked = make(map[string]*takenPush)
+	}
+	t.asked[p.request.PushID] = p
+}
+
+// early keeps a report until what was asked is answered; the last one counts. It
+// returns false if that is so already.
+func (t *takenPushes) early(p *takenPush, r Report) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.asked[p.request.PushID] != p {
+		return false
+	}
+	p.early = &r
+	return true
+}
+
+// answered is called when it is known whether p was taken. It returns what was
+// reported before; nil: nothing that counts.
+func (t *takenPushes) answered(p *takenPush, taken bool, now time.Time) *Report {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.asked, p.request.PushID)
+	if !taken || p.over(now) {
+		return nil
+	}
+	t.add(p, now)
+	return p.early
+}
+
+// add adds p, and forgets what is over or too much. Call with mu held.
+func (t *takenPushes) add(p *takenPush, now time.Time) {
 	if t.byID == nil {
 		t.byID, t.byAOR = make(map[string]*takenPush), make(map[usrloc.AOR][]*takenPush)
 	}
@@ -232,10 +270,14 @@ func (t *takenPushes) forget(p *takenPush) {
 func (t *takenPushes) find(id string, now time.Time) *takenPush {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.byID[id]; p != nil && !p.over(now) {
-		return p
+	p := t.byID[id]
+	if p == nil {
+		p = t.asked[id]
 	}
-	return nil
+	if p == nil || p.over(now) {
+		return nil
+	}
+	return p
 }
 
 // alike returns the pushes that woke the same device as p, p too if it is one.

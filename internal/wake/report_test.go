@@ -98,6 +98,48 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// TestReport_Early: a push system that is asked by events may be done before it is known
+// here that it took the push.
+func TestReport_Early(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		result Result
+		taken  push.Class
+		want   []push.Class
+		prid   string
+	}{
+		{"failed", Failed, push.OK, []push.Class{push.OK, push.Rejected}, "a"},
+		{"gone", Gone, push.OK, []push.Class{push.OK, push.Gone}, ""},
+		{"delivered", Delivered, push.OK, []push.Class{push.OK}, "a"},
+		{"of a push that is not taken", Gone, push.Network, []push.Class{push.Network}, "a"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			b := r.bind(time.Now(), fcm("a"))[0]
+			time.Sleep(time.Second)
+			var told []push.Class
+			id, _, err := r.waker.Wake(alice, &b, Cause{Kind: push.Call, Deadline: time.Now().Add(25 * time.Second)}, func(o push.Outcome) { told = append(told, o.Class) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.report(Report{PushID: id, Result: tt.result})
+			if len(told) > 0 {
+				t.Errorf("%s: told %v before the push was taken", tt.name, told)
+			}
+			r.done[0](push.Outcome{Class: tt.taken})
+			if diff := cmp.Diff(tt.want, told); diff != "" {
+				t.Errorf("%s: what the request hears (-want +got):\n%s", tt.name, diff)
+			}
+			if got := r.prids()[0]; got != tt.prid {
+				t.Errorf("%s: the token is %q, want %q", tt.name, got, tt.prid)
+			}
+			if n := len(r.waker.taken.asked); n != 0 {
+				t.Errorf("%s: %d pushes are kept as asked", tt.name, n)
+			}
+		})
+	}
+}
+
 // TestReport_PhoneCameBack: word of a token that the phone has registered again since
 // is out of date.
 func TestReport_PhoneCameBack(t *testing.T) {

@@ -152,18 +152,22 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 			Latency: time.Since(began), Err: o.Err, Request: c.Request, CallID: requested.CallID, Proven: o.Proven, Tries: tries(o.Tries),
 		})
 	}
+	// A push system may report before it is known here that it took the push.
+	p := &takenPush{aor: aor, request: r, at: began, done: done}
+	w.taken.ask(p)
 	cancel, err = w.dispatcher.Submit(r, func(o push.Outcome) {
 		report(o)
 		w.judge(aor, r, o)
-		if o.Class == push.OK {
-			w.taken.add(&takenPush{aor: aor, request: r, at: began, done: done}, time.Now())
-			if dormant {
-				w.dormantAsked(b, began)
-			}
+		if dormant && o.Class == push.OK {
+			w.dormantAsked(b, began)
 		}
 		done(o)
+		if early := w.taken.answered(p, o.Class == push.OK, time.Now()); early != nil {
+			w.report(p, *early, time.Now())
+		}
 	})
 	if err != nil {
+		w.taken.answered(p, false, began)
 		report(push.Outcome{Class: push.Shed, Reason: NotSent(err), Err: err})
 		return "", nil, fmt.Errorf("wake %s: %w", aor, err)
 	}
