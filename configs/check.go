@@ -35,6 +35,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkTrustedRoutes(cfg)
 	l.checkHooks(&cfg.Hooks)
 	l.checkEvents(cfg)
+	l.checkHEP(&cfg.HEP)
 	l.checkMessages(cfg)
 	l.checkHTTP(&cfg.HTTP)
 	l.checkControl(cfg)

@@ -36,6 +36,7 @@ type Config struct {
 	Messages      Messages  `yaml:"messages"`
 	Hooks         Hooks     `yaml:"hooks" restart:"yes"`
 	Events        Events    `yaml:"events"`
+	HEP           HEP       `yaml:"hep" restart:"yes"`
 	Calls         Calls     `yaml:"calls"`
 	HTTP          HTTP      `yaml:"http" restart:"yes"`
 	Control       Control   `yaml:"control" restart:"yes"`

@@ -144,6 +144,7 @@ func Default() *Config {
 		Messages: defaultMessages(),
 		Hooks:    Hooks{Register: defaultHook(), Route: defaultHook()},
 		Events:   defaultEvents(),
+		HEP:      defaultHEP(),
 		Calls:    defaultCalls(),
 		HTTP:     HTTP{Addr: "127.0.0.1:8080"},
 		Log:      Log{Level: Info, Format: Text},

@@ -22,6 +22,7 @@ import (
 	"reveille/internal/event"
 	"reveille/internal/fastpath"
 	"reveille/internal/guard"
+	"reveille/internal/hep"
 	"reveille/internal/mailbox"
 	"reveille/internal/probe"
 	"reveille/internal/proxy"
@@ -100,6 +101,7 @@ type App struct {
 	layer     *transaction.Layer
 	transport *transport.Transport
 	traces    *traces
+	collector *hep.Exporter // nil: there is none
 	timeline  *timeline.Timeline
 	began     time.Time
 	certs     certificates
@@ -235,6 +237,9 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 	if err := a.buildTraces(); err != nil {
 		return err
 	}
+	if err := a.buildHEP(); err != nil {
+		return err
+	}
 	if err := a.buildResolver(); err != nil {
 		return err
 	}
@@ -325,6 +330,7 @@ func (a *App) Start() error {
 	a.running.Go(func() { a.refresher.Run(a.background) })
 	a.running.Go(func() { a.guard.Run(a.background) })
 	a.running.Go(func() { a.traces.hub.Run(a.background) })
+	a.startHEP()
 	if a.qualifier != nil {
 		a.running.Go(func() { a.qualifier.Run(a.background) })
 	}

@@ -26,11 +26,15 @@ func TestRedact_HeaderFields(t *testing.T) {
 	older := &Secrets{Params: []string{"pn-tok", "app-tok"}, Headers: []string{"X-MPUSH"}}
 	token := strings.Repeat("k3z9", 20)
 	for _, tc := range []struct{ name, line, want string }{
-		{"digest", `Authorization: Digest username="alice", realm="example.com", nonce="N", uri="sip:example.com", response="R", algorithm=MD5, cnonce="C", opaque="O", qop=auth, nc=00000001`,
-			`Authorization: Digest username="alice", realm="example.com", nonce="***", uri="sip:example.com", response="***", algorithm=MD5, cnonce="***", opaque="***", qop=auth, nc=00000001`},
+		{
+			"digest", `Authorization: Digest username="alice", realm="example.com", nonce="N", uri="sip:example.com", response="R", algorithm=MD5, cnonce="C", opaque="O", qop=auth, nc=00000001`,
+			`Authorization: Digest username="alice", realm="example.com", nonce="***", uri="sip:example.com", response="***", algorithm=MD5, cnonce="***", opaque="***", qop=auth, nc=00000001`,
+		},
 		{"folded, without quotes", "proxy-authorization: DIGEST\r\n username=\"a\",response=R ,\r\n\tnc = 1", `proxy-authorization: DIGEST username="a", response=***, nc=1`},
-		{"challenge", `WWW-Authenticate: Digest realm="example.com", nonce="N", opaque="", stale=true, algorithm=SHA-256, qop="auth"`,
-			`WWW-Authenticate: Digest realm="example.com", nonce="***", opaque="***", stale=true, algorithm=SHA-256, qop="auth"`},
+		{
+			"challenge", `WWW-Authenticate: Digest realm="example.com", nonce="N", opaque="", stale=true, algorithm=SHA-256, qop="auth"`,
+			`WWW-Authenticate: Digest realm="example.com", nonce="***", opaque="***", stale=true, algorithm=SHA-256, qop="auth"`,
+		},
 		{"bearer", "Authorization: Bearer eyJ.x.y", "Authorization: Bearer ***"},
 		{"basic", "Authorization: Basic YTpi", "Authorization: Basic ***"},
 		{"no parameters", "Authorization: Digest whatever", "Authorization: Digest ***"},
@@ -38,8 +42,10 @@ func TestRedact_HeaderFields(t *testing.T) {
 		{"other scheme", "Authorization: sEcReT", "Authorization: ***"},
 		{"digest uri", `Authorization: Digest uri="sip:a@b;pn-prid=S", username="x;pn-prid=T"`, `Authorization: Digest uri="sip:a@b;pn-prid=***", username="***"`},
 		{"next nonce", `Authentication-Info: nextnonce="N", rspauth="R"`, "Authentication-Info: ***"},
-		{"push", "Contact: <sip:alice@192.0.2.9;pn-provider=apns;pn-param=T.app;pn-prid=S;ob>;+sip.instance=\"<urn:uuid:1>\"",
-			"Contact: <sip:alice@192.0.2.9;pn-provider=apns;pn-param=***;pn-prid=***;ob>;+sip.instance=\"<urn:uuid:1>\""},
+		{
+			"push", "Contact: <sip:alice@192.0.2.9;pn-provider=apns;pn-param=T.app;pn-prid=S;ob>;+sip.instance=\"<urn:uuid:1>\"",
+			"Contact: <sip:alice@192.0.2.9;pn-provider=apns;pn-param=***;pn-prid=***;ob>;+sip.instance=\"<urn:uuid:1>\"",
+		},
 		{"compact, without brackets", "m: sip:alice@192.0.2.9;PN-PRID=S;expires=60", "m: sip:alice@192.0.2.9;PN-PRID=***;expires=60"},
 		{"two contacts", "m: sip:a@b;pn-prid=S, \"A\" <sip:c@d;pn-prid=T>;q=1", "m: sip:a@b;pn-prid=***, \"A\" <sip:c@d;pn-prid=***>;q=1"},
 		{"escaped name", "Contact: <sip:a@b;%70n-pri%64=S>", "Contact: <sip:a@b;%70n-pri%64=***>"},
