@@ -37,7 +37,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkEvents(cfg)
 	l.checkHEP(&cfg.HEP)
 	l.checkMessages(cfg)
-	l.checkHTTP(&cfg.HTTP)
+	l.checkHTTP(cfg)
 	l.checkControl(cfg)
 	l.checkOpen(cfg)
 }
@@ -179,16 +179,6 @@ func (l *loader) checkProxy(p *Proxy) {
 			l.errorAt(at+".domain", fmt.Sprintf("%q is no domain", r.Domain), "")
 		}
 		l.checkNextHops(at, &r)
-	}
-}
-
-func (l *loader) checkHTTP(h *HTTP) {
-	if h.Addr == "" {
-		return
-	}
-	addr, ok := l.checkHostPort("http.addr", h.Addr)
-	if ok && !addr.Addr().IsLoopback() {
-		l.warnAt("http.addr", "whoever reaches this address reads metrics without a password", "keep it inside your network")
 	}
 }
 

@@ -38,7 +38,7 @@ type Config struct {
 	Events        Events    `yaml:"events"`
 	HEP           HEP       `yaml:"hep" restart:"yes"`
 	Calls         Calls     `yaml:"calls"`
-	HTTP          HTTP      `yaml:"http" restart:"yes"`
+	HTTP          HTTP      `yaml:"http"`
 	Control       Control   `yaml:"control" restart:"yes"`
 	Log           Log       `yaml:"log"`
 }
@@ -421,12 +421,6 @@ type Route struct {
 	// Media is the profile of its next hops (media.profiles), "none" for SDP as it is;
 	// empty: that of their transport.
 	Media string `yaml:"media"`
-}
-
-// HTTP is the server for metrics and health checks.
-type HTTP struct {
-	// Addr is host:port; empty serves no HTTP.
-	Addr string `yaml:"addr"`
 }
 
 // Log says what is logged to standard error, and how.

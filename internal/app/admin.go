@@ -11,14 +11,20 @@ import (
 // buildAdmin makes what operators ask: on an address, on the control socket, or
 // both.
 func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) (err error) {
+	if err := a.buildAudit(); err != nil {
+		return err
+	}
 	o := admin.Options{
 		Addr: a.config.HTTP.Addr, Socket: a.config.ControlSocket(), Gatherer: a.registry, Registerer: a.registry, Ready: a.readiness,
-		Overloaded: a.layer.Overloaded, Access: access(a.config), Logger: a.component("http"),
+		Overloaded: a.layer.Overloaded, Access: access(a.config), Audit: a.audit.tell, Logger: a.component("http"),
 		Calls: admin.Calls{
 			Reload: reloadCall(reload), Bindings: &admin.Bindings{Show: a.showBindings}, Events: a.eventCalls(),
 			Bans: &admin.Bans{List: a.banned, Lift: a.guard.Lift}, Pushes: a.pushTools(), Messages: a.waitingMessages(),
 			Trace: a.traceCall(), Timeline: a.timelineCalls(),
 		},
+	}
+	if certs := a.certs[httpListener]; certs != nil {
+		o.TLS = certs.Server()
 	}
 	if o.Addr == "" && o.Socket == "" {
 		return nil
@@ -42,7 +48,15 @@ func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) 
 
 // access says who may use the API on the address.
 func access(cfg *configs.Config) admin.Access {
-	return admin.Access{Reporter: cfg.Events.Bearer.Reveal(), ReporterTokens: cfg.Events.Tokens}
+	roles := map[configs.Role]admin.Role{configs.ReadRole: admin.Read, configs.OperateRole: admin.Operate, configs.AdminRole: admin.Admin}
+	a := admin.Access{Reporter: cfg.Events.Bearer.Reveal(), ReporterTokens: cfg.Events.Tokens}
+	for _, t := range cfg.HTTP.Tokens {
+		a.Tokens = append(a.Tokens, admin.Token{Name: t.Name, Role: roles[t.Role], Secret: t.Token.Reveal()})
+	}
+	for _, c := range cfg.HTTP.Certificates {
+		a.Certificates = append(a.Certificates, admin.Certificate{Name: c.Name, Role: roles[c.Role]})
+	}
+	return a
 }
 
 // reloadCall makes the HTTP call of a reload function.

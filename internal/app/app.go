@@ -53,7 +53,7 @@ type Options struct {
 	// EventLines takes events as lines of JSON if the log is to have them so
 	// (events.log.format); nil: the log has its usual lines.
 	EventLines io.Writer
-	// Reload is what POST /reload of the HTTP listener does: read the
+	// Reload is what POST /v1/reload does: read the
 	// configuration again and give it to Reload. Nil: there is no such call.
 	Reload func(context.Context) (configs.Changes, error)
 	// OnFailure is called when the store on disk failed and nothing more can be
@@ -107,6 +107,7 @@ type App struct {
 	certs     certificates
 	ends      atomic.Pointer[[]credentialEnd]
 	admin     *admin.Server
+	audit     audit
 	backups   turn
 
 	ready atomic.Bool

@@ -13,24 +13,49 @@ import (
 	"reveille/internal/transport"
 )
 
-// certificates are those of the listeners that speak TLS, by listener.
+// certificates are those of the listeners that speak TLS, by listener; that of
+// http.addr is called httpListener.
 type certificates map[string]*tlscert.Source
+
+// httpListener cannot be the name of one in listen.
+const httpListener = "http.addr"
+
+// An encrypted is a listener that speaks TLS.
+type encrypted struct {
+	name, key string // key is that of the configuration
+	tls       *configs.ListenTLS
+}
+
+// encryptedOf returns the listeners of a configuration that speak TLS.
+func encryptedOf(cfg *configs.Config) (list []encrypted) {
+	for _, l := range cfg.Listen {
+		if l.TLS != nil {
+			list = append(list, encrypted{l.Name, "listen[" + l.Name + "].tls", l.TLS})
+		}
+	}
+	if h := cfg.HTTP.TLS; cfg.HTTP.Addr != "" && h.CertFile != "" {
+		t := &configs.ListenTLS{CertFile: h.CertFile, KeyFile: h.KeyFile, ClientCAFile: h.ClientCAFile, ClientAuth: configs.NoClientAuth}
+		if h.ClientCAFile != "" {
+			// Others come with a token, or for the metrics.
+			t.ClientAuth = configs.RequestClientAuth
+		}
+		list = append(list, encrypted{httpListener, "http.tls", t})
+	}
+	return list
+}
 
 // loadCertificates reads the certificates of all listeners; the error names every
 // file that cannot be used.
 func loadCertificates(cfg *configs.Config) (map[string]*tlscert.Set, error) {
 	sets := make(map[string]*tlscert.Set)
 	var errs []error
-	for _, l := range cfg.Listen {
-		if l.TLS == nil {
-			continue
-		}
-		o, err := tlsOptions(l.TLS)
+	for _, l := range encryptedOf(cfg) {
+		o, err := tlsOptions(l.tls)
 		if err == nil {
-			sets[l.Name], err = tlscert.Load(o)
+			sets[l.name], err = tlscert.Load(o)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("listen[%s].tls: %w", l.Name, err))
+			errs = append(errs, fmt.Errorf("%s: %w", l.key, err))
 		}
 	}
 	return sets, errors.Join(errs...)

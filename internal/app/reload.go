@@ -86,11 +86,17 @@ func (a *App) Reload(cfg *configs.Config) error {
 	a.spared.set(guardSettings(cfg))
 	a.trunks.Set(trunkRoutes(cfg, options.Routes))
 	a.certs.replace(certs)
+	if a.admin != nil {
+		if err := a.admin.SetAccess(access(cfg)); err != nil {
+			return errors.Join(err, more.close())
+		}
+	}
 	a.listen(more) // by the rules that hold now
 	a.traces.secrets.Store(hidden)
 	a.certMarks = marks
 	a.config = cfg
 	a.events.reload(webhooks, a.component("events"))
+	a.audit.reload(a.background)
 	return nil
 }
 

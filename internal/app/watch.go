@@ -97,24 +97,23 @@ func (a *App) lookAtFiles(ctx context.Context, w *fileWatch) {
 		}
 		w.tried(ctx, name, err)
 	}
-	for _, l := range a.config.Listen {
-		if l.TLS == nil || a.certs[l.Name] == nil {
+	for _, l := range encryptedOf(a.config) {
+		if a.certs[l.name] == nil {
 			continue
 		}
-		name := "listen[" + l.Name + "].tls"
-		now := markFiles(l.TLS)
-		if !w.stays(name, a.certMarks[l.Name], now) {
+		now := markFiles(l.tls)
+		if !w.stays(l.key, a.certMarks[l.name], now) {
 			continue
 		}
-		o, err := tlsOptions(l.TLS)
+		o, err := tlsOptions(l.tls)
 		if err == nil {
 			var set *tlscert.Set
 			if set, err = tlscert.Load(o); err == nil {
-				a.certs[l.Name].Replace(set)
-				a.certMarks[l.Name] = now
+				a.certs[l.name].Replace(set)
+				a.certMarks[l.name] = now
 			}
 		}
-		w.tried(ctx, name, err)
+		w.tried(ctx, l.key, err)
 	}
 }
 
@@ -143,10 +142,8 @@ func (a *App) replaceSender(ctx context.Context, i int, c credential, mark [sha2
 // markListeners returns the marks of the certificates of all listeners.
 func markListeners(cfg *configs.Config) map[string][sha256.Size]byte {
 	marks := map[string][sha256.Size]byte{}
-	for _, l := range cfg.Listen {
-		if l.TLS != nil {
-			marks[l.Name] = markFiles(l.TLS)
-		}
+	for _, l := range encryptedOf(cfg) {
+		marks[l.name] = markFiles(l.tls)
 	}
 	return marks
 }

@@ -109,6 +109,8 @@ func example(e Event) Event {
 	case AuthFailed:
 		e.Method, e.User, e.Realm, e.Reason = "REGISTER", "alice", "example.com", "password"
 		return e
+	case AdminChange:
+		return AdminChange{Who: "helpdesk", Kind: "token", Role: "operate", Remote: "192.0.2.10:51034", Operation: "wake", Target: aor, Status: 200}
 	case SourceBanned:
 		return SourceBanned{Source: "192.0.2.7", Reason: "authentication", Until: at.Add(time.Hour)}
 	default:

@@ -47,6 +47,7 @@ func Types() []TypeInfo {
 		{"flow.closed", "a connection ended", FlowClosed{}},
 		{"auth.failed", "credentials were wrong", AuthFailed{}},
 		{"source.banned", "a source is not listened to for a while", SourceBanned{}},
+		{"admin.change", "somebody had the admin API change something, or tried to", AdminChange{}},
 	}
 }
 
