@@ -163,7 +163,7 @@ func TestSnippets_Run(t *testing.T) {
 	// Readers have the program on their PATH.
 	run(ctx, t, bin, "go build -o "+bin+"/reveille ./cmd/reveille")
 	ran := 0
-	for _, doc := range []string{"README.md", "docs/operations.md", "docs/push.md", "docs/media.md"} {
+	for _, doc := range []string{"README.md", "docs/operations.md", "docs/push.md", "docs/media.md", "docs/quickstart.md"} {
 		for _, s := range snippets(readFile(t, doc)) {
 			ran++
 			t.Run(fmt.Sprintf("%s:%d", doc, s.line), func(t *testing.T) {
@@ -205,7 +205,7 @@ func placeCredentials(t *testing.T) (dir string) {
 	for name, content := range map[string][]byte{
 		"AuthKey_ZYXWV98765.p8": sim.Credentials().KeyP8(), "service-account.json": bytes.ReplaceAll(sim.ServiceAccountJSON(), []byte(pushsim.ProjectID), []byte("example-phone")),
 		"vapid.pem": sim.Credentials().VAPIDKeyPEM(), "vapid-old.pem": old.VAPIDKeyPEM(),
-		"sip.example.com.pem": cert, "sip.example.com.key": key,
+		"sip.example.com.pem": cert, "sip.example.com.key": key, "localhost.pem": cert, "localhost.key": key,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
