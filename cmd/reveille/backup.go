@@ -65,7 +65,7 @@ func (p program) backup(cmd *cobra.Command, t target, dir string) (string, error
 // backup has the server copy its store.
 func (c control) backup(ctx context.Context, dir string) error {
 	c.patient = true // A large store takes its time.
-	return c.do(ctx, http.MethodPost, "/backup", admin.BackupRequest{Dir: dir}, nil)
+	return c.do(ctx, http.MethodPost, "/v1/backup", admin.BackupRequest{Dir: dir}, nil)
 }
 
 // backupHere copies the store of a server on this machine, which does it itself if

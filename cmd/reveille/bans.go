@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ func (p program) bansCommand() *cobra.Command {
 func (p program) bansListCommand() *cobra.Command {
 	return listCommand(p, listing[admin.BanList]{
 		Command: cobra.Command{Use: "list", Short: "List sources, reasons and ends"},
-		path:    at("/bans"),
+		path:    at("/v1/bans"),
 		print: func(l *admin.BanList) error {
 			t := newTable("SOURCE", "REASON", "WHAT", "UNTIL")
 			for _, b := range l.Bans {
@@ -53,7 +54,7 @@ func (p program) bansRemoveCommand() *cobra.Command {
 				return usageError{err}
 			}
 			return p.ask(cmd, t, func(ctx context.Context, c control) error {
-				return c.do(ctx, http.MethodDelete, "/bans/"+addr.WithZone("").String(), nil, nil)
+				return c.do(ctx, http.MethodDelete, "/v1/bans?source="+url.QueryEscape(addr.WithZone("").String()), nil, nil)
 			})
 		},
 	}

@@ -10,7 +10,7 @@ import (
 func (p program) messagesCommand() *cobra.Command {
 	return listCommand(p, listing[admin.MessageList]{
 		Command: cobra.Command{Use: "messages", Short: "Show for whom messages wait in a running server, and since when"},
-		path:    at("/messages"),
+		path:    at("/v1/messages"),
 		print: func(l *admin.MessageList) error {
 			t := newTable("USER", "MESSAGES", "BYTES", "OLDEST", "UNTIL")
 			for _, u := range l.Users {

@@ -32,7 +32,7 @@ func (p program) showCommand() *cobra.Command {
 
 func (p program) show(ctx context.Context, c control, user string, asJSON bool) error {
 	var list admin.BindingList
-	if err := c.do(ctx, http.MethodGet, "/bindings?user="+url.QueryEscape(user), nil, &list); err != nil {
+	if err := c.do(ctx, http.MethodGet, "/v1/bindings?user="+url.QueryEscape(user), nil, &list); err != nil {
 		return err
 	}
 	if asJSON {
