@@ -6,7 +6,7 @@ BENCH    ?= .
 # Tests that talk to real phones carry the build tag e2e.
 E2E      = $(shell $(GO) list -tags e2e ./... 2>/dev/null | grep '/test\(/\|$$\)')
 
-.PHONY: test build vet lint test-race e2e e2e-browser e2e-firefox fuzz durability soak soak-models soak-phones bench bench-flat bench-churn bench-tls bench-push bench-calls bench-overload bench-go bench-users bench-clean generate check-generated install demo clean
+.PHONY: test build vet lint test-race e2e e2e-browser e2e-firefox fuzz durability soak soak-models soak-phones bench bench-flat bench-churn bench-tls bench-push bench-calls bench-overload bench-go bench-users bench-clean generate check-generated install release release-check package-check deb-check image-check dashboards-check demo clean
 
 test:
 	@.ci/stage install $(MAKE) --no-print-directory install
@@ -135,6 +135,32 @@ generate:
 # What is generated must be what is committed.
 check-generated: generate
 	git diff --exit-code -- docs/configuration.md
+
+# What is given to others: tarballs and Debian packages in dist. Two minutes.
+release:
+	deploy/release
+
+# The release of the last commit, made twice in different folders: the same bytes.
+release-check:
+	deploy/release-check
+
+# What lintian, systemd and shellcheck say of the package, its unit and scripts.
+package-check:
+	ARCHS=$(shell $(GO) env GOHOSTARCH) deploy/release
+	deploy/package-check
+
+# The package, installed, upgraded and purged in a Debian of its own, in a folder.
+deb-check:
+	ARCHS=$(shell $(GO) env GOHOSTARCH) deploy/release
+	deploy/deb-check
+
+# The container image: built without network, looked at, and started.
+image-check:
+	deploy/image-check
+
+# The alarms and the dashboard, read and tried out by Prometheus's own promtool.
+dashboards-check:
+	deploy/dashboards-check
 
 demo:
 	$(GO) run ./cmd/reveille demo

@@ -92,8 +92,8 @@ func TestDeb_FitsTheUnit(t *testing.T) {
 	}
 	user, state := settings["Service.User"][0], "/var/lib/"+settings["Service.StateDirectory"][0]
 	for script, want := range map[string][]string{
-		"postinst": {"adduser --system --group", " " + user + "\n", "-m 0700 -o " + user + " -g " + user + " " + state, "chown root:" + user},
-		"postrm":   {"rm -rf " + state},
+		"postinstall": {"adduser --system --group", " " + user + "\n", "-m 0700 -o " + user + " -g " + user + " " + state, "chown root:" + user},
+		"postremove":  {"rm -rf " + state},
 	} {
 		text := read(t, r.Scripts[script])
 		for _, w := range want {
