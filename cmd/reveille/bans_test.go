@@ -15,13 +15,13 @@ import (
 func TestBans(t *testing.T) {
 	until := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	config := newControl(t, func(w http.ResponseWriter, r *http.Request) {
-		switch r.Method + " " + r.URL.Path {
-		case "GET /bans":
+		switch r.Method + " " + r.URL.RequestURI() {
+		case "GET /v1/bans":
 			json.NewEncoder(w).Encode(admin.BanList{Bans: []admin.Ban{
 				{Source: "192.0.2.7", Reason: "authentication", Until: until},
 				{Source: "2001:db8:0:1::/64", Reason: "scanner", DatagramsOnly: true, Until: until},
 			}})
-		case "DELETE /bans/192.0.2.7", "DELETE /bans/2001:db8:0:1::":
+		case "DELETE /v1/bans?source=192.0.2.7", "DELETE /v1/bans?source=2001%3Adb8%3A0%3A1%3A%3A":
 			w.WriteHeader(http.StatusNoContent)
 		default:
 			w.WriteHeader(http.StatusNotFound)

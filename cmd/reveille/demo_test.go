@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if file := os.Getenv(serveConfig); file != "" {
 		os.Exit(serveForTest(file))
 	}
+	if file := os.Getenv(addUsers); file != "" {
+		os.Exit(addForTest(file))
+	}
 	phone.AllowLargeDatagrams()
 	sip.SetDefaultLogger(slog.New(slog.DiscardHandler))
 	os.Exit(m.Run())

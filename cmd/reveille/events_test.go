@@ -148,7 +148,7 @@ func TestEventLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := eventLine(data)
-	if want := `08:00:00.001  request.failed       sip:ali?ce@example.com call_id="c 1\x1b" method=INVITE status=480`; err != nil || got != want {
+	if want := `08:00:00.001  request.failed       sip:ali?ce@example.com by=server call_id="c 1\x1b" method=INVITE status=480`; err != nil || got != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
 	}
 	if _, err := eventLine([]byte("{")); err == nil {

@@ -62,13 +62,14 @@ func run(args []string, p program) int {
 	root.SetErr(p.stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.checkCommand(), p.configCommand(), p.importCommand(), p.bindingsCommand(), p.bansCommand(), p.messagesCommand(), p.pushCommand(), p.wakeCommand(), p.providersCommand(), p.eventsCommand(), p.wokenCommand(), p.traceCommand(), p.loadCommand(), p.versionCommand())
+	root.AddCommand(p.checkCommand(), p.configCommand(), p.importCommand(), p.bindingsCommand(), p.usersCommand(), p.bansCommand(), p.messagesCommand(), p.pushCommand(), p.wakeCommand(), p.providersCommand(), p.eventsCommand(), p.wokenCommand(), p.traceCommand(), p.loadCommand(), p.versionCommand())
 	if p.newServer != nil {
 		root.AddCommand(p.serveCommand())
 	}
 	if p.demo != nil {
 		root.AddCommand(p.demoCommand())
 	}
+	tolerate(root)
 	err := root.ExecuteContext(context.Background())
 	if err != nil && !errors.Is(err, errReported) {
 		fmt.Fprintln(p.stderr, "reveille:", err)
@@ -83,6 +84,15 @@ func group(cmd *cobra.Command, args []string) error {
 		return usageError{fmt.Errorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())}
 	}
 	return cmd.Help()
+}
+
+// tolerate has commands that only hold others pass over flags, so that a mistyped
+// command is told of and not its flags.
+func tolerate(cmd *cobra.Command) {
+	cmd.FParseErrWhitelist.UnknownFlags = cmd.HasSubCommands()
+	for _, c := range cmd.Commands() {
+		tolerate(c)
+	}
 }
 
 // usageError is a mistake on the command line.

@@ -48,12 +48,16 @@ func (t *target) flags(cmd *cobra.Command) {
 
 // localFlags adds those that name a server on this machine.
 func (t *target) localFlags(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringVar(&t.config, "config", "", "the server's configuration file ("+envConfig+", or "+defaultConfig+")")
-	f.StringVar(&t.store, "store", "", "store.dir of a server that leaves control.socket and push.purr.key_file at their defaults")
-	markFile(cmd, "config", "yaml", "yml")
+	configFlag(cmd, t)
+	cmd.Flags().StringVar(&t.store, "store", "", "store.dir of a server that leaves control.socket and push.purr.key_file at their defaults")
 	// The flag was added above.
 	_ = cmd.MarkFlagDirname("store")
+}
+
+// configFlag adds the flag that names a configuration.
+func configFlag(cmd *cobra.Command, t *target) {
+	cmd.Flags().StringVar(&t.config, "config", "", "the server's configuration file ("+envConfig+", or "+defaultConfig+")")
+	markFile(cmd, "config", "yaml", "yml")
 }
 
 // markFile has shells complete a flag by names of files.
