@@ -2,11 +2,9 @@ package app
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"reveille/internal/admin"
-	"reveille/internal/sipmsg"
 	"reveille/internal/wake"
 	"reveille/usrloc"
 )
@@ -14,16 +12,9 @@ import (
 // showBindings implements admin.Bindings.Show. A user may be named without the
 // scheme, and by every name of the domain.
 func (a *App) showBindings(ctx context.Context, user string) (admin.BindingList, error) {
-	if !strings.HasPrefix(user, "sip:") && !strings.HasPrefix(user, "sips:") {
-		user = "sip:" + user
-	}
-	u, err := sipmsg.ParseURI(user)
-	if err != nil || u.User == "" || !a.gate.served(u.Host) {
-		return admin.BindingList{}, admin.ErrNoUser
-	}
-	aor, err := a.gate.aorOf(u)
+	aor, err := a.userOf(user)
 	if err != nil {
-		return admin.BindingList{}, admin.ErrNoUser
+		return admin.BindingList{}, err
 	}
 	rec, err := a.store.Get(ctx, aor)
 	if err != nil {

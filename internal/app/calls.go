@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"reveille/internal/admin"
+	"reveille/internal/sipmsg"
 	"reveille/internal/timeline"
 	"reveille/internal/wake"
 	"reveille/internal/why"
@@ -35,9 +37,9 @@ func (a *App) timelineCalls() *admin.Timeline {
 	return &admin.Timeline{
 		Calls: func(q timeline.Query) ([]timeline.Summary, bool, error) {
 			if q.AOR != "" {
-				aor, err := aorOf(a.gate.rules.Load().hosts, q.AOR)
+				aor, err := a.userOf(q.AOR)
 				if err != nil {
-					return nil, false, admin.ErrNoUser
+					return nil, false, err
 				}
 				q.AOR = string(aor)
 			}
@@ -48,11 +50,28 @@ func (a *App) timelineCalls() *admin.Timeline {
 	}
 }
 
+// userOf is the user that an operator names: without the scheme, if he likes, and by
+// every name of the domain. The error is admin.ErrNoUser.
+func (a *App) userOf(name string) (usrloc.AOR, error) {
+	if !strings.HasPrefix(name, "sip:") && !strings.HasPrefix(name, "sips:") {
+		name = "sip:" + name
+	}
+	u, err := sipmsg.ParseURI(name)
+	if err != nil || u.User == "" || !a.gate.served(u.Host) {
+		return "", admin.ErrNoUser
+	}
+	aor, err := a.gate.aorOf(u)
+	if err != nil {
+		return "", admin.ErrNoUser
+	}
+	return aor, nil
+}
+
 // why implements admin.Timeline.Why.
 func (a *App) why(ctx context.Context, user string, calls int) (why.Report, error) {
-	aor, err := aorOf(a.gate.rules.Load().hosts, user)
+	aor, err := a.userOf(user)
 	if err != nil {
-		return why.Report{}, admin.ErrNoUser
+		return why.Report{}, err
 	}
 	rec, err := a.store.Get(ctx, aor)
 	if err != nil {

@@ -185,7 +185,7 @@ func after(took time.Duration) string {
 // roundly is a time for people.
 func roundly(d time.Duration) string {
 	switch {
-	case d < time.Second:
+	case d < 995*time.Millisecond:
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < time.Minute:
 		return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Seconds()), ".0") + " s"
