@@ -31,7 +31,7 @@ func tables() []string {
 		"usrloc.causeNames", "usrloc.changeNames", "usrloc.methodNames", "usrloc.noTime",
 		"usrloc/disk.castagnoli",
 		"usrloc/usrloctest.concurrencyCases", "usrloc/usrloctest.expiryCases", "usrloc/usrloctest.limitCases",
-		"usrloc/usrloctest.timerCases", "usrloc/usrloctest.tokenCases", "usrloc/usrloctest.touchCases", "usrloc/usrloctest.updateCases", "usrloc/usrloctest.watchCases",
+		"usrloc/usrloctest.timerCases", "usrloc/usrloctest.tokenCases", "usrloc/usrloctest.listCases", "usrloc/usrloctest.touchCases", "usrloc/usrloctest.updateCases", "usrloc/usrloctest.watchCases",
 	}
 }
 
