@@ -33,6 +33,7 @@ type recipe struct {
 
 type content struct {
 	Src, Dst, Type string
+	Expand         bool
 	Info           struct{ Mode fs.FileMode } `yaml:"file_info"`
 }
 
