@@ -42,6 +42,8 @@ const (
 	maxAnswer = 64 << 20
 	// maxProblem bounds what a server says about a failure, in bytes.
 	maxProblem = 64 << 10
+	// maxLine bounds one that it says in plain text.
+	maxLine = 200
 )
 
 // controlOn returns the way over a control socket.
@@ -205,8 +207,12 @@ func (c control) mendStatus(status int) string {
 
 // problemOf returns what the server says went wrong.
 func problemOf(resp *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem)) // As far as it came.
 	var p admin.Problem
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxProblem)).Decode(&p); err != nil || p.Detail == "" {
+	if err := json.Unmarshal(body, &p); err != nil || p.Detail == "" {
+		if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") && len(body) < maxLine {
+			return errors.New(visible(resp.Status + ": " + strings.TrimSpace(string(body))))
+		}
 		return errors.New(visible(resp.Status))
 	}
 	return errors.New(visibleText(p.Title + ": " + p.Detail))

@@ -15,6 +15,8 @@ type listing[Answer any] struct {
 	path func(args []string) string
 	// print writes the answer for people.
 	print func(*Answer) error
+	// after says whether what was shown is a failure; nil: never.
+	after func(*Answer) error
 }
 
 // listCommand makes a command of l, with the flags that name a server and --json.
@@ -31,10 +33,14 @@ func listCommand[Answer any](p program, l listing[Answer]) *cobra.Command {
 			if err := c.do(ctx, http.MethodGet, l.path(args), nil, &answer); err != nil {
 				return err
 			}
+			show := l.print
 			if asJSON {
-				return printJSON(p.stdout, answer)
+				show = func(a *Answer) error { return printJSON(p.stdout, a) }
 			}
-			return l.print(&answer)
+			if err := show(&answer); err != nil || l.after == nil {
+				return err
+			}
+			return l.after(&answer)
 		})
 	}
 	t.flags(cmd)

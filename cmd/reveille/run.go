@@ -62,7 +62,7 @@ func run(args []string, p program) int {
 	root.SetErr(p.stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.checkCommand(), p.configCommand(), p.importCommand(), p.bindingsCommand(), p.usersCommand(), p.bansCommand(), p.messagesCommand(), p.pushCommand(), p.wakeCommand(), p.providersCommand(), p.eventsCommand(), p.wokenCommand(), p.traceCommand(), p.loadCommand(), p.versionCommand())
+	root.AddCommand(p.checkCommand(), p.configCommand(), p.importCommand(), p.bindingsCommand(), p.usersCommand(), p.bansCommand(), p.messagesCommand(), p.pushCommand(), p.wakeCommand(), p.statusCommand(), p.reloadCommand(), p.callsCommand(), p.parkedCommand(), p.whyCommand(), p.providersCommand(), p.eventsCommand(), p.wokenCommand(), p.traceCommand(), p.loadCommand(), p.versionCommand())
 	if p.newServer != nil {
 		root.AddCommand(p.serveCommand())
 	}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"reveille/internal/timeline"
+	"reveille/internal/why"
+)
+
+// whyCommand says why a user's phone did not ring.
+func (p program) whyCommand() *cobra.Command {
+	var calls int
+	cmd := listCommand(p, listing[why.Report]{
+		Command: cobra.Command{
+			Use:   "why AOR",
+			Short: "Say why a user's phone did not ring",
+			Long: "Say why a user's phone did not ring: first what is the matter and what to do about it, then what that was\n" +
+				"found from: the phones that are registered, the push services, and the last calls. The exit code is 1 if\n" +
+				"something is the matter, or if it cannot be said.",
+			Example: "  reveille why sip:alice@example.com",
+			Args:    exactly(1, "one user"),
+		},
+		path: func(args []string) string {
+			return "/v1/why?" + url.Values{"aor": {args[0]}, "calls": {strconv.Itoa(calls)}}.Encode()
+		},
+		print: func(r *why.Report) error { return p.printWhy(r) },
+		after: func(r *why.Report) error {
+			if healthy(&r.Verdict) {
+				return nil
+			}
+			return errReported
+		},
+	})
+	cmd.Flags().IntVar(&calls, "calls", 5, "how many of the last calls to show, 1 to 50")
+	return cmd
+}
+
+// healthy reports whether nothing is the matter.
+func healthy(v *timeline.Verdict) bool {
+	switch v.Code {
+	case why.CodeFine, timeline.CodeAnswered, timeline.CodeKept, timeline.CodeCancelled, timeline.CodeWaiting:
+		return true
+	}
+	return false
+}
+
+func (p program) printWhy(r *why.Report) error {
+	fmt.Fprintln(p.stdout, p.painted(bold, visible(r.AOR)))
+	p.printVerdict(&r.Verdict, !healthy(&r.Verdict))
+	fmt.Fprintf(p.stdout, "%s\n", p.painted(faint, "The server runs since "+when(r.Since)+"; what was before is not known."))
+	p.heading("Phones")
+	t := newTable("BINDING", "STATE", "REGISTERED", "UNTIL", "PUSH", "WAKES", "PHONE")
+	for i := range r.Phones {
+		b := &r.Phones[i]
+		t.add(b.Binding, phoneState(b), when(b.Updated), when(b.Expires), phonePush(b), phoneHabit(b.Wake), b.UserAgent)
+	}
+	err := p.printTable(t, "none is registered")
+	if len(r.Endings) > 0 {
+		p.heading("Registrations that ended")
+		for _, e := range r.Endings {
+			fmt.Fprintf(p.stdout, "%s\n", visible(endingText(e)))
+		}
+	}
+	if len(r.Queues) > 0 {
+		p.heading("Push services")
+		for i := range r.Queues {
+			q := &r.Queues[i]
+			fmt.Fprintf(p.stdout, "%s: %s\n", visible(q.App), visible(q.Said))
+			p.printMend(q.Do)
+		}
+	}
+	p.heading("Last calls")
+	t = newTable("TIME", "ID", "METHOD", "FROM", "OUTCOME", "VERDICT")
+	for i := range r.Calls {
+		c := &r.Calls[i].Summary
+		t.add(c.Began.Local().Format("01-02 15:04:05"), c.ID, c.Method, c.From, outcomeOf(c), saidOf(c))
+	}
+	return errors.Join(err, p.printTable(t, "none met a sleeping phone or failed"))
+}
+
+// heading begins a part of what is shown.
+func (p program) heading(s string) { fmt.Fprintf(p.stdout, "\n%s\n", p.painted(bold, s)) }
+
+func phoneState(b *why.Phone) cell {
+	switch {
+	case b.Lacks != "":
+		return cell{"cannot be woken: " + b.Lacks, red}
+	case b.State != "registered":
+		return cell{b.State, yellow}
+	case b.Awake:
+		return cell{"awake", green}
+	}
+	return cell{"asleep", plain}
+}
+
+func phonePush(b *why.Phone) string {
+	if b.Param == "" {
+		return b.Provider
+	}
+	return b.Provider + " " + b.Param
+}
+
+func phoneHabit(h *why.Habit) cell {
+	switch {
+	case h == nil:
+		return cell{"", plain}
+	case !h.FailingSince.IsZero():
+		return cell{"not since " + when(h.FailingSince), red}
+	case h.Wakes == 0:
+		return cell{fmt.Sprintf("never, of %s", counted(h.Failures, "push")), red}
+	}
+	return cell{fmt.Sprintf("%d of %d, %.1f s", h.Wakes, h.Wakes+h.Failures, h.UsualMS/1000), plain}
+}
+
+func endingText(e timeline.Ending) string {
+	text := fmt.Sprintf("%s  %s (%s)", when(e.At), e.Action, e.Cause)
+	if e.UserAgent != "" {
+		text += ", " + e.UserAgent
+	}
+	if e.MovedTo != "" {
+		text += ", now with " + e.MovedTo
+	}
+	return text
+}
