@@ -3,7 +3,6 @@ package timeline
 import (
 	"maps"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -88,7 +87,7 @@ func (b *bucketed) percentile(p float64) float64 {
 	var seen uint64
 	for i, n := range b.took {
 		if seen += uint64(n); n > 0 && seen >= rank {
-			return math.Round(min(leastMS*math.Pow(growth, float64(i)), milliseconds(b.longest))*10) / 10
+			return min(math.Round(leastMS*math.Pow(growth, float64(i))*10)/10, milliseconds(b.longest))
 		}
 	}
 	return 0
@@ -129,6 +128,3 @@ func (t *Timeline) Hour() Hour {
 	h.Total = total.show()
 	return h
 }
-
-// classes lists the keys of Minute.Failed, sorted.
-func (m *Minute) classes() []string { return slices.Sorted(maps.Keys(m.Failed)) }

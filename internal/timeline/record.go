@@ -39,11 +39,11 @@ type record struct {
 
 	in           *list.List
 	place        *list.Element
-	older, newer *record       // of the same Call-ID
-	ofUser       *list.Element // in the list of filed
-	filed        string
-	// crowded is a Record of the same user that has to make room.
-	crowded *record
+	older, newer *record // of the same Call-ID
+	// filed is the user with whose Records it is found, and ofUser its place there, which
+	// that list's mu guards.
+	filed  string
+	ofUser *list.Element
 }
 
 // A step is a Step as it is kept.
@@ -122,7 +122,11 @@ func (r *record) sleeper(e *event.Call) int {
 	}
 	d := &r.Devices[i]
 	if s := e.Sleeper; s != nil {
-		d.Instance, d.Provider, d.Param = event.Text(s.Instance), event.Text(s.Provider), event.Text(s.Param)
+		d.Provider, d.Param = event.Text(s.Provider), event.Text(s.Param)
+		if d.Instance == "" {
+			// It is found by the first one that it had.
+			d.Instance = event.Text(s.Instance)
+		}
 		if !s.Deadline.IsZero() {
 			d.Deadline = s.Deadline.UTC()
 		}

@@ -56,9 +56,10 @@ func newShard(t *Timeline, keep int, maxBytes int64) *shard {
 	return s
 }
 
-// begin makes the Record of a request. Call with mu held.
-func (s *shard) begin(e *event.Call, now time.Time) *record {
-	r := &record{shard: s, number: e.Request, quota: strangers}
+// begin makes the Record of a request. crowded is one of the same user that has to be
+// forgotten for it, or nil. Call with mu held.
+func (s *shard) begin(e *event.Call, now time.Time) (r, crowded *record) {
+	r = &record{shard: s, number: e.Request, quota: strangers}
 	switch {
 	case e.Asleep:
 		r.quota = asleep
@@ -76,9 +77,8 @@ func (s *shard) begin(e *event.Call, now time.Time) *record {
 	m := &s.kept[r.quota]
 	r.in = &m.open
 	r.place = r.in.PushBack(r)
-	r.crowded = s.t.users.add(e.AOR, r)
 	s.t.metrics.records[r.quota].Inc()
-	return r
+	return r, s.t.users.add(e.AOR, r)
 }
 
 // remove forgets a Record. Call with mu held.

@@ -123,21 +123,21 @@ func (t *Timeline) call(e *event.Call) {
 	s := t.shard(e.CallID)
 	s.mu.Lock()
 	r := s.byNumber[e.Request]
+	var crowded *record
 	if r == nil {
 		if !begins(e) {
 			s.mu.Unlock()
 			return // Its Record had to make room.
 		}
-		r = s.begin(e, now)
+		r, crowded = s.begin(e, now)
 	}
 	r.take(e, now)
 	s.settle(r)
 	over := r.inVain()
 	s.mu.Unlock()
-	if r.crowded != nil {
+	if crowded != nil {
 		// Another shard's, maybe: nobody gets two of them at once.
-		t.forget(r.crowded)
-		r.crowded = nil
+		t.forget(crowded)
 	}
 	for _, aor := range over {
 		t.watches.add(t, aor, now)

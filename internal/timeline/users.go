@@ -80,7 +80,8 @@ func (u *users) add(aor string, r *record) (crowded *record) {
 		s.records[aor] = l
 	}
 	if l.Len() >= maxOfUser {
-		crowded = l.Front().Value.(*record)
+		crowded = l.Remove(l.Front()).(*record)
+		crowded.ofUser = nil
 	}
 	r.ofUser = l.PushBack(r)
 	r.filed = aor
@@ -88,13 +89,16 @@ func (u *users) add(aor string, r *record) (crowded *record) {
 }
 
 func (u *users) remove(r *record) {
-	if r.ofUser == nil {
+	if r.filed == "" {
 		return
 	}
 	s := &u.shards[hashOf(r.filed)%manyShards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.records[r.filed]
+	if r.ofUser == nil {
+		return // It was too many, and is being forgotten for that.
+	}
 	l.Remove(r.ofUser)
 	r.ofUser = nil
 	if l.Len() == 0 {
