@@ -126,9 +126,9 @@ func allowed(dir string, v *ast.ValueSpec, i int) bool {
 			return true
 		}
 	case *ast.UnaryExpr:
-		// A typed error that carries data: var ErrX = &StatusError{...}.
+		// A typed error that carries data: var ErrX = &StatusError{...}, or errX.
 		lit, ok := x.X.(*ast.CompositeLit)
-		return ok && strings.HasPrefix(name, "Err") && lit.Type != nil
+		return ok && strings.HasPrefix(strings.ToLower(name), "err") && lit.Type != nil
 	}
 	return false
 }
