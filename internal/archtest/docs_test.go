@@ -163,7 +163,7 @@ func TestSnippets_Run(t *testing.T) {
 	// Readers have the program on their PATH.
 	run(ctx, t, bin, "go build -o "+bin+"/reveille ./cmd/reveille")
 	ran := 0
-	for _, doc := range []string{"README.md", "docs/operations.md", "docs/push.md", "docs/media.md", "docs/quickstart.md"} {
+	for _, doc := range []string{"README.md", "docs/operations.md", "docs/push.md", "docs/media.md", "docs/quickstart.md", "docs/install.md"} {
 		for _, s := range snippets(readFile(t, doc)) {
 			ran++
 			t.Run(fmt.Sprintf("%s:%d", doc, s.line), func(t *testing.T) {
