@@ -101,9 +101,10 @@ func (p program) callsShowCommand() *cobra.Command {
 	return listCommand(p, listing[timeline.Record]{
 		Command: cobra.Command{
 			Use: "show ID", Short: "Show what happened to one of them, step by step",
-			Long:    "Show what happened to one of them, step by step. ID is that of `reveille calls list`, or a Call-ID.",
-			Args:    exactly(1, "one id"),
-			Example: "  reveille calls show 1042",
+			Long:              "Show what happened to one of them, step by step. ID is that of `reveille calls list`, or a Call-ID.",
+			Args:              exactly(1, "one id"),
+			ValidArgsFunction: p.completeCall(),
+			Example:           "  reveille calls show 1042",
 		},
 		path:  func(args []string) string { return "/v1/calls/" + url.PathEscape(args[0]) },
 		print: func(r *timeline.Record) error { return p.printCall(r) },

@@ -44,7 +44,8 @@ func (p program) pushTestCommand() *cobra.Command {
 			"of the configuration. A token that the push service declares dead is forgotten, as ever.\n\n" +
 			"By default the push is one that refreshes a registration. With --kind call it says that a call comes:\n" +
 			"phones may ring, and iPhones do. A VoIP token is pushed to in no other way.",
-		Args: cobra.ArbitraryArgs,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: p.completeAOR(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch len(args) {
 			case 0:

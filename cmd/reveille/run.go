@@ -60,7 +60,7 @@ func run(args []string, p program) int {
 	root.SetArgs(args)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(p.checkCommand(), p.configCommand(), p.importCommand(), p.bindingsCommand(), p.usersCommand(), p.bansCommand(), p.messagesCommand(), p.pushCommand(), p.wakeCommand(), p.statusCommand(), p.reloadCommand(), p.callsCommand(), p.parkedCommand(), p.whyCommand(), p.providersCommand(), p.eventsCommand(), p.wokenCommand(), p.traceCommand(), p.loadCommand(), p.versionCommand())
 	if p.newServer != nil {
@@ -69,7 +69,9 @@ func run(args []string, p program) int {
 	if p.demo != nil {
 		root.AddCommand(p.demoCommand())
 	}
+	root.AddCommand(p.completionCommand(), p.manCommand(), p.cliDocsCommand())
 	tolerate(root)
+	p.completeFlags(root)
 	err := root.ExecuteContext(context.Background())
 	if err != nil && !errors.Is(err, errReported) {
 		fmt.Fprintln(p.stderr, "reveille:", err)

@@ -30,7 +30,8 @@ func (p program) wakeCommand() *cobra.Command {
 		Long: "Wake a user's phones by push now, and say how long they took to register. The running server does it. By\n" +
 			"default the push is one that refreshes a registration; with --kind call it says that a call comes: phones\n" +
 			"may ring, and iPhones do.",
-		Args: exactly(1, "one user"),
+		Args:              exactly(1, "one user"),
+		ValidArgsFunction: p.completeAOR(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.order.AOR = args[0]
 			return p.wakePhones(cmd, o)

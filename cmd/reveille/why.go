@@ -22,8 +22,9 @@ func (p program) whyCommand() *cobra.Command {
 			Long: "Say why a user's phone did not ring: first what is the matter and what to do about it, then what that was\n" +
 				"found from: the phones that are registered, the push services, and the last calls. The exit code is 1 if\n" +
 				"something is the matter, or if it cannot be said.",
-			Example: "  reveille why sip:alice@example.com",
-			Args:    exactly(1, "one user"),
+			Example:           "  reveille why sip:alice@example.com",
+			Args:              exactly(1, "one user"),
+			ValidArgsFunction: p.completeAOR(),
 		},
 		path: func(args []string) string {
 			return "/v1/why?" + url.Values{"aor": {args[0]}, "calls": {strconv.Itoa(calls)}}.Encode()
