@@ -155,6 +155,19 @@ func allCodes(t *testing.T) (list []string) {
 	return list
 }
 
+// TestJudge_CodesAreDocumented: programs that read them have a list.
+func TestJudge_CodesAreDocumented(t *testing.T) {
+	b, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range allCodes(t) {
+		if !strings.Contains(string(b), "`"+code+"`") {
+			t.Errorf("docs/operations.md does not say what %s means", code)
+		}
+	}
+}
+
 // TestJudge_EveryClassOfPush: none is left without words, nor taken for another.
 func TestJudge_EveryClassOfPush(t *testing.T) {
 	seen := map[string]push.Class{}
