@@ -193,8 +193,12 @@ func present(f *Facts) timeline.Verdict {
 			said = "Now one phone is registered, sleeps, and can be woken."
 		}
 	}
-	if rest := len(f.Phones) - well; rest > 0 {
-		said += fmt.Sprintf(" Of %s: %s", number(rest, "other", "others"), worst.Said)
+	switch rest := len(f.Phones) - well; rest {
+	case 0:
+	case 1:
+		said += " Another one cannot be reached: " + worst.Said
+	default:
+		said += fmt.Sprintf(" %d others cannot be reached; of the first: %s", rest, worst.Said)
 	}
 	return timeline.Verdict{Code: CodeFine, Said: said, Do: worst.Do}
 }
