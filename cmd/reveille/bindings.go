@@ -13,15 +13,14 @@ import (
 	"reveille/usrloc/disk"
 )
 
-// bindingsCommand holds what is done to registrations; all but show and backup
-// while the server is stopped.
+// bindingsCommand holds what is done to registrations.
 func (p program) bindingsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bindings",
-		Short: "Show registrations, and look after those on disk",
-		Long: "Show registrations, and look after those on disk. DIR is store.dir of the configuration.\n" +
-			"All but show and backup want the server to be stopped: a store that a server has open is not touched,\n" +
-			"and the command says who has it.",
+		Short: "Show and change registrations, and look after those on disk",
+		Long: "Show and change registrations, and look after those on disk. list, show, rm and add are about a running server,\n" +
+			"backup works while it runs and while it does not. The others want it to be stopped, and take DIR, store.dir of\n" +
+			"the configuration: a store that a server has open is not touched, and the command says who has it.",
 		Args: cobra.ArbitraryArgs,
 		RunE: group,
 	}
@@ -32,6 +31,9 @@ func (p program) bindingsCommand() *cobra.Command {
 		p.storeCommand("import", "Read registrations that export wrote from standard input", p.importBindings),
 		p.backupCommand(),
 		p.showCommand(),
+		p.bindingsListCommand(),
+		p.bindingsRemoveCommand(),
+		p.bindingsAddCommand(),
 	)
 	return cmd
 }
