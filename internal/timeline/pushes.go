@@ -77,7 +77,8 @@ func (r *record) outcome(e *event.PushOutcome, now time.Time) {
 
 // reported notes what a push system of the operator's own says of a push.
 func (t *Timeline) reported(e *event.PushReported) {
-	t.each(e.AOR, func(r *record, now time.Time) {
+	now := time.Now()
+	t.each(e.AOR, now, func(r *record) {
 		i := r.device(e.Binding)
 		if i < 0 || e.PushID != "" && e.PushID != r.Devices[i].PushID && e.PushID != r.Devices[i].SentAs {
 			return

@@ -16,16 +16,17 @@ const lateFor = 2 * time.Minute
 
 // registration takes what happened to a binding.
 func (t *Timeline) registration(e *event.Registration) {
-	t.users.registration(e, time.Now())
+	now := time.Now()
+	t.users.registration(e, now)
 	switch e.Action {
 	case "created", "updated", "refreshed":
-		if e.Cause == causeRegister {
-			t.registered(e.AOR, Arrival{Binding: e.Binding, Instance: e.Instance, Flow: e.Flow.String()}, time.Now())
+		if e.Cause == causeRegister && t.awaited.count.Load() > 0 {
+			t.registered(e.AOR, Arrival{Binding: e.Binding, Instance: e.Instance, Flow: e.Flow.String()}, now)
 		}
 	case "refused":
-		t.refused(e.AOR, e.Instance, e.Status, e.Reason, e.Flow.String())
+		t.refused(e.AOR, e.Instance, e.Status, e.Reason, e.Flow.String(), now)
 	case "removed", "expired", "dormant":
-		t.each(e.AOR, func(r *record, now time.Time) {
+		t.each(e.AOR, now, func(r *record) {
 			if i := r.device(e.Binding); i >= 0 && r.Devices[i].Woke.IsZero() {
 				r.add(now, step{kind: StepUnregister, device: int8(i), class: e.Action, reason: e.Cause, flow: event.Text(e.MovedTo)})
 				if e.MovedTo != "" {
@@ -40,7 +41,7 @@ const causeRegister = "register"
 
 // registered notes that a phone registered for which somebody waits, or did.
 func (t *Timeline) registered(aor string, a Arrival, now time.Time) {
-	t.each(aor, func(r *record, now time.Time) {
+	t.each(aor, now, func(r *record) {
 		for i := range r.Devices {
 			d := &r.Devices[i]
 			if d.AOR == aor && (d.Binding == a.Binding || sameInstance(d.Instance, a.Instance)) {
@@ -52,7 +53,7 @@ func (t *Timeline) registered(aor string, a Arrival, now time.Time) {
 		return
 	}
 	// The same phone, for another user.
-	t.each(instanceKey(a.Instance), func(r *record, now time.Time) {
+	t.each(instanceKey(a.Instance), now, func(r *record) {
 		for i := range r.Devices {
 			if d := &r.Devices[i]; d.AOR != aor && d.Elsewhere == "" && d.Woke.IsZero() && sameInstance(d.Instance, a.Instance) {
 				d.Elsewhere = event.Text(aor)
@@ -86,8 +87,8 @@ func (r *record) registered(i int, a Arrival, now time.Time) {
 
 // refused notes that a phone, or somebody with the name of its user, was not let
 // register.
-func (t *Timeline) refused(aor, instance string, status int, reason, from string) {
-	t.each(aor, func(r *record, now time.Time) {
+func (t *Timeline) refused(aor, instance string, status int, reason, from string, now time.Time) {
+	t.each(aor, now, func(r *record) {
 		if r.refusals >= maxRefused {
 			return
 		}
@@ -104,13 +105,12 @@ func (t *Timeline) refused(aor, instance string, status int, reason, from string
 }
 
 // each changes the Records that wait for something of a key, or did lately.
-func (t *Timeline) each(key string, change func(*record, time.Time)) {
-	now := time.Now()
+func (t *Timeline) each(key string, now time.Time, change func(*record)) {
 	for _, r := range t.awaited.of(key, now) {
 		s := r.shard
 		s.mu.Lock()
 		if s.byNumber[r.number] == r {
-			change(r, now)
+			change(r)
 			s.settle(r)
 		}
 		s.mu.Unlock()

@@ -104,7 +104,7 @@ func (t *Timeline) Emit(e event.Event) {
 		t.registration(&e)
 	case event.AuthFailed:
 		if e.Method == "REGISTER" && e.User != "" {
-			t.refused("sip:"+e.User+"@"+e.Realm, "", 401, e.Reason, e.Flow.String())
+			t.refused("sip:"+e.User+"@"+e.Realm, "", 401, e.Reason, e.Flow.String(), time.Now())
 		}
 	}
 }
