@@ -6,7 +6,7 @@ BENCH    ?= .
 # Tests that talk to real phones carry the build tag e2e.
 E2E      = $(shell $(GO) list -tags e2e ./... 2>/dev/null | grep '/test\(/\|$$\)')
 
-.PHONY: test build vet lint test-race e2e e2e-browser e2e-firefox fuzz durability soak soak-models soak-phones bench bench-flat bench-churn bench-tls bench-push bench-calls bench-overload bench-go bench-users bench-clean generate check-generated install release release-check package-check deb-check image-check dashboards-check demo clean
+.PHONY: test build vet lint test-race e2e e2e-browser e2e-firefox screenshots fuzz durability soak soak-models soak-phones bench bench-flat bench-churn bench-tls bench-push bench-calls bench-overload bench-go bench-users bench-clean generate check-generated install release release-check package-check deb-check image-check dashboards-check demo clean
 
 test:
 	@.ci/stage install $(MAKE) --no-print-directory install
@@ -46,7 +46,12 @@ e2e:
 # Phones in a real browser, under a build tag of their own.
 e2e-browser:
 	.ci/install-browser
-	$(GO) test -tags browser -count=1 -shuffle=on -timeout 5m ./test/browser
+	$(GO) test -tags browser -count=1 -shuffle=on -timeout 10m ./test/browser ./test/console
+
+# The pictures of docs/console.md, taken anew.
+screenshots:
+	.ci/install-browser
+	$(GO) test -tags browser -count=1 -run Screenshots ./test/console -screenshots $(CURDIR)/docs/screenshots
 
 # The same in Firefox, which takes pushes from a push service of the test. It is
 # no part of `make test`: another 80 MB to install, and two minutes.

@@ -146,7 +146,7 @@ func Default() *Config {
 		Events:   defaultEvents(),
 		HEP:      defaultHEP(),
 		Calls:    defaultCalls(),
-		HTTP:     HTTP{Addr: "127.0.0.1:8080"},
+		HTTP:     HTTP{Addr: "127.0.0.1:8080", Console: true},
 		Log:      Log{Level: Info, Format: Text},
 	}
 }

@@ -15,6 +15,8 @@ type HTTP struct {
 	// Audit takes a line of JSON for each change that was asked for; a reload opens it
 	// again.
 	Audit LogFile `yaml:"audit" restart:"yes"`
+	// Console serves a web page for operators at Addr.
+	Console bool `yaml:"console" restart:"yes"`
 }
 
 // HTTPTLS is the encryption of http.addr.

@@ -64,3 +64,10 @@ func (d ConsoleDoor) Certificate(r *http.Request) (Principal, bool) {
 
 // Ending is closed when the Server stops.
 func (d ConsoleDoor) Ending() <-chan struct{} { return d.s.api.ending.Done() }
+
+// Changed tells the audit log of a change that somebody made on the console.
+func (d ConsoleDoor) Changed(c Change) {
+	if d.s.api.audit != nil {
+		d.s.api.audit(c)
+	}
+}

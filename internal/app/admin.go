@@ -39,6 +39,7 @@ func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) 
 	if book != nil {
 		o.Calls.Contacts = book
 	}
+	a.addConsole(&o, book)
 	if a.admin, err = admin.New(o); err != nil {
 		return err
 	}

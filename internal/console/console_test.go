@@ -290,6 +290,25 @@ func TestChanges_ShowWhatCameOfThem(t *testing.T) {
 	}
 }
 
+// A phone is shown with what it registered, and no more.
+func TestUser_Fields(t *testing.T) {
+	s := consoletest.New(time.Now)
+	const prid = "a-token-that-nobody-may-see"
+	s.Add("sip:zoe@example.com", contacts.Contact{
+		ID: "1", Contact: "sip:zoe@192.0.2.99:5060", State: contacts.Asleep, Provider: "fcm", Modified: time.Now(), Path: []string{"sip:edge.example.com;lr"},
+		Attributes: map[string]string{"x-model": "P9"}, Push: &contacts.PushParams{Provider: "fcm", PRID: prid},
+	}, timeline.Record{})
+	page := open(t, s).login(consoletest.AdminToken).get("/console/user?aor=zoe@example.com").body
+	for _, want := range []string{"<code>sip:zoe@192.0.2.99:5060</code>", "<code>sip:edge.example.com;lr</code>", "x-model", "P9", "FCM"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	if strings.Contains(page, prid) {
+		t.Error("the page shows a push token")
+	}
+}
+
 func TestSearch(t *testing.T) {
 	b := open(t, consoletest.New(time.Now)).login(consoletest.ReadToken)
 	for q, want := range map[string]string{

@@ -5,7 +5,6 @@ package console
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -232,5 +231,3 @@ func (b *tab) picture(whole bool) []byte {
 	}
 	return png
 }
-
-func quoted(s string) string { return fmt.Sprintf("%q", s) }

@@ -115,7 +115,7 @@ func reduce(t *testing.T, in []byte) []byte {
 	slices.SortFunc(palette, func(a, b color.Color) int {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(value(a), value(b)))
 	})
-	palette = palette[:min(len(palette), 256)]
+	palette = spread(palette)
 	to := image.NewPaletted(size, palette)
 	nearest := map[color.Color]uint8{}
 	for y := size.Min.Y; y < size.Max.Y; y++ {
@@ -135,6 +135,42 @@ func reduce(t *testing.T, in []byte) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// spread keeps the first colours of a palette, and of the rest those that are least like
+// the others: a word in a colour of its own has few pixels.
+func spread(all color.Palette) color.Palette {
+	const common, most = 192, 256
+	if len(all) <= most {
+		return all
+	}
+	kept := slices.Clone(all[:common])
+	rest := all[common:]
+	distances := make([]float64, len(rest))
+	for i, c := range rest {
+		distances[i] = unlike(c, kept[kept.Index(c)])
+	}
+	for len(kept) < most {
+		far := 0
+		for i := range distances {
+			if distances[i] > distances[far] {
+				far = i
+			}
+		}
+		kept = append(kept, rest[far])
+		for i, c := range rest {
+			distances[i] = min(distances[i], unlike(c, rest[far]))
+		}
+	}
+	return kept
+}
+
+// unlike is how far two colours are apart.
+func unlike(a, b color.Color) float64 {
+	ar, ag, ab, _ := a.RGBA()
+	br, bg, bb, _ := b.RGBA()
+	r, g, u := float64(ar)-float64(br), float64(ag)-float64(bg), float64(ab)-float64(bb)
+	return r*r + g*g + u*u
 }
 
 func value(c color.Color) uint32 {

@@ -1,0 +1,230 @@
+package app
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"reveille/internal/admin"
+	"reveille/internal/console"
+	"reveille/internal/contacts"
+	"reveille/internal/event"
+	"reveille/usrloc"
+)
+
+// addConsole has the HTTP server serve the console, with all that the API has. book is
+// nil for a store that cannot be gone through, which has no console.
+func (a *App) addConsole(o *admin.Options, book *contacts.Book) {
+	if o.Addr == "" || !a.config.HTTP.Console || book == nil {
+		return
+	}
+	changes := &changeLog{next: o.Audit}
+	o.Audit = changes.add
+	counter := &counter{store: a.store.(contacts.Store), state: a.stateOf}
+	o.Console = func(door admin.ConsoleDoor) (http.Handler, error) {
+		return console.New(console.Options{
+			Door: door, Ending: door.Ending(), Logger: a.component("console"),
+			Source: console.Source{
+				State: a.consoleState, Counts: counter.counts, Timeline: o.Calls.Timeline, Pushes: o.Calls.Pushes, Bans: o.Calls.Bans, Messages: o.Calls.Messages,
+				Users: book.Users, User: a.consoleUser(book), Drop: book.RemoveContact,
+				Configuration: a.printConfiguration, Events: a.latestEvents, Audit: changes.latest, Audited: door.Changed,
+			},
+		})
+	}
+}
+
+func (a *App) consoleState() console.State {
+	s := console.State{Version: "(devel)", Node: a.config.Node.ID, Started: a.began}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		s.Version = cmp.Or(info.Main.Version, s.Version)
+	}
+	switch {
+	case a.readiness() != nil:
+		s.Health = console.Draining
+	case a.layer.Overloaded():
+		s.Health = console.Overloaded
+	}
+	return s
+}
+
+// consoleUser shows a user, also one who has no registration.
+func (a *App) consoleUser(book *contacts.Book) func(context.Context, string) (contacts.UserContacts, error) {
+	return func(ctx context.Context, name string) (contacts.UserContacts, error) {
+		u, err := book.User(ctx, name, false)
+		if errors.Is(err, contacts.ErrNotRegistered) {
+			aor, err := a.namedAOR(name)
+			return contacts.UserContacts{AOR: string(aor)}, err
+		}
+		return u, err
+	}
+}
+
+// printConfiguration is the configuration in force, without secrets.
+func (a *App) printConfiguration() (string, error) {
+	a.mu.Lock()
+	cfg := a.config
+	a.mu.Unlock()
+	text, err := cfg.YAML()
+	return string(text), err
+}
+
+// latestEvents returns the latest events, the newest first. Secrets are left out, and
+// what is shown beside them.
+func (a *App) latestEvents(f event.Filter, limit int) []console.Event {
+	var list []console.Event
+	for _, r := range a.events.feed.Latest(f, limit) {
+		text, err := r.JSON(false)
+		if err != nil {
+			continue // The stream of events says so, too.
+		}
+		var e event.Envelope
+		if json.Unmarshal(text, &e) == nil {
+			list = append(list, console.Event{ID: e.ID, Type: e.Type, At: e.Time, AOR: r.AOR, Fields: fieldsOf(e.Data)})
+		}
+	}
+	return list
+}
+
+// fieldsOf are the fields of a JSON object in their order, but for those that are shown
+// elsewhere, or to nobody but those who ask for them.
+func fieldsOf(object []byte) (fields []console.Field) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if _, err := d.Token(); err != nil {
+		return nil
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return fields
+		}
+		var value any
+		if err := d.Decode(&value); err != nil {
+			return fields
+		}
+		if n := fmt.Sprint(name); !slices.Contains([]string{"aor", "domain", "param", "token", "p256dh", "auth"}, n) {
+			fields = append(fields, console.Field{Name: n, Value: plain(value)})
+		}
+	}
+	return fields
+}
+
+// plain is a value in words.
+func plain(value any) string {
+	switch v := value.(type) {
+	case []any:
+		var words []string
+		for _, x := range v {
+			words = append(words, plain(x))
+		}
+		return strings.Join(words, ", ")
+	case map[string]any:
+		// A flow, mostly.
+		if v["remote"] != nil {
+			return fmt.Sprint(v["transport"], " ", v["remote"])
+		}
+		var words []string
+		for k, x := range v {
+			words = append(words, k+" "+plain(x))
+		}
+		slices.Sort(words)
+		return strings.Join(words, ", ")
+	case nil:
+		return ""
+	}
+	return fmt.Sprint(value)
+}
+
+// changeLog remembers the latest changes that people made.
+type changeLog struct {
+	next func(admin.Change) // is told, too; nil: nobody is
+
+	mu     sync.Mutex // guards recent
+	recent []admin.Change
+}
+
+// maxChanges bounds a changeLog.
+const maxChanges = 500
+
+func (l *changeLog) add(c admin.Change) {
+	l.mu.Lock()
+	if len(l.recent) == maxChanges {
+		l.recent = slices.Delete(l.recent, 0, 1)
+	}
+	l.recent = append(l.recent, c)
+	l.mu.Unlock()
+	if l.next != nil {
+		l.next(c)
+	}
+}
+
+func (l *changeLog) latest(limit int) []admin.Change {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := slices.Clone(l.recent[max(0, len(l.recent)-limit):])
+	slices.Reverse(list)
+	return list
+}
+
+// A counter counts phones by their states. That takes going through all of them, so a
+// count is good for a while: fifty times as long as it took, and five seconds.
+type counter struct {
+	store contacts.Store
+	state func(*usrloc.Binding, time.Time) string
+
+	mu    sync.Mutex // guards the fields below, and is held while one counts for all
+	last  console.Counts
+	until time.Time
+}
+
+const countStep = 4096
+
+func (c *counter) counts(ctx context.Context) (console.Counts, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	began := time.Now()
+	if began.Before(c.until) {
+		return c.last, nil
+	}
+	var n console.Counts
+	var at usrloc.Cursor
+	for more := true; more; more = !at.IsZero() {
+		var err error
+		at, err = c.store.Walk(ctx, at, countStep, func(usrloc.AOR) bool { return true }, func(rec usrloc.Record) bool {
+			c.add(&n, &rec, began)
+			return true
+		})
+		if err != nil {
+			return c.last, fmt.Errorf("count phones: %w", err)
+		}
+	}
+	took := time.Since(began)
+	c.last, c.until = n, time.Now().Add(max(5*time.Second, 50*took))
+	return n, nil
+}
+
+func (c *counter) add(n *console.Counts, rec *usrloc.Record, now time.Time) {
+	if len(rec.Bindings) > 0 {
+		n.Users++
+	}
+	for i := range rec.Bindings {
+		switch c.state(&rec.Bindings[i], now) {
+		case contacts.Awake:
+			n.Awake++
+		case contacts.Asleep:
+			n.Asleep++
+		case contacts.Dormant:
+			n.Dormant++
+		default:
+			n.Unreachable++
+		}
+	}
+}
