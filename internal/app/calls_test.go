@@ -31,6 +31,8 @@ func TestWhy_FaultsMadeOnPurpose(t *testing.T) {
 		p.Sleep()
 		return p
 	}
+	// A push has this long to be taken, on a machine that is busy, too.
+	soon := []string{`push: {wait: {invite: {default: 4s}}, apps: @apps}`}
 	call := func(r *rig) {
 		r.t.Helper()
 		if err := ring(r, r.caller()); err == nil {
@@ -78,7 +80,7 @@ func TestWhy_FaultsMadeOnPurpose(t *testing.T) {
 			}, said: []string{"credential"}, last: timeline.CodeCredential,
 		},
 		{
-			name: "the phone woke too late", code: timeline.CodeWokeLate, fault: func(r *rig) {
+			name: "the phone woke too late", code: timeline.CodeWokeLate, more: soon, fault: func(r *rig) {
 				p := asleep(r)
 				call(r)
 				// Over the connection or socket that it opens now: an event tells of it.
@@ -86,14 +88,14 @@ func TestWhy_FaultsMadeOnPurpose(t *testing.T) {
 			}, said: []string{"The phone woke too late: it registered", "after the push, and was waited for"}, last: timeline.CodeWokeLate,
 		},
 		{
-			name: "the phone never woke", code: timeline.CodeDidNotWake, fault: func(r *rig) {
+			name: "the phone never woke", code: timeline.CodeDidNotWake, more: soon, fault: func(r *rig) {
 				asleep(r)
 				call(r)
 			}, said: []string{"The push service took the push, and the phone did not register within"}, last: timeline.CodeDidNotWake,
 		},
 		{
 			name: "the phone registered under another account", code: timeline.CodeRegisteredElsewhere,
-			more: []string{threeUsers, `push: {token_owner: last, wait: {invite: {default: 1s}}, apps: @apps}`}, fault: func(r *rig) {
+			more: []string{threeUsers, `push: {token_owner: last, apps: @apps}`}, fault: func(r *rig) {
 				asleep(r)
 				r.register(r.phone("carol", "tcp", token))
 				r.eventually("alice has lost the phone", func() bool { return len(r.asks().Phones) == 0 })
@@ -101,7 +103,7 @@ func TestWhy_FaultsMadeOnPurpose(t *testing.T) {
 			}, said: []string{"registered under another account, sip:carol@example.com, since"}, last: timeline.CodeNotRegistered,
 		},
 		{
-			name: "the provider does not answer", code: timeline.CodePushUnreachable, fault: func(r *rig) {
+			name: "the provider does not answer", code: timeline.CodePushUnreachable, more: soon, fault: func(r *rig) {
 				asleep(r)
 				r.sim.SetFault(token, pushsim.Fault{Kind: pushsim.BlackHole})
 				call(r)
@@ -126,7 +128,7 @@ func TestWhy_FaultsMadeOnPurpose(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, append([]string{`push: {wait: {invite: {default: 1s}}, apps: @apps}`}, tt.more...)...)
+			r := newRig(t, tt.more...)
 			tt.fault(r)
 			// What is registered is told after it is answered.
 			r.eventually("the verdict "+tt.code, func() bool { return r.asks().Verdict.Code == tt.code })
