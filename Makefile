@@ -136,10 +136,12 @@ generate:
 	$(GO) generate ./...
 	$(GO) run ./cmd/reveille config docs >docs/configuration.md.new
 	mv docs/configuration.md.new docs/configuration.md
+	$(GO) run ./cmd/reveille cli-docs >docs/cli.md.new
+	mv docs/cli.md.new docs/cli.md
 
 # What is generated must be what is committed.
 check-generated: generate
-	git diff --exit-code -- docs/configuration.md
+	git diff --exit-code -- docs/configuration.md docs/cli.md
 
 # What is given to others: tarballs and Debian packages in dist. Two minutes.
 release:

@@ -96,11 +96,28 @@ func cliDocs(root *cobra.Command) []byte {
 		"are and new ones may come. What goes on without end is one line of JSON each. Colours are for terminals, unless `NO_COLOR` is set.\n\n" +
 		"| exit code | |\n|---|---|\n| 0 | done, and nothing is the matter |\n| 1 | failed, or what was asked about is not well |\n" +
 		"| 2 | wrong arguments |\n| 3 | the configuration has problems |\n")
-	commandDocs(&b, root)
+	// The flags that name a server stand in one place.
+	var names cobra.Command
+	new(target).flags(&names)
+	b.WriteString("\n## Flags that name a server\n\n| flag | |\n|---|---|\n")
+	names.Flags().VisitAll(func(f *pflag.Flag) { flagDocs(&b, f) })
+	commandDocs(&b, root, names.Flags())
 	return []byte(b.String())
 }
 
-func commandDocs(b *strings.Builder, cmd *cobra.Command) {
+// flagDocs writes a flag as the row of a table.
+func flagDocs(b *strings.Builder, f *pflag.Flag) {
+	kind, usage := pflag.UnquoteUsage(f)
+	def := ""
+	if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "0" {
+		def = " (default `" + f.DefValue + "`)"
+	}
+	fmt.Fprintf(b, "| `%s` | %s%s |\n", strings.TrimSpace("--"+f.Name+" "+kind), strings.ReplaceAll(usage, "|", `\|`), def)
+}
+
+// commandDocs writes a command and those below it; shared are the flags that name a
+// server.
+func commandDocs(b *strings.Builder, cmd *cobra.Command, shared *pflag.FlagSet) {
 	if cmd.Hidden {
 		return
 	}
@@ -119,23 +136,22 @@ func commandDocs(b *strings.Builder, cmd *cobra.Command) {
 			b.WriteString("```\n")
 		}
 		rows := 0
+		remote := cmd.Flags().Lookup("server") != nil
+		if remote {
+			b.WriteString("\nTakes the flags that name a server, too.\n")
+		}
 		cmd.NonInheritedFlags().VisitAll(func(f *pflag.Flag) {
-			if f.Name == "help" || f.Hidden {
+			if f.Name == "help" || f.Hidden || shared.Lookup(f.Name) != nil && remote {
 				return
 			}
 			if rows++; rows == 1 {
 				b.WriteString("\n| flag | |\n|---|---|\n")
 			}
-			kind, usage := pflag.UnquoteUsage(f)
-			def := ""
-			if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "0" {
-				def = " (default `" + f.DefValue + "`)"
-			}
-			fmt.Fprintf(b, "| `%s` | %s%s |\n", strings.TrimSpace("--"+f.Name+" "+kind), strings.ReplaceAll(usage, "|", `\|`), def)
+			flagDocs(b, f)
 		})
 	}
 	for _, c := range cmd.Commands() {
-		commandDocs(b, c)
+		commandDocs(b, c, shared)
 	}
 }
 
