@@ -62,13 +62,14 @@ func TestPages_NothingYet(t *testing.T) {
 // The keys find a user and go from page to page, and can be turned off.
 func TestKeys(t *testing.T) {
 	b := open(t, serve(t, consoletest.New(time.Now), nil)).login(consoletest.ReadToken)
+	b.until(`document.readyState === 'complete'`)
 	b.do(chromedp.KeyEvent("/"))
 	b.until(`document.activeElement.id === 'q'`)
 	// DevTools type the character although its key was taken; keyboards do not.
 	b.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.value = ''`), chromedp.KeyEvent("alice@example.com\r"))
-	b.until(`location.pathname === '/console/user' && document.querySelector('h1').textContent === 'alice@example.com'`)
+	b.until(`location.pathname === '/console/user' && document.querySelector('h1').textContent === 'alice@example.com' && document.readyState === 'complete'`)
 	b.do(chromedp.KeyEvent("gc"))
-	b.until(`location.pathname === '/console/calls'`)
+	b.until(`location.pathname === '/console/calls' && document.readyState === 'complete'`)
 	b.do(chromedp.KeyEvent("?"))
 	b.until(`document.querySelector('#help').open`)
 	b.do(chromedp.Click(chromedp.CSS("#keys")), chromedp.KeyEvent("\x1b"))
