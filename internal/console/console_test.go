@@ -4,6 +4,7 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -65,9 +66,7 @@ func (b *browser) do(method, path string, form url.Values) answer {
 	}
 	r := httptest.NewRequestWithContext(b.t.Context(), method, u.String(), strings.NewReader(form.Encode()))
 	r.RemoteAddr = b.remote
-	for k, v := range b.header {
-		r.Header[k] = v
-	}
+	maps.Copy(r.Header, b.header)
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}

@@ -22,16 +22,16 @@ type page struct {
 	Body   any
 
 	// The rest is set by render.
-	Visitor                visitor
-	Form                   string // the form token
-	Theme                  string // "dark", "light", or empty: as the machine has it
-	Here                   string // where the theme's form leads back to
-	Now                    moment
-	Still                  bool
-	State                  State
-	Menu                   []section
-	Script, Style, Icon    string
-	name, redirect, notice string
+	Visitor             visitor
+	Form                string // the form token
+	Theme               string // "dark", "light", or empty: as the machine has it
+	Here                string // where the theme's form leads back to
+	Now                 moment
+	Still               bool
+	State               State
+	Menu                []section
+	Script, Style, Icon string
+	name, redirect      string
 }
 
 // Operates reports whether the visitor may change something.

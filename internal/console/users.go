@@ -70,12 +70,12 @@ type device struct {
 
 // Tone says how the phone is.
 func (d device) Tone() tone {
-	switch {
-	case d.State == contacts.Dormant:
+	switch d.State {
+	case contacts.Dormant:
 		return tone{"dormant", "dormant"}
-	case d.State == contacts.Awake:
+	case contacts.Awake:
 		return tone{"good", "awake"}
-	case d.State == contacts.Asleep:
+	case contacts.Asleep:
 		return tone{"asleep", "asleep"}
 	}
 	return tone{"bad", "not reachable"}
