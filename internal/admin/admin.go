@@ -74,6 +74,7 @@ type Calls struct {
 	Trace    *Trace
 	Timeline *Timeline
 	Contacts Contacts
+	Self     *Self
 }
 
 // register registers all calls there are.
@@ -88,6 +89,7 @@ func (c *Calls) register(a *api) {
 	c.Trace.register(a)
 	c.Timeline.register(a)
 	registerContacts(a, c.Contacts)
+	c.Self.register(a)
 }
 
 // Server is the HTTP server. Stop may be called more than once, SetAccess at any time.

@@ -58,6 +58,15 @@ func everything(t *testing.T) Calls {
 		Trace:    newTraceRig(t).trace(),
 		Timeline: someTimeline(),
 		Contacts: first(newBook(t)),
+		Self: &Self{
+			Status: func(context.Context) (Status, error) {
+				return Status{Version: "v1", Node: 1, Started: at(), Ready: true, Registrations: Registrations{Users: 1, Bindings: 2, Wakeable: 1, Counted: &Counted{Awake: 1, At: at()}},
+					Store: StoreStatus{Durability: "fsync"}, Config: ConfigStatus{Generation: 1, Loaded: at()}}, nil
+			},
+			Stats:  func() (Stats, error) { return Stats{MaxExpires: 3600}, nil },
+			Config: func() (Configuration, error) { return Configuration{ConfigStatus{1, at()}, "node:\n  id: 1\n"}, nil },
+			Flush:  func() error { return nil },
+		},
 	}
 }
 

@@ -19,7 +19,7 @@ func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) 
 		Overloaded: a.layer.Overloaded, Access: access(a.config), Audit: a.audit.tell, Logger: a.component("http"),
 		Calls: admin.Calls{
 			Reload: reloadCall(reload), Bindings: &admin.Bindings{Show: a.showBindings}, Events: a.eventCalls(),
-			Bans: &admin.Bans{List: a.banned, Lift: a.guard.Lift}, Pushes: a.pushTools(), Messages: a.waitingMessages(),
+			Bans: &admin.Bans{List: a.banned, Lift: a.guard.Lift}, Pushes: a.pushTools(), Messages: a.waitingMessages(), Self: a.selfCalls(),
 			Trace: a.traceCall(), Timeline: a.timelineCalls(),
 		},
 	}

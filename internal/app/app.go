@@ -108,6 +108,7 @@ type App struct {
 	ends      atomic.Pointer[[]credentialEnd]
 	admin     *admin.Server
 	audit     audit
+	census    census
 	backups   turn
 
 	ready atomic.Bool
@@ -120,8 +121,10 @@ type App struct {
 	senders *senders
 	// certMarks are hashes of the files of listeners as they are in force.
 	certMarks map[string][sha256.Size]byte
-	cleanups  []cleanup // run last in, first out
-	stopped   bool
+	// loads says which configuration is in force.
+	loads    admin.ConfigStatus
+	cleanups []cleanup // run last in, first out
+	stopped  bool
 
 	// released is closed when the first Stop has run all cleanups.
 	released chan struct{}
@@ -148,7 +151,7 @@ func New(o Options) (_ *App, err error) {
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
-	a := &App{log: o.Logger, config: o.Config, registry: o.Metrics, backups: make(turn, 1), released: make(chan struct{})}
+	a := &App{log: o.Logger, config: o.Config, registry: o.Metrics, backups: make(turn, 1), released: make(chan struct{}), loads: admin.ConfigStatus{Generation: 1, Loaded: time.Now().UTC()}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Stop(context.Background()))

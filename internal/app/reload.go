@@ -3,8 +3,10 @@ package app
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"reveille/configs"
+	"reveille/internal/admin"
 	"reveille/registrar"
 )
 
@@ -95,6 +97,7 @@ func (a *App) Reload(cfg *configs.Config) error {
 	a.traces.secrets.Store(hidden)
 	a.certMarks = marks
 	a.config = cfg
+	a.loads = admin.ConfigStatus{Generation: a.loads.Generation + 1, Loaded: time.Now().UTC()}
 	a.events.reload(webhooks, a.component("events"))
 	a.audit.reload(a.background)
 	return nil

@@ -258,6 +258,19 @@ func (s *Store) Backup(dir string) error {
 	return nil
 }
 
+// Flush returns when all that was acknowledged is on the disk, also where Update does
+// not wait for that.
+func (s *Store) Flush() error {
+	if s.closed.Load() {
+		return usrloc.ErrClosed
+	}
+	// What is logged later is on the disk later: this entry says nothing else.
+	if err := s.db.LogData(nil, pebble.Sync); err != nil {
+		return fmt.Errorf("flush store: %w", err)
+	}
+	return nil
+}
+
 // closeAll closes c in order and joins the errors.
 func closeAll(c ...io.Closer) error {
 	var errs []error
