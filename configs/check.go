@@ -36,6 +36,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkHooks(&cfg.Hooks)
 	l.checkEvents(cfg)
 	l.checkHEP(&cfg.HEP)
+	l.checkOTLP(&cfg.OTLP)
 	l.checkMessages(cfg)
 	l.checkHTTP(cfg)
 	l.checkControl(cfg)

@@ -37,6 +37,7 @@ type Config struct {
 	Hooks         Hooks     `yaml:"hooks" restart:"yes"`
 	Events        Events    `yaml:"events"`
 	HEP           HEP       `yaml:"hep" restart:"yes"`
+	OTLP          OTLP      `yaml:"otlp" restart:"yes"`
 	Calls         Calls     `yaml:"calls"`
 	HTTP          HTTP      `yaml:"http"`
 	Control       Control   `yaml:"control" restart:"yes"`

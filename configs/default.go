@@ -145,6 +145,7 @@ func Default() *Config {
 		Hooks:    Hooks{Register: defaultHook(), Route: defaultHook()},
 		Events:   defaultEvents(),
 		HEP:      defaultHEP(),
+		OTLP:     OTLP{Ratio: 1},
 		Calls:    defaultCalls(),
 		HTTP:     HTTP{Addr: "127.0.0.1:8080", Console: true},
 		Log:      Log{Level: Info, Format: Text},

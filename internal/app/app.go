@@ -24,6 +24,7 @@ import (
 	"reveille/internal/guard"
 	"reveille/internal/hep"
 	"reveille/internal/mailbox"
+	"reveille/internal/otlp"
 	"reveille/internal/probe"
 	"reveille/internal/proxy"
 	"reveille/internal/qualify"
@@ -101,7 +102,8 @@ type App struct {
 	layer     *transaction.Layer
 	transport *transport.Transport
 	traces    *traces
-	collector *hep.Exporter // nil: there is none
+	collector *hep.Exporter  // nil: there is none
+	spans     *otlp.Exporter // nil: nobody is told
 	timeline  *timeline.Timeline
 	began     time.Time
 	certs     certificates
@@ -335,6 +337,9 @@ func (a *App) Start() error {
 	a.running.Go(func() { a.guard.Run(a.background) })
 	a.running.Go(func() { a.traces.hub.Run(a.background) })
 	a.startHEP()
+	if a.spans != nil {
+		a.running.Go(func() { a.spans.Run(a.background) })
+	}
 	if a.qualifier != nil {
 		a.running.Go(func() { a.qualifier.Run(a.background) })
 	}

@@ -61,6 +61,12 @@ func (a *App) buildEvents(others event.Sink, lines io.Writer) (err error) {
 	})
 	a.onStop("events", a.events.feed.Stop)
 	fan = append(fan, a.timeline, measuredEvents{a, a.events.feed})
+	if err := a.buildSpans(); err != nil {
+		return err
+	}
+	if a.spans != nil {
+		fan = append(fan, a.spans)
+	}
 	if others != nil {
 		fan = append(fan, others)
 	}

@@ -143,6 +143,7 @@ func (r *rig) everythingYAML() []string {
 		`registrar: {qualify: {interval: 1h}}`,
 		`proxy: {routes: [{name: carrier, domain: "*", to: "sip:127.0.0.1:9", check: {interval: 1h}}]}`,
 		`hep: {addr: "127.0.0.1:9"}`,
+		`otlp: {endpoint: "http://127.0.0.1:9/"}`,
 		`hooks: {register: {url: "http://127.0.0.1:9/"}, route: {url: "http://127.0.0.1:9/"}}`,
 		`events: {webhooks: [{name: crm, url: "http://127.0.0.1:9/", secret: 0123456789abcdef}], log: {format: json, file: ` + filepath.Join(r.t.TempDir(), "events") + `}}`,
 		`push: {apps: [` + r.fcm("android", "fcm.json") + `, ` + r.apnsApp("cert_file: pair.pem") + `]}`,

@@ -22,7 +22,7 @@ func floors() map[string]int {
 		"usrloc": 1, "push": 1, "internal/feed": 1, "internal/transport": 1, "internal/sqldb": 1, "internal/boltfile": 1,
 		"purr": 2, "internal/domain": 2, "internal/transaction": 2, "internal/auth": 2, "internal/resolve": 2, "internal/rtpengine": 2, "internal/wake": 2, "internal/outbox": 2, "internal/locationdb": 2, "internal/guard": 2, "internal/mailbox": 2, "internal/trace": 2, "internal/hep": 3, "internal/timeline": 2,
 		"registrar": 3, "internal/proxy": 3, "internal/probe": 3, "internal/regevent": 3, "internal/kamailio": 3, "internal/why": 3,
-		"internal/fastpath": 4, "internal/qualify": 4, "internal/trunk": 4, "internal/contacts": 4,
+		"internal/fastpath": 4, "internal/otlp": 4, "internal/qualify": 4, "internal/trunk": 4, "internal/contacts": 4,
 		"internal/admin": 5, "internal/load": 5, "configs": 5, "internal/pjsip": 5,
 		"internal/console": 6,
 		"internal/app":     7,
