@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"syscall"
@@ -20,12 +21,39 @@ type Real struct{}
 // ListenPacket implements Network.
 func (Real) ListenPacket(ctx context.Context, network, addr string, reuseport bool) (net.PacketConn, error) {
 	var lc net.ListenConfig
-	if reuseport {
+	_, port, err := net.SplitHostPort(addr)
+	switch {
+	case err != nil:
+		return nil, err
+	case reuseport && port == "0":
+		// The system would give a port that another server of this user shares.
+		pc, err := lc.ListenPacket(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		if err := share(pc); err != nil {
+			return nil, errors.Join(err, pc.Close())
+		}
+		return pc, nil
+	case reuseport:
 		lc.Control = func(_, _ string, raw syscall.RawConn) error {
 			return control(raw, setReusePort)
 		}
 	}
 	return lc.ListenPacket(ctx, network, addr)
+}
+
+// share lets others join the address of a socket that is bound.
+func share(pc net.PacketConn) error {
+	c, ok := pc.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("%T has no socket", pc)
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(raw, setReusePort)
 }
 
 // Listen implements Network.
