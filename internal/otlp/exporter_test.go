@@ -107,8 +107,10 @@ func record(began time.Time) timeline.Record {
 			},
 		},
 		Steps: []timeline.Step{
-			{At: began, Kind: timeline.StepReceived}, {At: at(200), Kind: timeline.StepAttempt, Binding: "b1", Provider: "apns", Attempt: 1, Status: 503, Reason: "Shutdown", TookMS: 150},
-			{At: at(400), Kind: timeline.StepAttempt, Binding: "b1", Provider: "apns", Attempt: 2, Status: 200, TookMS: 100}, {At: at(6000), Kind: timeline.StepFailed, Status: 480},
+			{At: began, Kind: timeline.StepReceived},
+			{At: at(200), Kind: timeline.StepAttempt, Binding: "b1", Provider: "apns", Attempt: 1, Status: 503, Reason: "Shutdown", TookMS: 150},
+			{At: at(400), Kind: timeline.StepAttempt, Binding: "b1", Provider: "apns", Attempt: 2, Status: 200, TookMS: 100},
+			{At: at(6000), Kind: timeline.StepFailed, Status: 480},
 		},
 	}
 }

@@ -45,11 +45,11 @@ func (e *Exporter) tell(ctx context.Context, r *timeline.Record) {
 	for i := range r.Steps {
 		s := &r.Steps[i]
 		if s.Kind == timeline.StepAttempt {
-			below := ctx
-			if c, ok := phones[s.Binding]; ok {
-				below = c
+			if phone, ok := phones[s.Binding]; ok {
+				e.attempt(phone, s)
+			} else {
+				e.attempt(ctx, s)
 			}
-			e.attempt(below, s)
 			continue
 		}
 		span.AddEvent(s.Kind, trace.WithTimestamp(s.At), trace.WithAttributes(present(
