@@ -72,16 +72,18 @@ func testHolders(t *testing.T, s tokenStore) {
 		if s, ok := s.(toucher); ok && r.IntN(3) == 0 {
 			s.Touch(aor, clock(), First(func(b *usrloc.Binding) bool { b.CallID += "1"; return true }), waiter(func(error) {}))
 		}
-		for i := range tokens {
-			var want []usrloc.AOR
-			for u := range users {
-				rec := mustGet(t, s, AOR(u))
+		var want [tokens][]usrloc.AOR
+		for u := range users {
+			rec := mustGet(t, s, AOR(u))
+			for i := range tokens {
 				if slices.ContainsFunc(rec.Bindings, func(b usrloc.Binding) bool { return usrloc.SameToken(b.Push, token(i)) }) {
-					want = append(want, AOR(u))
+					want[i] = append(want[i], AOR(u))
 				}
 			}
-			slices.Sort(want)
-			if d := diff(want, holders(t, s, token(i))); d != "" {
+		}
+		for i := range tokens {
+			slices.Sort(want[i])
+			if d := diff(want[i], holders(t, s, token(i))); d != "" {
 				t.Fatalf("step %d: holders of token %d (-scan +index):\n%s", n, i, d)
 			}
 		}
