@@ -158,7 +158,7 @@ func snippets(text string) []snippet {
 // the module, and has the marked YAML blocks checked. They need no network.
 func TestSnippets_Run(t *testing.T) {
 	bin := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	// Readers have the program on their PATH.
 	run(ctx, t, bin, "go build -o "+bin+"/reveille ./cmd/reveille")
