@@ -75,9 +75,16 @@ func TestTrace_ACallToASleepingPhone(t *testing.T) {
 	}
 	r.eventually("alice's phone knows that it is registered", func() bool { return alice.Count(phone.Registered) == 2 })
 	for _, want := range []struct{ direction, transport, first string }{
-		{trace.In, "UDP", "INVITE sip:alice@example.com"}, {trace.Out, "UDP", "SIP/2.0 100"}, {trace.Out, "UDP", "SIP/2.0 407"},
-		{trace.In, "TCP", "REGISTER"}, {trace.Out, "TCP", "SIP/2.0 200"}, {trace.Out, "TCP", "INVITE sip:"},
-		{trace.In, "TCP", "SIP/2.0 200"}, {trace.Out, "UDP", "SIP/2.0 200"}, {trace.In, "UDP", "ACK"}, {trace.Out, "TCP", "ACK"},
+		{trace.In, "UDP", "INVITE sip:alice@example.com"},
+		{trace.Out, "UDP", "SIP/2.0 100"},
+		{trace.Out, "UDP", "SIP/2.0 407"},
+		{trace.In, "TCP", "REGISTER"},
+		{trace.Out, "TCP", "SIP/2.0 200"},
+		{trace.Out, "TCP", "INVITE sip:"},
+		{trace.In, "TCP", "SIP/2.0 200"},
+		{trace.Out, "UDP", "SIP/2.0 200"},
+		{trace.In, "UDP", "ACK"},
+		{trace.Out, "TCP", "ACK"},
 	} {
 		r.eventually("it is shown: "+want.direction+" "+want.transport+" "+want.first, func() bool { return v.count(want.direction, want.transport, want.first) > 0 })
 	}

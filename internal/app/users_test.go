@@ -34,9 +34,12 @@ func subscribers(t *testing.T) (url string, db *sqldb.DB) {
 	return url, db
 }
 
-func execute(t *testing.T, db interface {
+// An executor is a database or one connection to it.
+type executor interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}, statement string) {
+}
+
+func execute(t *testing.T, db executor, statement string) {
 	t.Helper()
 	if _, err := db.ExecContext(t.Context(), statement); err != nil {
 		t.Fatal(err)
