@@ -1,0 +1,95 @@
+package app
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"reveille/configs"
+	"reveille/internal/admin"
+)
+
+// plant writes a canary into every Secret below v, and returns how many there are.
+// Groups and lists that are empty get an entry.
+func plant(v reflect.Value, canary string) (n int) {
+	switch {
+	case v.Type() == reflect.TypeFor[configs.Secret]():
+		v.SetString(canary)
+		return 1
+	case v.Kind() == reflect.Pointer:
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		return plant(v.Elem(), canary)
+	case v.Kind() == reflect.Slice && (v.Type().Elem().Kind() == reflect.Struct || v.Type().Elem() == reflect.TypeFor[configs.Secret]()):
+		if v.Len() == 0 {
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		}
+		for i := range v.Len() {
+			n += plant(v.Index(i), canary)
+		}
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				n += plant(v.Field(i), canary)
+			}
+		}
+	}
+	return n
+}
+
+// TestSelf_ConfigTellsNoSecret: whatever key holds a secret, GET /v1/config does not
+// tell it.
+func TestSelf_ConfigTellsNoSecret(t *testing.T) {
+	const canary = "canary-in-every-secret"
+	cfg := configs.Default()
+	if n := plant(reflect.ValueOf(cfg).Elem(), canary); n < 10 {
+		t.Fatalf("planted %d only", n)
+	}
+	a := &App{config: cfg, loads: admin.ConfigStatus{Generation: 3}}
+	got, err := a.loaded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(got.YAML, canary) || !strings.Contains(got.YAML, "<redacted>") || got.Generation != 3 {
+		t.Errorf("generation %d, the canary is told, or nothing is redacted:\n%s", got.Generation, got.YAML)
+	}
+}
+
+func TestSelf_StatusAndStats(t *testing.T) {
+	r := newRig(t, openYAML, storeYAML(t.TempDir()))
+	r.register(r.phone("alice", "tcp", "token-of-alice"))
+	r.register(r.phone("bob", "tcp", ""))
+	st, err := r.status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := admin.Registrations{Users: 2, Bindings: 2, Wakeable: 1}
+	counted := st.Registrations.Counted
+	st.Registrations.Counted = nil
+	if st.Registrations != want || counted == nil || counted.Awake != 2 || counted.Asleep+counted.Dormant != 0 {
+		t.Errorf("registrations %+v, %+v", st.Registrations, counted)
+	}
+	if !st.Ready || st.Draining || st.Overloaded || st.Waiting != 0 || st.Config.Generation != 1 || len(st.Listeners) != 2 || st.Listeners[1].Addr != r.Addr("tcp").String() {
+		t.Errorf("status %+v", st)
+	}
+	figures, err := r.stats()
+	if err != nil || figures.AcceptedRegs < 2 || figures.RejectedRegs != 0 || figures.RegisteredUsers != 2 || figures.LocationContacts != 2 ||
+		figures.MaxExpires == 0 || figures.DefaultsExpires != figures.DefaultExpires {
+		t.Errorf("stats %+v, %v", figures, err)
+	}
+	if flush := r.selfCalls().Flush; flush == nil {
+		t.Error("a store on disk cannot be flushed")
+	} else if err := flush(); err != nil {
+		t.Errorf("flush: %v", err)
+	}
+	if err := r.Reload(r.config(openYAML)); err == nil {
+		t.Error("a reload without the store is taken over")
+	}
+	if err := r.Reload(r.App.config); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := r.status(t.Context()); err != nil || st.Config.Generation != 2 {
+		t.Errorf("after a reload: %+v, %v", st.Config, err)
+	}
+}
