@@ -41,7 +41,7 @@ func (c *Console) calls(r *http.Request, _ visitor) (page, error) {
 		p.Outcomes = append(p.Outcomes, choice{o, o, f.Outcome == o})
 	}
 	found, more, err := c.source.Timeline.Calls(f)
-	if err != nil && !errors.Is(err, admin.ErrNoUser) {
+	if err != nil && !errors.Is(err, contacts.ErrNoUser) {
 		return page{}, err
 	}
 	p.Found = found

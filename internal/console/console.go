@@ -169,7 +169,7 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v visitor, err er
 	f, ok := errors.AsType[*failure](err)
 	switch {
 	case ok:
-	case errors.Is(err, admin.ErrNoUser), errors.Is(err, contacts.ErrNoUser):
+	case errors.Is(err, contacts.ErrNoUser):
 		f = &failure{http.StatusNotFound, "No such user", "Nobody of that name belongs to a domain that is served here. Write it as alice@example.com."}
 	case errors.Is(err, context.Canceled):
 		f = &failure{http.StatusServiceUnavailable, "Stopping", "The server stops."}

@@ -143,6 +143,45 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// No page shows how Go prints a struct, a map or a pointer: a template that names a thing
+// in place of a field of it does that, and nothing else complains.
+func TestPages_NoGoNotation(t *testing.T) {
+	notation := regexp.MustCompile(`map\[|0x[0-9a-f]{6}|\[\]|&lt;nil&gt;|%!|\{[^{}:]*\s[^{}:]*sips?:|>\s*(?:&amp;)?\{|[0-9] [+-][0-9]{4} UTC`)
+	text := regexp.MustCompile(`>[^<]*`)
+	for name, s := range map[string]*consoletest.Server{"an afternoon": consoletest.New(consoletest.Noon), "nothing yet": consoletest.NewEmpty(consoletest.Noon)} {
+		b := open(t, s).login(consoletest.AdminToken)
+		form := b.form("/console/")
+		shown := map[string]string{}
+		for _, path := range paths() {
+			shown[path] = b.get(path).body
+		}
+		for _, path := range []string{"/console/wake", "/console/push"} {
+			shown[path] = b.post(path, "aor", consoletest.Alice, "kind", "call", "form", form).body
+		}
+		// The configuration is YAML, which has braces and brackets of its own.
+		delete(shown, "/console/configuration")
+		for path, page := range shown {
+			for _, said := range text.FindAllString(page, -1) {
+				if notation.MatchString(said) {
+					t.Errorf("%s, %s: %.200q", name, path, said)
+				}
+			}
+		}
+	}
+}
+
+// The overview shows what failed alike once, however often it did.
+func TestOverview_FailuresOnce(t *testing.T) {
+	page := open(t, consoletest.New(consoletest.Noon)).login(consoletest.ReadToken).get("/console/").body
+	const same = "FCM took the push and the phone did not come within 25 s."
+	if n := strings.Count(page, same); n != 1 {
+		t.Errorf("%q stands there %d times", same, n)
+	}
+	if !strings.Contains(page, `4 <span class="muted small">since`) {
+		t.Error("the page does not say how often")
+	}
+}
+
 // What a stranger wrote is text on every page.
 func TestPages_HostileNames(t *testing.T) {
 	const evil = `"><script>alert(1)</script><img src=x onerror=alert(2)>'` + "\u202e{{.}}"

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
+	"time"
 
 	"reveille/internal/admin"
 	"reveille/internal/timeline"
@@ -18,6 +20,8 @@ const (
 const (
 	overviewWaiting = 6
 	overviewFailed  = 6
+	// lookedAt is how many requests that failed are looked through for those.
+	lookedAt = 200
 )
 
 // overview is the first page.
@@ -32,7 +36,7 @@ type overview struct {
 	Waiting []timeline.Waiting
 	// WaitingAll is how many wait, of whom not all are shown.
 	WaitingAll int
-	Failed     []timeline.Summary
+	Failed     []failed
 	Services   []admin.Lane
 	Troubles   int // among them
 }
@@ -52,9 +56,11 @@ func (c *Console) overview(r *http.Request, _ visitor) (page, error) {
 		{float64(counts.Unreachable), "f-failed", number(counts.Unreachable) + " not reachable"},
 	})
 	o.Waiting, o.WaitingAll = c.source.Timeline.Parked(overviewWaiting)
-	if o.Failed, _, err = c.source.Timeline.Calls(timeline.Query{Outcome: timeline.OutcomeFailed, Limit: overviewFailed}); err != nil {
+	calls, _, err := c.source.Timeline.Calls(timeline.Query{Outcome: timeline.OutcomeFailed, Limit: lookedAt})
+	if err != nil {
 		return page{}, err
 	}
+	o.Failed = failures(calls, overviewFailed)
 	o.Services = c.source.Pushes.Lanes()
 	for _, l := range o.Services {
 		if laneTone(l).Class != "good" {
@@ -62,6 +68,37 @@ func (c *Console) overview(r *http.Request, _ visitor) (page, error) {
 		}
 	}
 	return page{Title: "Overview", Section: "overview", name: "overview", Every: slow, Body: o}, nil
+}
+
+// A failed is what failed for a user for the same reason: a phone that is dead is
+// called again and again, and would hide all others.
+type failed struct {
+	Last  timeline.Summary
+	First time.Time
+	Times int
+}
+
+// failures puts together what failed alike, and returns at most so many of these. The
+// latest is the first, in calls as in what is returned.
+func failures(calls []timeline.Summary, limit int) (list []failed) {
+	type key struct{ user, said string }
+	at := map[key]int{}
+	for _, s := range calls {
+		k := key{user: cmp.Or(s.AOR, s.To)}
+		if s.Verdict != nil {
+			k.said = s.Verdict.Code
+		}
+		i, ok := at[k]
+		switch {
+		case ok:
+			list[i].First = s.Began
+			list[i].Times++
+		case len(list) < limit:
+			at[k] = len(list)
+			list = append(list, failed{s, s.Began, 1})
+		}
+	}
+	return list
 }
 
 // laneTone says how a queue to a push service is.

@@ -40,7 +40,7 @@ let failed = 0
 
 function selecting(e) {
   const s = getSelection()
-  return s && !s.isCollapsed && e.contains(s.anchorNode)
+  return s && !s.isCollapsed && s.containsNode(e, true)
 }
 
 function replace(page) {
@@ -49,12 +49,15 @@ function replace(page) {
     const old = $(`[data-live="${name}"]`)
     const html = fresh.outerHTML
     if (!old || shown.get(name) === html || selecting(old) || old.matches(':has(form[aria-busy], input:focus, select:focus)')) continue
-    // What is open stays open, and who is on a link or button stays there.
+    // What is open stays open, what is scrolled stays scrolled, and who is on a link or
+    // button stays there.
     for (const d of $$('details[open][id]', old)) $('#' + CSS.escape(d.id), fresh)?.setAttribute('open', '')
     const at = old.contains(document.activeElement) ? document.activeElement : null
     const same = at && $$('a, button, summary, [tabindex]', old).indexOf(at)
     shown.set(name, html)
+    const scrolled = $$('.scroll, pre', old).map(e => [e.scrollLeft, e.scrollTop])
     old.replaceWith(document.adoptNode(fresh))
+    $$('.scroll, pre', fresh).forEach((e, i) => { if (scrolled[i]) [e.scrollLeft, e.scrollTop] = scrolled[i] })
     if (at) $$('a, button, summary, [tabindex]', fresh)[same]?.focus({ preventScroll: true })
   }
 }
