@@ -91,6 +91,7 @@ func (e *Exporter) Take(m *trace.Message) {
 	}
 	if e.o.Redact != nil {
 		p.Payload = e.o.Redact(m)
+		p.CorrelationID = m.CallIDIn(p.Payload)
 	}
 	e.put(&p)
 }

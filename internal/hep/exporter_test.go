@@ -144,6 +144,10 @@ func TestExporter_SendsNoSecrets(t *testing.T) {
 		if got, want := c.read().Payload, "OPTIONS sip:a SIP/2.0\r\nCall-ID: c1\r\n\r\n(4 bytes of a body)"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+		e.Take(message(false, "c1;pn-prid=S", ""))
+		if got := c.read(); got.CorrelationID != "" || strings.Contains(got.Payload, "=S") {
+			t.Errorf("got %+v", got)
+		}
 	})
 }
 

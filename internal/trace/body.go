@@ -48,10 +48,12 @@ func (w *scrubber) encoded(scan *sipmsg.Scan) bool {
 }
 
 // speaksOfCredentials reports whether the body has some that lines of their own do not
-// show, as a part of another message may (RFC 3420).
+// show, as a part of another message may (RFC 3420), or a part that nobody can read as it
+// stands (RFC 2045 §6).
 func (w *scrubber) speaksOfCredentials(body string) bool {
 	body = bare(body)
-	return strings.Contains(body, "authorization") || strings.Contains(body, "authenticat")
+	return strings.Contains(body, "authorization") || strings.Contains(body, "authenticat") ||
+		strings.Contains(body, "content-transfer-encoding") && (strings.Contains(body, "base64") || strings.Contains(body, "quoted-printable"))
 }
 
 // keyLines are the starts of lines of session descriptions that hold keys: RFC 4566 §5.12,
@@ -78,6 +80,24 @@ func (w *scrubber) bodyLine(line string) {
 	if i := strings.Index(low, "inline:"); i >= 0 {
 		text = text[:i] + Hidden
 	}
+	start := len(w.out)
 	w.value(text, modeText)
+	if w.names(string(w.out[start:])) {
+		w.out = append(w.out[:start], Hidden...)
+	}
 	w.text(end)
+}
+
+// names reports whether a line that was written still names a secret parameter, other
+// than one whose value is hidden: text has more ways to write them than SIP, such as
+// those of JSON and of forms.
+func (w *scrubber) names(line string) bool {
+	line = bare(line)
+	for _, name := range append([]string{"pn-prid", "pn-param", "pn-purr", "pnspurr"}, w.secrets.Params...) {
+		name = strings.ToLower(name)
+		if strings.Contains(line, name) && strings.Contains(strings.ReplaceAll(line, name+"="+Hidden, ""), name) {
+			return true
+		}
+	}
+	return false
 }

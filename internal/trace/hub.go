@@ -3,6 +3,7 @@ package trace
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -42,6 +43,15 @@ type Message struct {
 func (m *Message) CallID() string {
 	v, _ := m.Scan.Value(sipmsg.HdrCallID)
 	return v
+}
+
+// CallIDIn returns the value of Call-ID as it may be shown beside shown, which is what
+// Redact made of the message: empty if it holds what was hidden there.
+func (m *Message) CallIDIn(shown string) string {
+	if id := m.CallID(); strings.Contains(shown, id) {
+		return id
+	}
+	return ""
 }
 
 // Redact returns the message as it may be shown.

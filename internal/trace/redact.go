@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -72,8 +73,10 @@ func (w *scrubber) text(s string) { w.out = append(w.out, s...) }
 
 // result returns what was written, without what was found to be secret.
 func (w *scrubber) result() string {
+	// A token holds another, maybe; and one that is repeated is looked for once.
+	slices.SortFunc(w.found, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	out := string(w.out)
-	for _, f := range w.found {
+	for _, f := range slices.Compact(w.found) {
 		out = strings.ReplaceAll(out, f, Hidden)
 	}
 	return out

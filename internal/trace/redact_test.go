@@ -3,6 +3,7 @@ package trace
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -59,6 +60,7 @@ func TestRedact_HeaderFields(t *testing.T) {
 		{"PURR", "Contact: <sip:a@b;pn-purr=S;ob>", "Contact: <sip:a@b;pn-purr=***;ob>"},
 		{"token of ours", "Record-Route: <sip:" + token + "@192.0.2.1;lr>, <sip:p@192.0.2.2;lr>", "Record-Route: <sip:***@192.0.2.1;lr>, <sip:***@192.0.2.2;lr>"},
 		{"token of ours elsewhere", "X-Route: <sip:" + token + "@192.0.2.1;lr>", "X-Route: <sip:***@192.0.2.1;lr>"},
+		{"token of ours, escaped", "X-Route: <sip:%6b" + token[1:] + "@192.0.2.1;lr>", "X-Route: <sip:***@192.0.2.1;lr>"},
 		{"password", "From: \"A\" <sip:alice:S@example.com>;tag=1", "From: \"A\" <sip:alice:***@example.com>;tag=1"},
 		{"password without brackets", "f: sips:alice:S;p=x@example.com;tag=1", "f: sips:alice:***@example.com;tag=1"},
 		{"display name", `From: "says ;pn-prid=S" <sip:a@b>`, `From: "***" <sip:a@b>`},
@@ -106,6 +108,9 @@ func TestRedact_Bodies(t *testing.T) {
 		{"fragment of one", "Content-Type: application/trickle-ice-sdpfrag", "a=ice-pwd:S\n", "a=ice-pwd:***\n", false},
 		{"text", "Content-Type: text/plain", "hello", "(5 bytes of text/plain)", false},
 		{"text, asked for", "Content-Type: text/plain", "say \"hello; you\r\nx;pn-prid=S\r\n", "say \"hello; you\r\nx;pn-prid=***\r\n", true},
+		{"form, asked for", "Content-Type: text/plain", "pn-prid=S&x=y\nx\n", "***\nx\n", true},
+		{"JSON, asked for", "Content-Type: application/json", "{\"a\":{pn-prid:'S'}}", "***", true},
+		{"part in base64", "Content-Type: multipart/mixed;boundary=x", "--x\r\nContent-Transfer-Encoding: BASE64\r\n\r\nUw==", "(46 bytes of multipart/mixed)", true},
 		{"several parts", "Content-Type: multipart/mixed;boundary=x", "--x\r\n\r\n" + sdp, "--x\r\n\r\n" + plainSDP, true},
 		{"compressed", "Content-Type: text/plain\r\ne: gzip", "....", "(4 bytes of text/plain)", true},
 		{"part of a message", "Content-Type: message/sipfrag", "SIP/2.0 401 X\r\nProxy-Authorization: S\r\n", "(39 bytes of message/sipfrag)", true},
@@ -133,5 +138,30 @@ func TestRedact_DamagedMessages(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestRedact_CostsWhatItsLengthCosts: the bound is generous enough for a slow machine, and
+// far below what a quadratic pass over 60 KB takes.
+func TestRedact_CostsWhatItsLengthCosts(t *testing.T) {
+	const size = 60000
+	pieces := []string{"sip:", "sip:a@", "?", "?a", "<", "<?", "<;pn-a=", ";pn-prid=0123456789abcdef", ";", "; ", ";%70", "\"", "\\\"", "\"sip:\"", "%25", "a=b&", "a=\"\",", ","}
+	for _, open := range []string{"", "\"", "<sip:a?", ";pn-a="} {
+		for _, piece := range pieces {
+			v := open + strings.Repeat(piece, size/len(piece))
+			for place, raw := range map[string]string{
+				"header field":  "INVITE sip:a@b SIP/2.0\r\nX: " + v + "\r\n\r\n",
+				"Request-URI":   "INVITE " + strings.ReplaceAll(v, " ", "") + "@h SIP/2.0\r\nX: y\r\n\r\n",
+				"Route":         "INVITE sip:a@b SIP/2.0\r\nRoute: " + v + "@h\r\n\r\n",
+				"Authorization": "INVITE sip:a@b SIP/2.0\r\nAuthorization: Digest " + v + "\r\n\r\n",
+				"body":          "INVITE sip:a@b SIP/2.0\r\nContent-Type: application/sdp\r\n\r\n" + v,
+			} {
+				start := time.Now()
+				Redact(raw, nil, true)
+				if took := time.Since(start); took > 2*time.Second {
+					t.Errorf("%q and then %q over and over in the %s: %v", open, piece, place, took)
+				}
+			}
+		}
 	}
 }

@@ -23,19 +23,27 @@ const leastFound = 16
 // value writes v, a value without folds, without the secrets in it. It knows the grammar
 // only as far as it must, and when in doubt it hides: parameters begin with a semicolon,
 // whatever they belong to, and a secret one ends with the next that is not in quotes.
+//
+// Its time grows with the length of v alone: strangers choose it.
 func (w *scrubber) value(v string, m mode) {
-	angle := m == modeURI
+	angle, unclosed := m == modeURI, false
+	userEnd, nameEnd := ahead{chars: "@<>\" \t"}, ahead{chars: "= \t\"<>"}
+	if m == modeURI {
+		userEnd.chars = "@"
+	}
 	for i := 0; i < len(v); {
 		switch c := v[i]; {
 		case c == '<':
 			angle = true
 		case c == '>':
 			angle = m == modeURI
-		case c == '"':
+		// Behind one that is not closed each is the second half of a quoted pair.
+		case c == '"' && !unclosed:
 			n := quotedEnd(v[i:])
+			unclosed = n == 0
 			switch {
-			case n == 0 && m == modeText:
-			case n == 0:
+			case unclosed && m == modeText:
+			case unclosed:
 				w.text(`"` + Hidden)
 				return
 			default:
@@ -45,11 +53,11 @@ func (w *scrubber) value(v string, m mode) {
 		case c == ';':
 			i = w.parameter(v, i, angle)
 			continue
-		case c == '?' && (angle || hasHeaders(v[i+1:])):
+		case c == '?' && (angle || hasHeaders(v, i+1, &nameEnd)):
 			i = w.uriHeaders(v, i, angle)
 			continue
 		case (c == 's' || c == 'S') && scheme(v[i:]) > 0:
-			i = w.user(v, i, m)
+			i = w.user(v, i, m, &userEnd)
 			continue
 		}
 		w.out = append(w.out, v[i])
@@ -162,11 +170,27 @@ func harmless(name string) bool {
 	return strings.EqualFold(name, "Replaces") || strings.EqualFold(name, "Reason") || strings.EqualFold(name, "Privacy")
 }
 
-// hasHeaders reports whether s, what follows a question mark, is a header field of a URI
-// rather than the end of a question.
-func hasHeaders(s string) bool {
-	n := strings.IndexAny(s, "= \t\"<>")
-	return n > 0 && s[n] == '='
+// hasHeaders reports whether at i of v, behind a question mark, a header field of a URI
+// begins, rather than this being the end of a question. nameEnd ends its name.
+func hasHeaders(v string, i int, nameEnd *ahead) bool {
+	n := nameEnd.next(v, i)
+	return n > i && n < len(v) && v[n] == '='
+}
+
+// An ahead looks for the next of some characters in a text. Asked for one place behind
+// the other it looks at each character once.
+type ahead struct {
+	chars    string
+	from, at int // the next behind from is at
+}
+
+// next returns the offset in v of the next of the characters, from i on, or the length of
+// v. v is the same in each call.
+func (a *ahead) next(v string, i int) int {
+	if i < a.from || i > a.at || a.at == 0 {
+		a.from, a.at = i, i+until(v[i:], a.chars)
+	}
+	return a.at
 }
 
 // scheme returns the length of "sip:" or "sips:" at the start of s, 0 if neither is there.
@@ -180,23 +204,17 @@ func scheme(s string) int {
 }
 
 // user writes the scheme at i and the user part behind it, without a password, and
-// returns where to go on.
-func (w *scrubber) user(v string, i int, m mode) int {
+// returns where to go on. userEnd ends the user part.
+func (w *scrubber) user(v string, i int, m mode, userEnd *ahead) int {
 	start := i + scheme(v[i:])
 	w.text(v[i:start])
-	ends := "<>\" \t"
-	if m == modeURI {
-		ends = "\x00"
-	}
-	region := v[start:]
-	region = region[:until(region, ends)]
 	// RFC 4475 §3.1.1.9: the first @ ends the user part, whatever stands before it.
-	at := strings.IndexByte(region, '@')
-	if at < 0 {
+	at := userEnd.next(v, start)
+	if at == len(v) || v[at] != '@' {
 		return start
 	}
-	name, password, has := strings.Cut(region[:at], ":")
-	if m == modeRoute || sealed(name) || w.tells(name) {
+	name, password, has := strings.Cut(v[start:at], ":")
+	if m == modeRoute || sealed(bare(name)) || w.tells(name) {
 		name = Hidden
 	}
 	w.text(name)
@@ -204,7 +222,7 @@ func (w *scrubber) user(v string, i int, m mode) int {
 		w.text(":" + Hidden)
 		w.find("", password)
 	}
-	return start + at
+	return at
 }
 
 // leastSealed is shorter than any token of ours, and longer than names.
@@ -268,7 +286,10 @@ func (w *scrubber) tells(text string) bool {
 		n := scheme(rest)
 		if n > 0 {
 			user, _, ok := strings.Cut(rest[n:], "@")
-			if ok && strings.Contains(user, ":") {
+			switch {
+			case !ok:
+				return false // There is none behind, either.
+			case strings.Contains(user, ":"):
 				return true
 			}
 		}

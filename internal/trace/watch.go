@@ -214,9 +214,10 @@ func (w *Watcher) is(u sipmsg.URI) bool { return w.all.key(u) == w.query.AOR }
 func (w *Watcher) show(m *Message) Shown {
 	s := Shown{
 		At: m.At, Direction: In, Transport: m.Flow.Transport.String(), Listener: m.Flow.Listener,
-		Local: address(m.Local), Remote: address(m.Flow.Remote), CallID: strings.Clone(m.CallID()),
+		Local: address(m.Local), Remote: address(m.Flow.Remote),
 		Message: m.Redact(w.all.secrets(), w.query.Bodies),
 	}
+	s.CallID = strings.Clone(m.CallIDIn(s.Message))
 	s.First, _, _ = strings.Cut(s.Message, "\r\n")
 	if m.Sent {
 		s.Direction = Out

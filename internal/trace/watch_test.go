@@ -161,6 +161,18 @@ func TestWatcher_IsShownNoSecrets(t *testing.T) {
 	})
 }
 
+func TestWatcher_IsShownNoSecretAsACallID(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		w := r.watch(t, "sip:alice@example.com")
+		r.in(request("OPTIONS", "sip:alice@example.com", "1;pn-prid=S"))
+		synctest.Wait()
+		list, _, err := w.Next(t.Context())
+		if err != nil || len(list) != 1 || list[0].CallID != "" || strings.Contains(list[0].Message, "=S") {
+			t.Fatalf("Next = %+v, %v", list, err)
+		}
+	})
+}
+
 func TestWatcher_LosesWhatItDoesNotTakeAndIsTold(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		w := r.watch(t, "sip:alice@example.com")
