@@ -46,7 +46,7 @@ func TestCompletion_OfWhatIsThere(t *testing.T) {
 	} {
 		line := strings.NewReplacer("CONFIG", config, "NONE", none).Replace(tt.line)
 		args := []string{"__complete"}
-		for _, a := range strings.Split(line, " ") {
+		for a := range strings.SplitSeq(line, " ") {
 			args = append(args, strings.Split(a, "\x00")...)
 		}
 		code, stdout, _ := runWith(program{}, args...)

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reveille/configs"
+	"reveille/internal/admin"
 	"reveille/internal/locationdb"
 	"reveille/internal/sqldb"
 )
@@ -13,7 +14,7 @@ import (
 func (p program) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Print what can be configured",
+		Short: "Print what can be configured, or is",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  group,
 	}
@@ -22,11 +23,23 @@ func (p program) configCommand() *cobra.Command {
 			func() ([]byte, error) { return configs.Reference(), nil }),
 		p.printCommand("schema", "Print the JSON Schema of the file, for editors", configs.Schema),
 	)
-	cmd.AddCommand(p.locationCommand())
+	cmd.AddCommand(p.locationCommand(), p.configShowCommand())
 	docs := p.printCommand("docs", "Print docs/configuration.md", configs.Markdown)
 	docs.Hidden = true
 	cmd.AddCommand(docs)
 	return cmd
+}
+
+// configShowCommand shows what a running server has loaded.
+func (p program) configShowCommand() *cobra.Command {
+	return listCommand(p, listing[admin.Configuration]{
+		Command: cobra.Command{Use: "show", Short: "Print the configuration that a running server has loaded, its secrets redacted"},
+		path:    at("/v1/config"),
+		print: func(c *admin.Configuration) error {
+			_, err := fmt.Fprintf(p.stdout, "# loaded %s, generation %d\n%s", when(c.Loaded), c.Generation, visibleText(c.YAML))
+			return err
+		},
+	})
 }
 
 // locationCommand prints the statement that makes the table of location.

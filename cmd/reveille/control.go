@@ -39,7 +39,7 @@ const (
 	connectTime = 10 * time.Second
 	answerTime  = 30 * time.Second
 	// maxAnswer bounds an answer, in bytes.
-	maxAnswer = 64 << 20
+	maxAnswer = 16 << 20
 	// maxProblem bounds what a server says about a failure, in bytes.
 	maxProblem = 64 << 10
 	// maxLine bounds one that it says in plain text.

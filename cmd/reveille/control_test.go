@@ -182,7 +182,7 @@ func TestControl_HostileAnswers(t *testing.T) {
 			for block := []byte(strings.Repeat("x", 1<<20)); r.Context().Err() == nil; {
 				w.Write(block)
 			}
-		}, "longer than 64 MiB"},
+		}, "longer than 16 MiB"},
 		{"a problem for the terminal", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusTeapot)
 			io.WriteString(w, `{"title": "\u001b[2J", "detail": "`+"\u009b"+`2J"}`)

@@ -1,27 +1,5 @@
 // Command reveille is a SIP registrar and home proxy for phones that sleep.
-//
-//	reveille serve [--config FILE]   run the server
-//	reveille check FILE              report every problem of a configuration
-//	reveille config default|schema   print the documented configuration, or its schema
-//	reveille import pjsip FILE       make them of the configuration of Asterisk
-//	reveille bindings check|repair|export|import DIR
-//	                                 look after the registrations on disk
-//	reveille bindings backup {--config FILE | --store DIR} DESTINATION
-//	                                 copy them, also while the server runs
-//	reveille push test {--config FILE | --store DIR} {AOR | --provider NAME --token-file FILE}
-//	                                 send a push and say what the push service answered
-//	reveille wake {--config FILE | --store DIR} AOR
-//	                                 wake a user's phones and say how long they took
-//	reveille providers {--config FILE | --store DIR}
-//	                                 show how the push services are
-//	reveille events {--config FILE | --store DIR}
-//	                                 follow what happens on a running server
-//	reveille woken {--config FILE | --store DIR} {--push-id ID | --aor AOR} {delivered|gone|failed}
-//	                                 report what became of a push that a program of yours sent
-//	reveille load register|refresh|calls|storm|due
-//	                                 measure a server with simulated phones
-//	reveille demo                    show a sleeping phone being woken
-//	reveille version                 say which build this is
+// `reveille --help` lists the commands, docs/cli.md has all of them with their flags.
 //
 // Only this package touches arguments, the environment, signals and the exit
 // code; everything else lives in packages that a program can embed.

@@ -48,7 +48,7 @@ func newPushRig(t *testing.T, server bool) *pushRig {
 	r.config = filepath.Join(dir, "r.yaml")
 	for name, content := range map[string]string{
 		"ca.pem": string(r.sim.Credentials().CAPEM()), "fcm.json": string(r.sim.ServiceAccountJSON()), "key.p8": string(r.sim.Credentials().KeyP8()),
-		"r.yaml": fmt.Sprintf(`listen: [{name: tcp, transport: tcp, addr: "127.0.0.1:0"}]
+		"r.yaml": fmt.Sprintf(`listen: [{name: tcp, transport: tcp, addr: "127.0.0.1:0"}, {name: udp, transport: udp, addr: "127.0.0.1:0"}]
 domains: [example.com]
 auth: {mode: {registrar: "off", proxy: "off"}}
 control: {socket: c}

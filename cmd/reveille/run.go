@@ -62,14 +62,26 @@ func run(args []string, p program) int {
 	root.SetErr(p.stderr)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.checkCommand(), p.configCommand(), p.importCommand(), p.bindingsCommand(), p.usersCommand(), p.bansCommand(), p.messagesCommand(), p.pushCommand(), p.wakeCommand(), p.statusCommand(), p.reloadCommand(), p.callsCommand(), p.parkedCommand(), p.whyCommand(), p.providersCommand(), p.eventsCommand(), p.wokenCommand(), p.traceCommand(), p.loadCommand(), p.versionCommand())
+	add := func(id, title string, commands ...*cobra.Command) {
+		root.AddGroup(&cobra.Group{ID: id, Title: title})
+		for _, c := range commands {
+			c.GroupID = id
+			root.AddCommand(c)
+		}
+	}
+	run := []*cobra.Command{p.checkCommand(), p.configCommand(), p.reloadCommand(), p.usersCommand(), p.importCommand()}
 	if p.newServer != nil {
-		root.AddCommand(p.serveCommand())
+		run = append(run, p.serveCommand())
 	}
 	if p.demo != nil {
-		root.AddCommand(p.demoCommand())
+		run = append(run, p.demoCommand())
 	}
-	root.AddCommand(p.completionCommand(), p.manCommand(), p.cliDocsCommand())
+	add("run", "Run a server:", run...)
+	add("see", "See how it is:", p.statusCommand(), p.whyCommand(), p.callsCommand(), p.parkedCommand(), p.providersCommand(),
+		p.messagesCommand(), p.eventsCommand(), p.traceCommand())
+	add("do", "Do something about it:", p.bindingsCommand(), p.wakeCommand(), p.pushCommand(), p.wokenCommand(), p.bansCommand())
+	add("more", "More:", p.loadCommand(), p.versionCommand(), p.completionCommand(), p.manCommand())
+	root.AddCommand(p.cliDocsCommand())
 	tolerate(root)
 	p.completeFlags(root)
 	err := root.ExecuteContext(context.Background())

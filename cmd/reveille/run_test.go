@@ -94,7 +94,7 @@ func TestRun_PrintsDocuments(t *testing.T) {
 
 func TestRun_HelpWithoutCommand(t *testing.T) {
 	for _, args := range [][]string{{}, {"--help"}, {"config"}} {
-		if code, stdout, _ := runWith(program{}, args...); code != exitOK || !strings.Contains(stdout, "Available Commands:") {
+		if code, stdout, _ := runWith(program{}, args...); code != exitOK || !strings.Contains(stdout, "Usage:\n") {
 			t.Errorf("run(%q) = %d, %q", args, code, stdout)
 		}
 	}

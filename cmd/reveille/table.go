@@ -110,28 +110,3 @@ func fitting(rows [][]cell, limit int) []int {
 	}
 	return widths
 }
-
-// A sheet is facts about one thing: names on the left, what they are on the right.
-type sheet struct{ rows [][2]cell }
-
-// add appends a fact.
-func (s *sheet) add(name, format string, args ...any) {
-	s.paint(plain, name, format, args...)
-}
-
-// paint appends a fact in a colour.
-func (s *sheet) paint(c paint, name, format string, args ...any) {
-	s.rows = append(s.rows, [2]cell{{name, faint}, {visible(fmt.Sprintf(format, args...)), c}})
-}
-
-// printSheet writes s, each line behind indent.
-func (p program) printSheet(s *sheet, indent string) {
-	width := 0
-	for _, row := range s.rows {
-		width = max(width, len(row[0].text))
-	}
-	for _, row := range s.rows {
-		gap := strings.Repeat(" ", width-len(row[0].text)+columnGap)
-		fmt.Fprintf(p.stdout, "%s%s%s%s\n", indent, p.painted(row[0].paint, row[0].text), gap, p.painted(row[1].paint, row[1].text))
-	}
-}

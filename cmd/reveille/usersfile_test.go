@@ -103,8 +103,13 @@ func TestUsersFile_Mistakes(t *testing.T) {
 		want        int
 		says        string
 	}{
-		{"a", "", 0, ""}, {"a", "example.com", 0, ""}, {"a", "r", 0, "no user a in the realm r"}, {"b", "r", 2, ""}, {"b", "example.com", 1, ""},
-		{"b", "", 0, "realms example.com and r"}, {"c", "", 0, "has no user c"},
+		{"a", "", 0, ""},
+		{"a", "example.com", 0, ""},
+		{"a", "r", 0, "no user a in the realm r"},
+		{"b", "r", 2, ""},
+		{"b", "example.com", 1, ""},
+		{"b", "", 0, "realms example.com and r"},
+		{"c", "", 0, "has no user c"},
 	} {
 		if i, err := f.find(tt.name, tt.realm); i != tt.want || (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("find(%q, %q) = %d, %v, want %d, %q", tt.name, tt.realm, i, err, tt.want, tt.says)
@@ -161,7 +166,7 @@ func FuzzUsersFile(f *testing.F) {
 // forgotten reports a line of a password that was in the text once and still is.
 func forgotten(t *testing.T, before string, text []byte, password string) {
 	t.Helper()
-	for _, line := range strings.Split(password, "\n") {
+	for line := range strings.SplitSeq(password, "\n") {
 		if line = strings.TrimSpace(line); len(line) > 5 && strings.Count(before, line) == 1 && strings.Contains(string(text), line) {
 			t.Errorf("%q is still there; before\n%s\nnow\n%s", line, before, text)
 		}
