@@ -120,7 +120,7 @@ func streams[I any](a *api, role Role, c call, kind string, open func(context.Co
 				return nil, a.answer(ctx, err)
 			}
 		}
-		return &huma.StreamResponse{Body: func(hc huma.Context) {
+		return &huma.StreamResponse{Body: func(hc huma.Context) { //nolint:contextcheck // It has that of the request.
 			_, w := humago.Unwrap(hc)
 			ctx, cancel := until(hc.Context(), a.ending)
 			defer cancel()

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"reveille/internal/contacts"
 )
 
 // at is the time of all examples.
@@ -20,7 +22,7 @@ func everything(t *testing.T) Calls {
 		Backup: func(context.Context, string) error { return nil },
 		Bindings: &Bindings{Show: func(_ context.Context, user string) (BindingList, error) {
 			if user != "alice" {
-				return BindingList{}, ErrNoUser
+				return BindingList{}, contacts.ErrNoUser
 			}
 			return BindingList{User: "sip:alice@example.com", Bindings: []Binding{
 				{ID: "aa", State: StateRegistered, Contact: "sip:alice@192.0.2.1", Flow: "udp", Provider: "fcm", Created: at(), Updated: at(), Expires: at(), RefreshAt: at()},
@@ -60,8 +62,10 @@ func everything(t *testing.T) Calls {
 		Contacts: first(newBook(t)),
 		Self: &Self{
 			Status: func(context.Context) (Status, error) {
-				return Status{Version: "v1", Node: 1, Started: at(), Ready: true, Registrations: Registrations{Users: 1, Bindings: 2, Wakeable: 1, Counted: &Counted{Awake: 1, At: at()}},
-					Store: StoreStatus{Durability: "fsync"}, Config: ConfigStatus{Generation: 1, Loaded: at()}}, nil
+				return Status{
+					Version: "v1", Node: 1, Started: at(), Ready: true, Registrations: Registrations{Users: 1, Bindings: 2, Wakeable: 1, Counted: &Counted{Awake: 1, At: at()}},
+					Store: StoreStatus{Durability: "fsync"}, Config: ConfigStatus{Generation: 1, Loaded: at()},
+				}, nil
 			},
 			Stats:  func() (Stats, error) { return Stats{MaxExpires: 3600}, nil },
 			Config: func() (Configuration, error) { return Configuration{ConfigStatus{1, at()}, "node:\n  id: 1\n"}, nil },

@@ -84,6 +84,6 @@ func encode(w io.Writer, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	_, _ = w.Write(b.Bytes()) //nolint:errcheck // See above.
+	_, _ = w.Write(b.Bytes())
 	return nil
 }

@@ -65,7 +65,7 @@ func source(addr netip.Addr) netip.Prefix {
 		bits = 64
 	}
 	// Fails for no address: that is one source, too.
-	p, _ := addr.Prefix(bits) //nolint:errcheck // See above.
+	p, _ := addr.Prefix(bits)
 	return p
 }
 
