@@ -71,7 +71,7 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, who Principal) {
 	r.Header.Del("Accept") // There is one form of each answer.
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store") // It is told to who asked, and holds now.
-	defer func() { //nolint:contextcheck // It has that of the request.
+	defer func() {                              //nolint:contextcheck // It has that of the request.
 		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // It is compared as net/http does.
 			a.log.ErrorContext(r.Context(), "call panicked", "operation", x.operation, "err", fmt.Sprint(p), "stack", string(debug.Stack()))
 			x.problem = "something is wrong with the server: see its log"
