@@ -5,15 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"time"
-)
 
-// ErrNoUser says that a name is that of no user here.
-var ErrNoUser = errors.New("no user of a domain that is served here")
+	"reveille/internal/contacts"
+)
 
 // Bindings shows the registrations of users.
 type Bindings struct {
 	// Show returns those of a user, in the order in which the phones first
-	// registered; the error is ErrNoUser, or why it cannot be said.
+	// registered; the error is contacts.ErrNoUser, or why it cannot be said.
 	Show func(ctx context.Context, user string) (BindingList, error)
 }
 
@@ -83,7 +82,7 @@ func (b *Bindings) register(a *api) {
 		errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *bindingsInput) (*bindingsReply, error) {
 		switch list, err := b.Show(ctx, in.User); {
-		case errors.Is(err, ErrNoUser):
+		case errors.Is(err, contacts.ErrNoUser):
 			return nil, failure(http.StatusNotFound, err)
 		case err != nil:
 			return nil, failure(http.StatusServiceUnavailable, err)

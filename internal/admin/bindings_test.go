@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"reveille/internal/contacts"
 )
 
 func TestBindings_Show(t *testing.T) {
@@ -23,7 +25,7 @@ func TestBindings_Show(t *testing.T) {
 		case "alice@example.com":
 			return list, nil
 		case "nobody":
-			return BindingList{}, ErrNoUser
+			return BindingList{}, contacts.ErrNoUser
 		}
 		return BindingList{}, errors.New("store unavailable")
 	}}}})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"reveille/internal/contacts"
 	"reveille/internal/timeline"
 	"reveille/internal/why"
 )
@@ -13,7 +14,7 @@ import (
 // Timeline tells what became of requests that met a sleeping phone, or failed.
 type Timeline struct {
 	// Calls returns Records without their steps, the latest first, and whether there are
-	// more. The error is ErrNoUser.
+	// more. The error is contacts.ErrNoUser.
 	Calls func(timeline.Query) (list []timeline.Summary, more bool, err error)
 	// Call returns the Record with an ID, or the latest with a Call-ID.
 	Call func(id string) (timeline.Record, bool)
@@ -21,7 +22,7 @@ type Timeline struct {
 	// there are of them.
 	Parked func(limit int) (list []timeline.Waiting, total int)
 	// Why says why a user's phone did not ring, with at most so many calls. The error is
-	// ErrNoUser, or why it cannot be said.
+	// contacts.ErrNoUser, or why it cannot be said.
 	Why func(ctx context.Context, aor string, calls int) (why.Report, error)
 	// Hour counts the wakes of the last sixty minutes.
 	Hour func() timeline.Hour
@@ -105,7 +106,7 @@ func (t *Timeline) register(a *api) {
 		errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, func(ctx context.Context, in *whyInput) (*whyReply, error) {
 		switch r, err := t.Why(ctx, in.AOR, in.Calls); {
-		case errors.Is(err, ErrNoUser):
+		case errors.Is(err, contacts.ErrNoUser):
 			return nil, failure(http.StatusNotFound, err)
 		case err != nil:
 			return nil, failure(http.StatusServiceUnavailable, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"reveille/internal/contacts"
 	"reveille/internal/timeline"
 	"reveille/internal/why"
 )
@@ -31,7 +32,7 @@ func someTimeline() *Timeline {
 	return &Timeline{
 		Calls: func(q timeline.Query) ([]timeline.Summary, bool, error) {
 			if q.AOR == "nobody" {
-				return nil, false, ErrNoUser
+				return nil, false, contacts.ErrNoUser
 			}
 			return []timeline.Summary{r.Summary}, q.Limit == 1, nil
 		},
@@ -41,7 +42,7 @@ func someTimeline() *Timeline {
 		},
 		Why: func(_ context.Context, aor string, _ int) (why.Report, error) {
 			if aor == "nobody" {
-				return why.Report{}, ErrNoUser
+				return why.Report{}, contacts.ErrNoUser
 			}
 			return why.Judge(&why.Facts{
 				AOR: aor, Now: at(), Started: at(), Calls: []timeline.Record{r},

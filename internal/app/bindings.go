@@ -12,7 +12,7 @@ import (
 // showBindings implements admin.Bindings.Show. A user may be named without the
 // scheme, and by every name of the domain.
 func (a *App) showBindings(ctx context.Context, user string) (admin.BindingList, error) {
-	aor, err := a.userOf(user)
+	aor, err := a.namedAOR(user)
 	if err != nil {
 		return admin.BindingList{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"reveille/internal/admin"
+	"reveille/internal/contacts"
 	"reveille/usrloc"
 )
 
@@ -40,7 +41,7 @@ func TestShowBindings_HowAPhoneWakes(t *testing.T) {
 		t.Errorf("a user without phones: %+v, %v", list, err)
 	}
 	for _, user := range []string{"", "alice@example.net", "sip:example.com", "tel:+1"} {
-		if _, err := r.showBindings(t.Context(), user); !errors.Is(err, admin.ErrNoUser) {
+		if _, err := r.showBindings(t.Context(), user); !errors.Is(err, contacts.ErrNoUser) {
 			t.Errorf("%q: %v, want ErrNoUser", user, err)
 		}
 	}

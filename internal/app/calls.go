@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"reveille/internal/admin"
-	"reveille/internal/sipmsg"
 	"reveille/internal/timeline"
 	"reveille/internal/wake"
 	"reveille/internal/why"
@@ -37,7 +35,7 @@ func (a *App) timelineCalls() *admin.Timeline {
 	return &admin.Timeline{
 		Calls: func(q timeline.Query) ([]timeline.Summary, bool, error) {
 			if q.AOR != "" {
-				aor, err := a.userOf(q.AOR)
+				aor, err := a.namedAOR(q.AOR)
 				if err != nil {
 					return nil, false, err
 				}
@@ -50,26 +48,9 @@ func (a *App) timelineCalls() *admin.Timeline {
 	}
 }
 
-// userOf is the user that an operator names: without the scheme, if he likes, and by
-// every name of the domain. The error is admin.ErrNoUser.
-func (a *App) userOf(name string) (usrloc.AOR, error) {
-	if !strings.HasPrefix(name, "sip:") && !strings.HasPrefix(name, "sips:") {
-		name = "sip:" + name
-	}
-	u, err := sipmsg.ParseURI(name)
-	if err != nil || u.User == "" || !a.gate.served(u.Host) {
-		return "", admin.ErrNoUser
-	}
-	aor, err := a.gate.aorOf(u)
-	if err != nil {
-		return "", admin.ErrNoUser
-	}
-	return aor, nil
-}
-
 // why implements admin.Timeline.Why.
 func (a *App) why(ctx context.Context, user string, calls int) (why.Report, error) {
-	aor, err := a.userOf(user)
+	aor, err := a.namedAOR(user)
 	if err != nil {
 		return why.Report{}, err
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"reveille/internal/admin"
+	"reveille/internal/contacts"
 	"reveille/internal/phone"
 	"reveille/internal/timeline"
 	"reveille/internal/why"
@@ -200,7 +200,7 @@ func TestCalls_OfTheAPI(t *testing.T) {
 	if list, n := c.Parked(10); n != 0 || len(list) != 0 {
 		t.Errorf("%+v wait", list)
 	}
-	if _, err := r.why(t.Context(), "alice@elsewhere.example", 5); !errors.Is(err, admin.ErrNoUser) {
+	if _, err := r.why(t.Context(), "alice@elsewhere.example", 5); !errors.Is(err, contacts.ErrNoUser) {
 		t.Errorf("of another domain: %v", err)
 	}
 }

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"reveille/flow"
 	"reveille/internal/contacts"
 	"reveille/internal/resolve"
-	"reveille/internal/sipmsg"
 	"reveille/usrloc"
 )
 
@@ -28,18 +26,11 @@ func (a *App) contactBook() (*contacts.Book, error) {
 	})
 }
 
-// namedAOR is the AOR of a user of ours whom an operator names: without the scheme if
-// need be, and by every name of the domain.
+// namedAOR is the AOR of a user of ours whom an operator names: as aorOf reads it, and by
+// every name of the domain. The error is contacts.ErrNoUser.
 func (a *App) namedAOR(user string) (usrloc.AOR, error) {
-	if !strings.HasPrefix(user, "sip:") && !strings.HasPrefix(user, "sips:") {
-		user = "sip:" + user
-	}
-	u, err := sipmsg.ParseURI(user)
-	if err != nil || u.User == "" || !a.gate.served(u.Host) {
-		return "", contacts.ErrNoUser
-	}
-	aor, err := a.gate.aorOf(u)
-	if err != nil {
+	aor, err := aorOf(a.gate.rules.Load().hosts, user)
+	if err != nil || userOf(aor) == "" || !a.gate.served(domainOf(aor)) {
 		return "", contacts.ErrNoUser
 	}
 	return aor, nil

@@ -195,7 +195,7 @@ func TestStateOf(t *testing.T) {
 
 func TestNamedAOR(t *testing.T) {
 	r := newRig(t)
-	for name, want := range map[string]usrloc.AOR{"alice@example.com": "sip:alice@example.com", "sip:alice@EXAMPLE.com": "sip:alice@example.com", "sip:%61lice@example.com": "sip:alice@example.com"} {
+	for name, want := range map[string]usrloc.AOR{"alice@example.com": "sip:alice@example.com", "sip:alice@EXAMPLE.com": "sip:alice@example.com", "sip:%61lice@example.com": "sip:alice@example.com", "alice": "sip:alice@example.com", "sip:alice": "sip:alice@example.com", "+4930123": "sip:+4930123@example.com"} {
 		if got, err := r.namedAOR(name); got != want || err != nil {
 			t.Errorf("namedAOR(%q) = %q, %v; want %q", name, got, err, want)
 		}

@@ -97,10 +97,15 @@ func userAgents(filter string) (*regexp.Regexp, error) {
 	return regexp.Compile(filter)
 }
 
-// aorOf reads an address of record, which may be written without a scheme.
+// aorOf reads an address of record, which may be written without a scheme, and without
+// a domain if that is the first one.
 func aorOf(hosts *domain.Set, s string) (usrloc.AOR, error) {
 	if !strings.HasPrefix(s, "sip:") && !strings.HasPrefix(s, "sips:") {
 		s = "sip:" + s
+	}
+	_, user, _ := strings.Cut(s, ":")
+	if home := hosts.Names(); len(home) > 0 && user != "" && !strings.ContainsAny(user, "@:") && !hosts.Serves(user) {
+		s += "@" + home[0]
 	}
 	u, err := sipmsg.ParseURI(s)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strings"
 
-	"reveille/internal/admin"
+	"reveille/internal/contacts"
 	"reveille/internal/timeline"
 )
 
