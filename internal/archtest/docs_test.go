@@ -154,8 +154,8 @@ func snippets(text string) []snippet {
 	return list
 }
 
-// TestSnippets_Run runs the marked shell blocks of the documents at the root of
-// the module, and has the marked YAML blocks checked. They need no network.
+// TestSnippets_Run runs the marked shell blocks of the documents in the folder of the
+// module, and has the marked YAML blocks checked. They need no network.
 func TestSnippets_Run(t *testing.T) {
 	bin := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
@@ -163,7 +163,7 @@ func TestSnippets_Run(t *testing.T) {
 	// Readers have the program on their PATH.
 	run(ctx, t, bin, "go build -o "+bin+"/reveille ./cmd/reveille")
 	ran := 0
-	for _, doc := range []string{"README.md", "docs/operations.md", "docs/push.md", "docs/media.md", "docs/quickstart.md", "docs/install.md"} {
+	for _, doc := range documents(t) {
 		for _, s := range snippets(readFile(t, doc)) {
 			ran++
 			t.Run(fmt.Sprintf("%s:%d", doc, s.line), func(t *testing.T) {

@@ -177,7 +177,7 @@ func TestOverview_FailuresOnce(t *testing.T) {
 	if n := strings.Count(page, same); n != 1 {
 		t.Errorf("%q stands there %d times", same, n)
 	}
-	if !strings.Contains(page, `4 <span class="muted small">since`) {
+	if !strings.Contains(page, `4<span class="why">since`) {
 		t.Error("the page does not say how often")
 	}
 }
