@@ -17,14 +17,11 @@ import (
 
 // callsCommand shows what became of requests that met a sleeping phone.
 func (p program) callsCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "calls",
-		Short: "Show what became of calls that met a sleeping phone, or failed",
-		Long: "Show what became of calls and other requests that met a sleeping phone, or failed. The server keeps the last\n" +
-			"ones in memory (calls.keep).",
-		Args: cobra.ArbitraryArgs,
-		RunE: group,
-	}
+	cmd := p.callsListCommand()
+	cmd.Use, cmd.Short = "calls", "Show what became of calls that met a sleeping phone, or failed"
+	cmd.Long = "Show what became of calls and other requests that met a sleeping phone, or failed, the latest first. The server\n" +
+		"keeps the last ones in memory (calls.keep)."
+	cmd.Example = "  reveille calls --aor alice --outcome failed\n  reveille calls show 20epm7hue4l"
 	cmd.AddCommand(p.callsListCommand(), p.callsShowCommand())
 	return cmd
 }
@@ -104,7 +101,7 @@ func (p program) callsShowCommand() *cobra.Command {
 			Long:              "Show what happened to one of them, step by step. ID is that of `reveille calls list`, or a Call-ID.",
 			Args:              exactly(1, "one id"),
 			ValidArgsFunction: p.completeCall(),
-			Example:           "  reveille calls show 1042",
+			Example:           "  reveille calls show 20epm7hue4l",
 		},
 		path:  func(args []string) string { return "/v1/calls/" + url.PathEscape(args[0]) },
 		print: func(r *timeline.Record) error { return p.printCall(r) },

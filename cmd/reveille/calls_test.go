@@ -36,7 +36,7 @@ func TestCalls(t *testing.T) {
 	record := sleptThrough()
 	report := why.Report{
 		AOR: "sip:alice@example.com", Verdict: *record.Verdict, Calls: []timeline.Record{record},
-		Phones:  []why.Phone{{Binding: "aa", State: "registered", Provider: "fcm", Param: "p", Wake: &why.Habit{Failures: 3, FailingSince: record.Began}}, {Binding: "bb", State: "registered", Lacks: "DeadToken"}},
+		Phones:  []why.Phone{{Binding: "aa", State: "registered", Provider: "fcm", Wake: &why.Habit{Failures: 3, FailingSince: record.Began}}, {Binding: "bb", State: "registered", Lacks: "DeadToken"}},
 		Endings: []timeline.Ending{{At: record.Began, Action: "removed", Cause: "token_moved", UserAgent: "Phone\x1b", MovedTo: "sip:bob@example.com"}},
 		Queues:  []why.Queue{{App: "android", Said: "The key is refused.", Do: "Make another."}},
 	}
@@ -78,6 +78,8 @@ func TestCalls(t *testing.T) {
 	}{
 		{"calls list --aor alice --outcome failed --limit 2", exitOK, []string{"01-02 03:04:05  17  INVITE  sip:bob@example.com?[2J  sip:alice@example.com  failed 480  The phone did not", "--before 17"}},
 		{"calls list", exitOK, []string{"no call is known"}},
+		{"calls", exitOK, []string{"no call is known"}},
+		{"calls nonsense", exitUsage, []string{"no argument"}},
 		{"calls list --limit 3 --before x", exitFailed, []string{"nothing is known"}},
 		{"calls show 17", exitOK, []string{
 			"INVITE  sip:bob@example.com?[2J → sip:alice@example.com\n", "03:04:05.000     +0 ms ├─ INVITE from bob\n", "03:04:05.012    +12 ms ├─ a push by fcm?\n",
@@ -87,7 +89,7 @@ func TestCalls(t *testing.T) {
 		{"calls show a/b", exitOK, []string{"not over yet", "2 steps that were not kept", "sip:x@example.com"}},
 		{"calls show", exitUsage, []string{"one id"}},
 		{"why alice", exitFailed, []string{
-			"sip:alice@example.com\nThe phone did not register", "not since", "cannot be woken: DeadToken", "now with sip:bob@example.com", "android: The key is refused.\nWhat to do: Make another.", "failed 480",
+			"sip:alice@example.com\nThe phone did not register", "not since", "cannot be woken: DeadToken", "sip:bob@example.com logged in with the push token", "android: The key is refused.\nWhat to do: Make another.", "failed 480",
 		}},
 		{"why alice --json", exitFailed, []string{`"code": "did_not_wake"`}},
 		{"why carol --calls 1", exitOK, []string{"Nothing is in the way", "none is registered", "none met"}},

@@ -58,11 +58,11 @@ func (p program) printWhy(r *why.Report) error {
 	t := newTable("BINDING", "STATE", "REGISTERED", "UNTIL", "PUSH", "WAKES", "PHONE")
 	for i := range r.Phones {
 		b := &r.Phones[i]
-		t.add(b.Binding, phoneState(b), when(b.Updated), when(b.Expires), phonePush(b), phoneHabit(b.Wake), b.UserAgent)
+		t.add(b.Binding, phoneState(b), when(b.Updated), when(b.Expires), b.Provider, phoneHabit(b.Wake), b.UserAgent)
 	}
 	err := p.printTable(t, "none is registered")
 	if len(r.Endings) > 0 {
-		p.heading("Registrations that ended")
+		p.heading("Registrations that ended, or lost their token")
 		for _, e := range r.Endings {
 			fmt.Fprintf(p.stdout, "%s\n", visible(endingText(e)))
 		}
@@ -99,13 +99,6 @@ func phoneState(b *why.Phone) cell {
 	return cell{"asleep", plain}
 }
 
-func phonePush(b *why.Phone) string {
-	if b.Param == "" {
-		return b.Provider
-	}
-	return b.Provider + " " + b.Param
-}
-
 func phoneHabit(h *why.Habit) cell {
 	switch {
 	case h == nil:
@@ -113,18 +106,46 @@ func phoneHabit(h *why.Habit) cell {
 	case !h.FailingSince.IsZero():
 		return cell{"not since " + when(h.FailingSince), red}
 	case h.Wakes == 0:
-		return cell{fmt.Sprintf("never, of %s", counted(h.Failures, "push")), red}
+		return cell{"never, " + pushes(h.Failures), red}
 	}
-	return cell{fmt.Sprintf("%d of %d, %.1f s", h.Wakes, h.Wakes+h.Failures, h.UsualMS/1000), plain}
+	return cell{fmt.Sprintf("by %d of %s, %s", h.Wakes, pushes(h.Wakes+h.Failures), lasting(h.UsualMS)), plain}
 }
 
+func pushes(n int) string {
+	if n == 1 {
+		return "1 push"
+	}
+	return fmt.Sprintf("%d pushes", n)
+}
+
+// lasting is a time in milliseconds, for people.
+func lasting(ms float64) string {
+	if ms < 1000 {
+		return fmt.Sprintf("%.0f ms", ms)
+	}
+	return fmt.Sprintf("%.1f s", ms/1000)
+}
+
+// endingText says how a registration ended, or lost its token.
 func endingText(e timeline.Ending) string {
-	text := fmt.Sprintf("%s  %s (%s)", when(e.At), e.Action, e.Cause)
+	text := e.Action + " (" + e.Cause + ")"
+	switch {
+	case e.Action == timeline.TokenDead:
+		text = "the push service declared the token dead"
+	case e.Cause == "token_moved":
+		text = "another user logged in with the push token"
+		if e.MovedTo != "" {
+			text = e.MovedTo + " logged in with the push token"
+		}
+	case e.Cause == "operator":
+		text = "an operator removed it"
+	case e.Cause == "register":
+		text = "the phone unregistered itself"
+	case e.Cause == "expiry":
+		text = "it expired"
+	}
 	if e.UserAgent != "" {
 		text += ", " + e.UserAgent
 	}
-	if e.MovedTo != "" {
-		text += ", now with " + e.MovedTo
-	}
-	return text
+	return when(e.At) + "  " + text
 }

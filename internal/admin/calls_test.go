@@ -12,7 +12,7 @@ import (
 // someTimeline has one call with everything that a Record may have.
 func someTimeline() *Timeline {
 	device := timeline.Device{
-		Binding: "aa", AOR: "sip:alice@example.com", Instance: "urn:uuid:1", Provider: "fcm", Param: "app", PushID: "P", SentAs: "Q", Parked: at(), Asked: at(),
+		Binding: "aa", AOR: "sip:alice@example.com", Instance: "urn:uuid:1", Provider: "fcm", PushID: "P", SentAs: "Q", Parked: at(), Asked: at(),
 		Deadline: at(), Taken: at(), Class: "ok", Status: 200, Reason: "r", Proven: true, Attempts: 2, Woke: at(), WokeMS: 3100, Late: true, TimedOut: true,
 		UsualMS: 3000, SpreadMS: 100, Sent: at(), Ringing: at(), Answer: 486, End: "x", Flow: "udp", Elsewhere: "sip:bob@example.com",
 	}

@@ -77,7 +77,7 @@ func (a *App) why(ctx context.Context, user string, calls int) (why.Report, erro
 // whyPhone is what is known of one phone.
 func (a *App) whyPhone(ctx context.Context, aor usrloc.AOR, b *usrloc.Binding, now time.Time) why.Phone {
 	p := why.Phone{
-		Binding: b.ID.String(), State: why.Registered, Instance: b.Instance, UserAgent: b.UserAgent, Provider: b.Push.Provider, Param: b.Push.Param,
+		Binding: b.ID.String(), State: why.Registered, Instance: b.Instance, UserAgent: b.UserAgent, Provider: b.Push.Provider,
 		Updated: b.Updated.UTC(), Expires: b.Expires.UTC(),
 	}
 	if b.Expired(now) {

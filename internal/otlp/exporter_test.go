@@ -102,7 +102,7 @@ func record(began time.Time) timeline.Record {
 			Asleep: true, Began: began, Ended: at(6000), State: timeline.StateEnded, Outcome: timeline.OutcomeFailed, Status: 480, Reason: "Temporarily Unavailable",
 			Verdict: &timeline.Verdict{Code: "no_wake", Said: "The phone did not wake."},
 			Devices: []timeline.Device{
-				{Binding: "b1", Provider: "apns", Param: "planted-param", PushID: "p1", Asked: at(10), Parked: at(10), Deadline: at(6000), Class: "ok", Taken: at(200), TimedOut: true},
+				{Binding: "b1", Provider: "apns", PushID: "p1", Asked: at(10), Parked: at(10), Deadline: at(6000), Class: "ok", Taken: at(200), TimedOut: true},
 				{Binding: "b2", Provider: "fcm", Asked: at(10), Parked: at(10), Woke: at(1500), Class: "ok", Taken: at(100)},
 			},
 		},

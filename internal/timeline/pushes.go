@@ -27,7 +27,7 @@ func (r *record) requested(e *event.PushRequested, now time.Time) {
 		r.shard.hour.at(now).asked++
 		r.shard.t.metrics.asked.Inc()
 	}
-	d.Asked, d.PushID, d.Provider, d.Param = now.UTC(), e.PushID, event.Text(e.Provider), event.Text(e.Param)
+	d.Asked, d.PushID, d.Provider = now.UTC(), e.PushID, event.Text(e.Provider)
 	d.UsualMS, d.SpreadMS = milliseconds(e.Usual), milliseconds(e.Spread)
 	d.Class, d.Reason, d.Status, d.Taken, d.SentAs = "", "", 0, time.Time{}, ""
 	if !e.Deadline.IsZero() {

@@ -122,7 +122,7 @@ func (r *record) sleeper(e *event.Call) int {
 	}
 	d := &r.Devices[i]
 	if s := e.Sleeper; s != nil {
-		d.Provider, d.Param = event.Text(s.Provider), event.Text(s.Param)
+		d.Provider = event.Text(s.Provider)
 		if d.Instance == "" {
 			// It is found by the first one that it had.
 			d.Instance = event.Text(s.Instance)

@@ -65,7 +65,6 @@ type Device struct {
 	AOR      string `json:"aor,omitempty" doc:"the user whose phone it is"`
 	Instance string `json:"instance,omitempty" doc:"+sip.instance"`
 	Provider string `json:"provider,omitempty" doc:"pn-provider"`
-	Param    string `json:"param,omitempty" doc:"pn-param"`
 	PushID   string `json:"push_id,omitempty" doc:"names the push, as in events"`
 	SentAs   string `json:"sent_as,omitempty" doc:"the push of another request that was sent for this one, too"`
 

@@ -309,8 +309,8 @@ func lacking(d *Device) Verdict {
 		return Verdict{CodeTokenDead, "The push service has declared the phone's token dead, so no push was sent.", again}
 	case d.Reason == "NoApp":
 		return Verdict{
-			CodeNoApp, "No entry of push.apps is for the phone's app (" + d.Provider + " " + d.Param + "), so no push was sent.",
-			"An entry of push.apps must have the pn-provider, and a pattern that the pn-param fits.",
+			CodeNoApp, "No entry of push.apps is for the phone's app (pn-provider " + d.Provider + "), so no push was sent.",
+			"An entry of push.apps must have the pn-provider, and a pattern that the pn-param fits. GET /v1/aors/USER?push=true shows it to the role admin.",
 		}
 	case d.Reason == "BadParameters":
 		return Verdict{CodeBadParameters, "The push parameters that the phone registered cannot be read.", "docs/push.md says how they are written."}

@@ -18,7 +18,7 @@ func failedCall(status int, reason string, change func(*Record, *Device)) Record
 		Method: "INVITE", AOR: alice, Asleep: true, Lookup: "push_only", Phones: 1, Began: began, Ended: began.Add(25 * time.Second),
 		State: StateEnded, Outcome: OutcomeFailed, Status: status, Reason: reason,
 		Devices: []Device{{
-			Binding: phone, AOR: alice, Provider: "fcm", Param: "app", Parked: began, Asked: began, Deadline: began.Add(25 * time.Second), UsualMS: 3000,
+			Binding: phone, AOR: alice, Provider: "fcm", Parked: began, Asked: began, Deadline: began.Add(25 * time.Second), UsualMS: 3000,
 		}},
 	}}
 	if change != nil {
@@ -83,7 +83,7 @@ func TestJudge(t *testing.T) {
 		})},
 		{CodeNoToken, "no push token", failedCall(480, "Device Unreachable", func(_ *Record, d *Device) { d.Class, d.Reason = NotSent, "NoToken" })},
 		{CodeTokenDead, "declared the phone's token dead", failedCall(480, "Device Unreachable", func(_ *Record, d *Device) { d.Class, d.Reason = NotSent, "DeadToken" })},
-		{CodeNoApp, "(fcm app)", failedCall(480, "Device Unreachable", func(_ *Record, d *Device) { d.Class, d.Reason = NotSent, "NoApp" })},
+		{CodeNoApp, "(pn-provider fcm)", failedCall(480, "Device Unreachable", func(_ *Record, d *Device) { d.Class, d.Reason = NotSent, "NoApp" })},
 		{CodeBadParameters, "cannot be read", failedCall(480, "Device Unreachable", func(_ *Record, d *Device) { d.Class, d.Reason = NotSent, "BadParameters" })},
 		{CodePushForbidden, "wake no phone", failedCall(480, "Device Unreachable", func(_ *Record, d *Device) { d.Class = NotSent })},
 		{CodeUnreachable, "no live connection", failedCall(480, "Device Unreachable", func(_ *Record, d *Device) { d.Provider, d.Class, d.Reason = "", NotSent, "NoToken" })},

@@ -40,7 +40,6 @@ type Phone struct {
 	Instance  string    `json:"instance,omitempty" doc:"+sip.instance"`
 	UserAgent string    `json:"user_agent,omitempty" doc:"User-Agent"`
 	Provider  string    `json:"provider,omitempty" doc:"pn-provider"`
-	Param     string    `json:"param,omitempty" doc:"pn-param"`
 	Updated   time.Time `json:"updated" doc:"when it last registered"`
 	Expires   time.Time `json:"expires" doc:"when its registration ends"`
 	// Lacks is as in event.Sleeper; without a Provider it says nothing.
@@ -169,7 +168,7 @@ func present(f *Facts) timeline.Verdict {
 		return absent(f)
 	}
 	var worst timeline.Verdict
-	well, awake := 0, 0
+	well, awake, doubt := 0, 0, ""
 	for i := range f.Phones {
 		p := &f.Phones[i]
 		v, bad := ofPhone(f, p)
@@ -178,6 +177,8 @@ func present(f *Facts) timeline.Verdict {
 			well++
 			if p.Awake {
 				awake++
+			} else {
+				doubt = doubtOf(f, p)
 			}
 		case worst.Code == "":
 			worst = v
@@ -189,7 +190,11 @@ func present(f *Facts) timeline.Verdict {
 	said := fmt.Sprintf("Now %s registered and can be reached, %d of them without a push.", number(well, "phone is", "phones are"), awake)
 	if well == 1 {
 		said = "Now one phone is registered and awake."
-		if awake == 0 {
+		switch {
+		case awake > 0:
+		case doubt != "":
+			said = "Now one phone is registered and sleeps; " + doubt + "."
+		default:
 			said = "Now one phone is registered, sleeps, and can be woken."
 		}
 	}
@@ -273,7 +278,7 @@ func ofPhone(f *Facts, p *Phone) (v timeline.Verdict, bad bool) {
 	if p.Lacks != "" || p.Provider == "" {
 		r := timeline.Record{Summary: timeline.Summary{
 			State: timeline.StateEnded, Outcome: timeline.OutcomeFailed,
-			Devices: []timeline.Device{{Binding: p.Binding, Provider: p.Provider, Param: p.Param, Class: timeline.NotSent, Reason: p.Lacks}},
+			Devices: []timeline.Device{{Binding: p.Binding, Provider: p.Provider, Class: timeline.NotSent, Reason: p.Lacks}},
 		}}
 		return timeline.Judge(&r), true
 	}
@@ -290,6 +295,20 @@ func ofPhone(f *Facts, p *Phone) (v timeline.Verdict, bad bool) {
 		}, true
 	}
 	return v, false
+}
+
+// doubtOf says why nobody knows whether a push would wake a phone, empty if there is no
+// reason to doubt it.
+func doubtOf(f *Facts, p *Phone) string {
+	for i := range f.Queues {
+		if l := &f.Queues[i]; l.Provider == p.Provider && l.Failures > 0 {
+			return "its push service did not take the last push"
+		}
+	}
+	if w := p.Wake; w != nil && !w.FailingSince.IsZero() && !p.Updated.After(w.FailingSince) {
+		return "the last push did not wake it"
+	}
+	return ""
 }
 
 // ofQueue judges a push service to which nothing is sent.

@@ -61,6 +61,8 @@ func TestJudge(t *testing.T) {
 		{"lane rests", timeline.CodeCredential, Facts{Phones: []Phone{asleep}, Queues: []Queue{{App: "android", Provider: "fcm", Class: "credential"}}}, []string{"push.apps android just now", "credential"}},
 		{"lane of others rests", CodeFine, Facts{Phones: []Phone{asleep}, Queues: []Queue{{App: "ios", Provider: "apns", Class: "credential"}}}, []string{"can be woken"}},
 		{"never wakes", timeline.CodeDidNotWake, Facts{Phones: []Phone{with(asleep, func(p *Phone) { p.Wake = &Habit{InRow: 4, FailingSince: now().Add(-30 * time.Minute)} })}}, []string{"4 pushes in a row, since 2026-11-22 11:30"}},
+		{"did not wake the last time", CodeFine, Facts{Phones: []Phone{with(asleep, func(p *Phone) { p.Wake = &Habit{InRow: 1, FailingSince: now().Add(-30 * time.Minute)} })}}, []string{"sleeps; the last push did not wake it."}},
+		{"its push service failed, and does not rest", CodeFine, Facts{Phones: []Phone{asleep}, Queues: []Queue{{App: "android", Provider: "fcm", Failures: 1}}}, []string{"sleeps; its push service did not take the last push."}},
 		{"came since", CodeFine, Facts{Phones: []Phone{with(asleep, func(p *Phone) { p.Wake = &Habit{InRow: 4, FailingSince: now().Add(-2 * time.Hour)} })}}, nil},
 		{"a call failed, and all is well now", timeline.CodeBusy, Facts{Phones: []Phone{awake}, Calls: []timeline.Record{ended(timeline.CodeBusy, nil)}}, []string{"The last INVITE, 5 min ago: Then busy.", "Now one phone"}},
 		{"a call was answered", CodeFine, Facts{Phones: []Phone{awake}, Calls: []timeline.Record{ended(timeline.CodeAnswered, nil)}}, []string{"5 min ago: Then answered. Now one phone"}},
