@@ -141,6 +141,7 @@ func New(o Options) (_ *Server, err error) {
 			return nil, fmt.Errorf("listen for http: %w", err)
 		}
 		s.addr = l.Addr()
+		l = newBounded(l, maxConns, maxSourceConns, s.api.metrics.refused.WithLabelValues(refusedFull))
 		if o.TLS != nil {
 			l = tls.NewListener(l, o.TLS)
 		}

@@ -133,6 +133,7 @@ func registerContacts(a *api, b Contacts) {
 		return
 	}
 	const tag = "contacts"
+	dumps := make(chan struct{}, maxDumps)
 	answers := []int{http.StatusNotFound, http.StatusServiceUnavailable}
 	query(a, Read, call{
 		id: "list-users", method: http.MethodGet, path: "/aors", tag: tag, summary: "All users that have contacts, a page at a time",
@@ -181,7 +182,15 @@ func registerContacts(a *api, b Contacts) {
 		if err != nil {
 			return nil, err
 		}
-		return func(ctx context.Context, w http.ResponseWriter) { dump(ctx, w, b, secrets) }, nil
+		select {
+		case dumps <- struct{}{}:
+		default:
+			return nil, huma.ErrorWithHeaders(failure(http.StatusServiceUnavailable, errors.New("as many as may be are under way")), http.Header{"Retry-After": {"10"}})
+		}
+		return func(ctx context.Context, w http.ResponseWriter) {
+			defer func() { <-dumps }()
+			dump(ctx, w, b, secrets)
+		}, nil
 	})
 	registerChanges(a, b, tag, answers)
 }
@@ -265,6 +274,9 @@ func contactsError(err error) error {
 	}
 	return err
 }
+
+// maxDumps bounds how many go on at a time: each looks at every user there is.
+const maxDumps = 4
 
 // dumpChunk is how many bytes are written at once.
 const dumpChunk = 32 << 10

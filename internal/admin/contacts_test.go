@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -292,4 +294,45 @@ func TestContacts_StoreIsGone(t *testing.T) {
 	if last := request(t, s, rootToken, http.MethodGet, "/dump", "", 200, nil); !strings.Contains(last, `"status":503`) {
 		t.Errorf("the end of a dump: %q", last)
 	}
+}
+
+// held are Contacts whose dumps wait to be let go.
+type held struct {
+	*contacts.Book
+	begun, letGo chan struct{}
+}
+
+func (h held) Dump(ctx context.Context, secrets bool, yield func(contacts.UserContacts) error) error {
+	h.begun <- struct{}{}
+	<-h.letGo
+	return h.Book.Dump(ctx, secrets, yield)
+}
+
+func TestContacts_DumpsAreFew(t *testing.T) {
+	book, _ := newBook(t)
+	h := held{book, make(chan struct{}), make(chan struct{})}
+	socket := socketPath(t)
+	control(t, Options{Socket: socket, Calls: Calls{Contacts: h}})
+	dump := func(want int) {
+		resp, err := over(socket).Get("http://localhost" + prefix + "/dump")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer resp.Body.Close()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != want {
+			t.Errorf("status %d, %v; want %d", resp.StatusCode, err, want)
+		}
+	}
+	var all sync.WaitGroup
+	for range maxDumps {
+		all.Go(func() { dump(http.StatusOK) })
+		<-h.begun
+	}
+	dump(http.StatusServiceUnavailable)
+	close(h.letGo)
+	all.Wait()
+	all.Go(func() { dump(http.StatusOK) })
+	<-h.begun
+	all.Wait()
 }

@@ -18,10 +18,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "reveille_admin_requests_total", Help: "Requests to the admin API by operation and status.",
 		}, []string{"operation", "code"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "reveille_admin_refused_total", Help: "Requests to the admin API of those who were not let in, by reason.",
+			Name: "reveille_admin_refused_total", Help: "Requests and connections of those who were not let in at http.addr, by reason.",
 		}, []string{"reason"}),
 	}
-	for _, reason := range []string{refusedNone, refusedWrong, refusedOften} {
+	for _, reason := range []string{refusedNone, refusedWrong, refusedOften, refusedFull} {
 		m.refused.WithLabelValues(reason)
 	}
 	if r != nil {
@@ -35,6 +35,7 @@ const (
 	refusedNone  = "no_credentials"
 	refusedWrong = "wrong_credentials"
 	refusedOften = "too_many_tries"
+	refusedFull  = "too_many_connections"
 )
 
 // request counts an answer. The operation is one of ours, or empty.
