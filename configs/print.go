@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding"
 	"fmt"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -73,11 +75,26 @@ func scalarNode(v reflect.Value) *yaml.Node {
 	}
 	switch v.Kind() {
 	case reflect.String:
-		return stringNode(v.String())
+		return stringNode(withoutPassword(v.String()))
 	case reflect.Bool:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v.Bool())}
 	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Value: fmt.Sprint(v.Interface())}
+}
+
+// withoutPassword returns s, and without its password if it is a URL with one.
+func withoutPassword(s string) string {
+	if !strings.Contains(s, "@") || !strings.Contains(s, "://") {
+		return s
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.User == nil {
+		return s
+	}
+	if _, has := u.User.Password(); !has {
+		return s
+	}
+	return u.Redacted()
 }
 
 func stringNode(s string) *yaml.Node {

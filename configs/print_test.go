@@ -131,3 +131,16 @@ func TestSchema_DescribesTheReference(t *testing.T) {
 		}
 	}
 }
+
+func TestYAML_ShowsNoPasswordsInURLs(t *testing.T) {
+	c := Default()
+	c.Hooks.Route.URL = "https://me:S3cret@hooks.example.com/route"
+	c.Domains = []string{"a://b:c@["} // No URL stays as it is.
+	text, err := c.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "S3cret") || !strings.Contains(string(text), "https://me:xxxxx@hooks.example.com/route") || !strings.Contains(string(text), "a://b:c@[") {
+		t.Errorf("shown:\n%s", text)
+	}
+}
