@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -74,6 +75,13 @@ func (r *record) registered(i int, a Arrival, now time.Time) {
 		took = now.Sub(d.Asked)
 	}
 	if r.State != StateEnded && !d.TimedOut {
+		// Who watches for the phone of an earlier call tells it once more.
+		told := func(s step) bool {
+			return s.kind == StepRegister && s.device == int8(i) && s.status == 0 && s.flow == a.Flow
+		}
+		if slices.ContainsFunc(r.steps, told) {
+			return
+		}
 		r.add(now, step{kind: StepRegister, device: int8(i), flow: a.Flow, took: took})
 		return
 	}

@@ -104,6 +104,22 @@ func kinds(r *Record) string {
 	return strings.Join(list, " ")
 }
 
+// TestTimeline_RegistrationToldTwice: an event tells of it, and who still watches for the
+// phone of an earlier call.
+func TestTimeline_RegistrationToldTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(New(Options{}), 1<<40)
+		s.received()
+		s.parked(4 * time.Second)
+		s.pushed()
+		s.register(alice, "refreshed")
+		s.registered(alice, Arrival{Binding: phone, Instance: urn, Flow: at("192.0.2.7:40000").String()}, time.Now())
+		if r := s.record(t); strings.Count(kinds(&r), StepRegister) != 1 {
+			t.Errorf("steps: %s", kinds(&r))
+		}
+	})
+}
+
 func TestTimeline_CallThatWakesItsPhone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := tell(New(Options{}), 1<<40)
