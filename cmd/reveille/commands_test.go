@@ -35,7 +35,7 @@ func TestCommands_OfARealServer(t *testing.T) {
 		{"calls show --config CONFIG nothing", exitFailed, []string{"nothing is known of a call"}},
 		{"parked --config CONFIG", exitOK, []string{"nobody waits for a phone"}},
 		{"why --config CONFIG alice@example.com", exitOK, []string{"sip:alice@example.com\n", "Phones\n"}},
-		{"why --config CONFIG bob@example.com", exitFailed, []string{"sip:bob@example.com\n", "removed (operator)"}},
+		{"why --config CONFIG bob@example.com", exitFailed, []string{"sip:bob@example.com\n", "an operator removed the last"}},
 		{"why --config CONFIG bob@example.net", exitFailed, []string{"reveille: the server on"}},
 		{"bans list --config CONFIG", exitOK, []string{"nobody is banned"}},
 		{"providers --config CONFIG", exitOK, []string{"android"}},
