@@ -11,7 +11,7 @@ import (
 )
 
 // link is one to another place of the repository, with or without a heading.
-var link = regexp.MustCompile(`\]\(([^():\s]*?)(#[^()\s]*)?\)`)
+var link = regexp.MustCompile(`\]\(([^():\s]*?)(#[^()\s]*)?\)|<[^<>]*(?:src|href)="([^":]+)"`)
 
 // TestDocs_Links follows the links between documents, to the heading.
 func TestDocs_Links(t *testing.T) {
@@ -31,8 +31,8 @@ func TestDocs_Links(t *testing.T) {
 		}
 		for _, m := range link.FindAllStringSubmatch(readFile(t, rel), -1) {
 			found++
-			to := filepath.Join(filepath.Dir(rel), m[1])
-			if m[1] == "" {
+			to := filepath.Join(filepath.Dir(rel), m[1]+m[3])
+			if m[1]+m[3] == "" {
 				to = rel
 			}
 			if _, err := os.Stat(filepath.Join(root, to)); err != nil {

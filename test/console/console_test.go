@@ -99,6 +99,29 @@ func TestWaiting_Live(t *testing.T) {
 	b.sound("waiting")
 }
 
+// What somebody does on a page stays as it is when the page is brought up to date.
+func TestOverview_UpdatesDisturbNobody(t *testing.T) {
+	s := consoletest.New(time.Now)
+	b := open(t, serve(t, s, nil)).login(consoletest.ReadToken)
+	b.look("light", 1280, 500)
+	b.visit("/console/")
+	b.do(chromedp.Evaluate[chromedp.Void](`(() => {
+		document.querySelector('#q').value = 'ali'
+		const details = document.querySelector('#wakes-table')
+		details.open = true
+		getSelection().setBaseAndExtent(document.querySelector('#failed-h'), 0, document.querySelector('#services-h'), 1)
+		details.querySelector('summary').focus()
+		scrollTo(0, 200)
+	})()`))
+	const state = `JSON.stringify([document.querySelector('#q').value, document.querySelector('#wakes-table').open, document.activeElement.parentElement.id, scrollY, String(getSelection()).length])`
+	before := b.eval(state)
+	s.Park(timeline.Waiting{ID: "w1", Method: "INVITE", From: "sip:bob@example.com", AOR: "sip:carol@example.com", Provider: "apns", Since: time.Now(), Deadline: time.Now().Add(time.Minute)})
+	b.until(`document.querySelector('main').innerText.includes('carol@example.com')`)
+	if after := b.eval(state); after != before {
+		t.Errorf("what was typed, opened, focused, scrolled to and selected: %s, then %s", before, after)
+	}
+}
+
 // Operators wake a user's phones, and drop a registration after they were asked.
 func TestUser_WakeAndDrop(t *testing.T) {
 	s := consoletest.New(time.Now)
