@@ -82,7 +82,7 @@ func showOne(w io.Writer, b *admin.Binding) {
 	case k.Successes == 0:
 		line("wakes", "never, of %d pushes", k.Failures)
 	default:
-		line("wakes", "%.1fs after a push; %d of %d pushes, last %s", k.Average, k.Successes, k.Successes+k.Failures, when(k.Last))
+		line("wakes", "%s after a push; %d of %d pushes, last %s", lasting(1000*k.Average), k.Successes, k.Successes+k.Failures, when(k.Last))
 	}
 	if k := b.Wake; k != nil && !k.FailingSince.IsZero() {
 		line("", "not since %s", when(k.FailingSince))

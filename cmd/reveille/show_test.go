@@ -38,7 +38,7 @@ func TestBindingsShow(t *testing.T) {
 		says []string
 	}{
 		{"alice@example.com", exitOK, []string{
-			"aa\n", "asleep, registered until 2026-01-02", "2.2s after a push; 9 of 12 pushes", "not since 2026-01-02",
+			"aa\n", "asleep, registered until 2026-01-02", "2.2 s after a push; 9 of 12 pushes", "not since 2026-01-02",
 			"dormant since 2026-01-02", "nothing known since the server started", "awake, registered until",
 		}},
 		{"--json alice@example.com", exitOK, []string{`"state": "dormant"`, `"average_seconds": 2.25`}},
