@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// settleTime is 64*T1 and some: Timers B, D, F, H, J and L have run out by then,
-	// and the last push was answered.
-	settleTime = 64*500*time.Millisecond + 8*time.Second
+	// settleTime is two minutes and some: nobody looks for late phones any more, and
+	// Timers B, D, F, H, J and L of 64*T1 have run out long before.
+	settleTime = 2*time.Minute + 8*time.Second
 	// leastTime is how long scenes must go on for a slope to mean anything.
 	leastTime = 5 * time.Minute
 	// row is what a row of the table and a point of a slope are about.
@@ -41,13 +41,16 @@ func measures() []measure {
 func tables() []string {
 	return []string{
 		"reveille_proxy_parked", "reveille_proxy_farewells", "reveille_transaction_queued", "reveille_transaction_suspended",
-		"reveille_usrloc_watches", "reveille_usrloc_pending_updates", "reveille_usrloc_bindings", "reveille_usrloc_push_bindings", "reveille_usrloc_aors",
+		"reveille_usrloc_pending_updates", "reveille_usrloc_bindings", "reveille_usrloc_push_bindings", "reveille_usrloc_aors",
 		"reveille_transport_connections",
 	}
 }
 
-// byTimers are those that timers of up to 64*T1 keep.
-func byTimers() []string { return []string{"reveille_transaction_live", "reveille_resolve_pending"} }
+// byTimers are those that timers keep: transactions of up to 64*T1, and for two minutes
+// the look for phones that come when nobody waits for them any more.
+func byTimers() []string {
+	return []string{"reveille_transaction_live", "reveille_resolve_pending", "reveille_usrloc_watches"}
+}
 
 // never are counters that say that something was wrong.
 func never() []string {
