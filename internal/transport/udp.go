@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"sync"
 	"time"
 
 	"reveille/flow"
@@ -28,6 +29,7 @@ type udpSocket struct {
 	conn   packetConn
 	bulk   bulk // the reader's
 	poster *poster
+	direct direct
 }
 
 func newUDPSocket(l *listener, pc net.PacketConn, readBuffer int) (*udpSocket, error) {
@@ -50,7 +52,13 @@ func newUDPSocket(l *listener, pc net.PacketConn, readBuffer int) (*udpSocket, e
 	if err != nil {
 		return nil, err
 	}
-	return &udpSocket{l: l, conn: c, bulk: reading, poster: newPoster(l, posting, l.t.opts.PostQueue)}, nil
+	sending, err := newBulk(c)
+	if err != nil {
+		return nil, err
+	}
+	return &udpSocket{
+		l: l, conn: c, bulk: reading, poster: newPoster(l, posting, l.t.opts.PostQueue), direct: direct{bulk: sending},
+	}, nil
 }
 
 // start starts the reader and the poster.
@@ -241,8 +249,23 @@ func (l *listener) sendDatagram(remote netip.AddrPort, b []byte) error {
 	if len(b) > maxDatagram {
 		return ErrTooLong
 	}
-	_, err := l.socketFor(remote).conn.WriteToUDPAddrPort(b, remote)
-	return sendFault(err)
+	return sendFault(l.socketFor(remote).direct.send(b, remote))
+}
+
+// A direct sends datagrams at once, one after the other, from any goroutine. The
+// socket has one way out, so that its senders wait for one another in any case.
+type direct struct {
+	mu   sync.Mutex
+	bulk bulk
+	out  [1]datagram
+}
+
+func (d *direct) send(b []byte, to netip.AddrPort) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.out[0] = datagram{data: b, peer: unmap(to)}
+	_, err := d.bulk.send(d.out[:])
+	return err
 }
 
 // socketFor returns the socket of l by which remote is sent to: all have the

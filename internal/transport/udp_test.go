@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -294,5 +296,41 @@ func TestWaited(t *testing.T) {
 		if got := waited(now.UnixNano(), tt.stamp); got != tt.want {
 			t.Errorf("%s: waited %v, want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// TestDirect_SendersTogether: datagrams that many send at a time arrive whole, also at
+// an address of IPv4 in the form of IPv6, and cost no allocation.
+func TestDirect_SendersTogether(t *testing.T) {
+	_, l := unstarted(t, Options{Handler: ignore{}}, func(*Transport) {})
+	p := newPen(t, "127.0.0.1")
+	mapped := netip.AddrPortFrom(netip.AddrFrom16(p.addr().Addr().As16()), p.addr().Port())
+	want := numbered("message", 100)
+	var senders sync.WaitGroup
+	for i, m := range want {
+		senders.Go(func() {
+			to := p.addr()
+			if i%2 == 0 {
+				to = mapped
+			}
+			if err := l.sendDatagram(to, []byte(m)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	senders.Wait()
+	got := p.read(len(want))
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	b := []byte("message")
+	if n := testing.AllocsPerRun(100, func() {
+		if err := l.sendDatagram(p.addr(), b); err != nil {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for a datagram", n)
 	}
 }
