@@ -236,10 +236,13 @@ func (c *Client) setLife(t limit, ev event) {
 		c.q.timers.set(&c.life, c.ringLimit)
 		return
 	}
-	if d := c.q.layer.limit(t, c.f.Stream()); d > 0 {
-		c.q.start(&c.life, d)
-	} else {
+	switch d := c.q.layer.limit(t, c.f.Stream()); {
+	case d <= 0:
 		c.state = terminated
+	case c.state.undecided():
+		c.q.start(&c.life, d)
+	default:
+		c.q.linger(&c.life, d)
 	}
 }
 

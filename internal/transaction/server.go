@@ -203,7 +203,7 @@ func (s *Server) step(ev event, wire []byte) {
 	}
 	if st.timer != keep {
 		if d := s.q.layer.limit(st.timer, s.f.Stream()); d > 0 {
-			s.q.start(&s.life, d)
+			s.q.linger(&s.life, d)
 		} else {
 			s.state = terminated
 		}

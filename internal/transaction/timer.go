@@ -124,6 +124,17 @@ func (h *timerHeap) fix(i int) {
 // start makes t fire d from now.
 func (q *Queue) start(t *timer, d time.Duration) { q.timers.set(t, q.now()+max(d, 0)) }
 
+// lingerStep is the grid of the times at which transactions are forgotten.
+const lingerStep = 20 * time.Millisecond
+
+// linger makes t end a state that does nothing but absorb what comes again, d from now
+// or up to lingerStep later. Most timers that fire are such: a call leaves four. Each at
+// a time of its own would wake the process for itself, which costs as much as a
+// datagram; RFC 3261 §17.1.1.2 and RFC 6026 §7 ask for "at least", or estimate.
+func (q *Queue) linger(t *timer, d time.Duration) {
+	q.timers.set(t, (q.now() + d + lingerStep - 1).Truncate(lingerStep))
+}
+
 // expireDue fires what is due. Timers that this sets anew wait for the next
 // round, even if they are due at once.
 func (q *Queue) expireDue() {

@@ -1,6 +1,7 @@
 package transaction
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -146,4 +147,24 @@ func TestBackOff(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("intervals (-want +got):\n%s", diff)
 	}
+}
+
+// TestLinger_ForgottenTogether: transactions that ended one after the other are
+// forgotten at one time, none early (RFC 3261 §17.2.2, Timer J).
+func TestLinger_ForgottenTogether(t *testing.T) {
+	bubble(t, Options{Queues: 1}, func(r *rig) {
+		r.advance(time.Millisecond) // Beside the grid.
+		for i := range 3 {
+			r.request = func(s *Server) {
+				s.OnEnd(func() { r.log("end %d", i) })
+				s.Reply(reply(200))
+			}
+			r.receive(udpCaller, rq{method: "MESSAGE", via: fmt.Sprintf("SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK%d", i)}.on(t, udpCaller))
+			r.advance(5 * time.Millisecond)
+		}
+		r.forget()
+		r.advance(time.Minute)
+		r.expect("32.02s end 0", "32.02s end 1", "32.02s end 2")
+		r.checkEmpty()
+	})
 }
