@@ -80,6 +80,13 @@ func New(o Options) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, ErrURL
 	}
+	o.setDefaults()
+	c := &Client{url: u.String(), bearer: o.Bearer, timeout: o.Timeout, max: o.MaxAnswer, transport: o.transport()}
+	c.client = http.Client{Transport: c.transport, CheckRedirect: stay}
+	return c, nil
+}
+
+func (o *Options) setDefaults() {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
@@ -89,27 +96,24 @@ func New(o Options) (*Client, error) {
 	if o.MaxAnswer <= 0 {
 		o.MaxAnswer = DefaultMaxAnswer
 	}
-	c := &Client{
-		url: u.String(), bearer: o.Bearer, timeout: o.Timeout, max: o.MaxAnswer,
-		transport: &http.Transport{
-			TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout:    handshakeTime,
-			Proxy:                  http.ProxyFromEnvironment,
-			ForceAttemptHTTP2:      true,
-			MaxConnsPerHost:        o.MaxConns,
-			MaxIdleConnsPerHost:    o.MaxConns,
-			IdleConnTimeout:        90 * time.Second,
-			MaxResponseHeaderBytes: int64(o.MaxAnswer),
-		},
-	}
-	c.client = http.Client{
-		Transport: c.transport,
-		// Questions and answers are secret, and answers decide who is let in:
-		// neither goes to, or comes from, where an answer says.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return c, nil
 }
+
+func (o *Options) transport() *http.Transport {
+	return &http.Transport{
+		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    handshakeTime,
+		Proxy:                  http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:      true,
+		MaxConnsPerHost:        o.MaxConns,
+		MaxIdleConnsPerHost:    o.MaxConns,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: int64(o.MaxAnswer),
+	}
+}
+
+// stay is an http.Client's CheckRedirect. Questions and answers are secret, and answers
+// decide who is let in: neither goes to, or comes from, where an answer says.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Close closes the connections that are idle. Questions go on until their context
 // ends.
