@@ -23,6 +23,8 @@ type server interface {
 	// Reload takes over cfg, all of it or nothing. The keys that need a restart
 	// are as they were in the configuration that the server has.
 	Reload(cfg *configs.Config) error
+	// Unreadable notes that the configuration to take over cannot be read.
+	Unreadable()
 	// Stop ends calls and connections in order, or when ctx ends. It may be
 	// called again.
 	Stop(ctx context.Context) error
@@ -150,6 +152,7 @@ func (p program) reload(srv server, current *configs.Config, file string, level 
 	}
 	next, err := p.load(file)
 	if err != nil {
+		srv.Unreadable()
 		log.Error("configuration not reloaded", "err", err)
 		return current, configs.Changes{}, err
 	}

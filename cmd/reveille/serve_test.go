@@ -48,6 +48,8 @@ func (f *fakeServer) Reload(cfg *configs.Config) error {
 	return f.reloadErr
 }
 
+func (f *fakeServer) Unreadable() { f.record("unreadable") }
+
 func (f *fakeServer) Stop(context.Context) error {
 	f.record("stop")
 	close(f.stopping)
@@ -206,7 +208,7 @@ func TestServe_Reload(t *testing.T) {
 	if code := <-done; code != exitOK {
 		t.Errorf("serve = %d", code)
 	}
-	if d := cmp.Diff([]string{"start", "reload", "reload", "stop"}, f.calls); d != "" {
+	if d := cmp.Diff([]string{"start", "reload", "unreadable", "reload", "stop"}, f.calls); d != "" {
 		t.Errorf("calls (-want +got):\n%s", d)
 	}
 }

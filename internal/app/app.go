@@ -111,6 +111,7 @@ type App struct {
 	admin     *admin.Server
 	audit     audit
 	census    census
+	loads     *configState
 	backups   turn
 
 	ready atomic.Bool
@@ -123,10 +124,8 @@ type App struct {
 	senders *senders
 	// certMarks are hashes of the files of listeners as they are in force.
 	certMarks map[string][sha256.Size]byte
-	// loads says which configuration is in force.
-	loads    admin.ConfigStatus
-	cleanups []cleanup // run last in, first out
-	stopped  bool
+	cleanups  []cleanup // run last in, first out
+	stopped   bool
 
 	// released is closed when the first Stop has run all cleanups.
 	released chan struct{}
@@ -153,12 +152,13 @@ func New(o Options) (_ *App, err error) {
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
-	a := &App{log: o.Logger, config: o.Config, registry: o.Metrics, backups: make(turn, 1), released: make(chan struct{}), loads: admin.ConfigStatus{Generation: 1, Loaded: time.Now().UTC()}}
+	a := &App{log: o.Logger, config: o.Config, registry: o.Metrics, backups: make(turn, 1), released: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Stop(context.Background()))
 		}
 	}()
+	a.loads = newConfigState(a.registry)
 	a.registry.MustRegister(collectors.NewBuildInfoCollector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var stop context.CancelFunc
 	a.background, stop = context.WithCancel(context.Background())

@@ -3,10 +3,8 @@ package app
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"reveille/configs"
-	"reveille/internal/admin"
 	"reveille/registrar"
 )
 
@@ -17,7 +15,12 @@ var errStopped = errors.New("app: stopped")
 // force (configs.Merge). Everything that can fail is done before anything in use
 // is touched: on error the server goes on as it was. Credentials, certificates and
 // users are read anew even if no key changed.
-func (a *App) Reload(cfg *configs.Config) error {
+func (a *App) Reload(cfg *configs.Config) (err error) {
+	defer func() {
+		if err != nil {
+			a.loads.refused()
+		}
+	}()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.stopped {
@@ -97,11 +100,15 @@ func (a *App) Reload(cfg *configs.Config) error {
 	a.traces.secrets.Store(hidden)
 	a.certMarks = marks
 	a.config = cfg
-	a.loads = admin.ConfigStatus{Generation: a.loads.Generation + 1, Loaded: time.Now().UTC()}
+	a.loads.replaced()
 	a.events.reload(webhooks, a.component("events"))
 	a.audit.reload(a.background)
 	return nil
 }
+
+// Unreadable notes that there is a configuration to take over which cannot be read, or
+// has problems: the server goes on with the one that it has, and its metrics say so.
+func (a *App) Unreadable() { a.loads.refused() }
 
 // registrarPolicy is what REGISTER may do under a configuration.
 func (a *App) registrarPolicy(cfg *configs.Config) (registrar.Policy, error) {

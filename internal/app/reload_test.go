@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"reveille/internal/phone"
 	"reveille/push/pushsim"
 	"reveille/usrloc"
@@ -177,6 +179,13 @@ func TestReload_WrongConfigurationChangesNothing(t *testing.T) {
 
 func TestReload_RestartOnlyKeysAreRefused(t *testing.T) {
 	r := newRig(t)
+	taken := func(want float64) {
+		t.Helper()
+		if got := testutil.ToFloat64(r.loads.taken); got != want {
+			t.Errorf("reveille_config_last_reload_successful = %v, want %v", got, want)
+		}
+	}
+	taken(1)
 	for key, yaml := range map[string]string{
 		"listen[udp].addr":    strings.Replace(listenYAML, `addr: "127.0.0.1:0"`, `addr: "127.0.0.1:5099"`, 1),
 		"http.addr":           `http: {addr: ""}`,
@@ -194,7 +203,14 @@ func TestReload_RestartOnlyKeysAreRefused(t *testing.T) {
 		if r.App.config != before {
 			t.Errorf("%s: the configuration in force has changed", key)
 		}
+		taken(0)
 	}
+	if err := r.Reload(r.config()); err != nil {
+		t.Fatal(err)
+	}
+	taken(1)
+	r.Unreadable()
+	taken(0)
 }
 
 // TestReload_KeepsWhatGoesOn: bindings and calls that wait are no business of a

@@ -50,7 +50,7 @@ func (a *App) storeStats() usrloc.Stats {
 func (a *App) status(ctx context.Context) (admin.Status, error) {
 	now := time.Now()
 	a.mu.Lock()
-	cfg, current, stopped := a.config, a.loads, a.stopped
+	cfg, current, stopped := a.config, *a.loads.inForce.Load(), a.stopped
 	a.mu.Unlock()
 	figures := a.storeStats()
 	s := admin.Status{
@@ -125,7 +125,7 @@ func (a *App) countOne(n *admin.Counted, b *usrloc.Binding, now time.Time) {
 // loaded implements admin.Self.Config.
 func (a *App) loaded() (admin.Configuration, error) {
 	a.mu.Lock()
-	cfg, current := a.config, a.loads
+	cfg, current := a.config, *a.loads.inForce.Load()
 	a.mu.Unlock()
 	text, err := cfg.YAML()
 	return admin.Configuration{ConfigStatus: current, YAML: string(text)}, err
