@@ -143,7 +143,7 @@ func TestEvents_Arguments(t *testing.T) {
 
 func TestEventLine(t *testing.T) {
 	data, err := event.Encode(event.Call{Step: "failed", Method: "INVITE", CallID: "c 1\x1b", AOR: "sip:ali\u009bce@example.com", Status: 480, Reason: ""},
-		"1", time.Date(2026, 11, 22, 8, 0, 0, 1e6, time.Local), 0, false)
+		"1", time.Date(2026, 11, 22, 8, 0, 0, 1e6, time.Local), 0, event.Plain)
 	if err != nil {
 		t.Fatal(err)
 	}

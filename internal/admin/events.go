@@ -94,7 +94,7 @@ func (e *Events) register(a *api) {
 	s := stream{subscribe: e.Subscribe, beat: heartbeat}
 	streams(a, Read, call{
 		id: "follow-events", method: http.MethodGet, path: "/events", tag: "events", summary: "Follow what happens, as server-sent events",
-		doc:    "An event named missing says that some since Last-Event-ID are no longer kept, one named slow that events came faster than they were read.",
+		doc:    "pn-param is left out for the role read. An event named missing says that some since Last-Event-ID are no longer kept, one named slow that events came faster than they were read.",
 		errors: []int{http.StatusServiceUnavailable}, reporter: true,
 	}, "text/event-stream", s.open)
 	change(a, Operate, call{
@@ -140,13 +140,17 @@ func (s stream) open(ctx context.Context, in *eventsInput) (func(context.Context
 	if in.Tokens && !exchangeOf(ctx).who.secrets() {
 		return nil, failure(http.StatusForbidden, errors.New("tokens are shown to the role admin, and with events.tokens to whoever has events.bearer"))
 	}
+	detail := exchangeOf(ctx).who.detail()
+	if in.Tokens {
+		detail = event.Tokens
+	}
 	sub, err := s.subscribe(filter, in.After)
 	if err != nil {
 		return nil, huma.ErrorWithHeaders(failure(http.StatusServiceUnavailable, err), http.Header{"Retry-After": {"10"}})
 	}
 	return func(ctx context.Context, w http.ResponseWriter) {
 		defer sub.Close()
-		s.write(ctx, &writer{w: w, c: http.NewResponseController(w), tokens: in.Tokens}, sub)
+		s.write(ctx, &writer{w: w, c: http.NewResponseController(w), detail: detail}, sub)
 	}, nil
 }
 
@@ -185,7 +189,7 @@ func (s stream) write(ctx context.Context, w *writer, sub *feed.Subscription) {
 type writer struct {
 	w      http.ResponseWriter
 	c      *http.ResponseController
-	tokens bool
+	detail event.Detail
 	err    error
 }
 
@@ -203,7 +207,7 @@ func (w *writer) begin(missing bool) {
 func (w *writer) events(rs []*feed.Record) {
 	var b strings.Builder
 	for _, r := range rs {
-		data, err := r.JSON(w.tokens)
+		data, err := r.JSON(w.detail)
 		if err != nil {
 			w.err = err
 			return

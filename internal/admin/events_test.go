@@ -128,6 +128,29 @@ func TestEvents_Stream(t *testing.T) {
 	}
 }
 
+// TestEvents_ParamsFromOperateOn: what wakes a phone is not for the role read.
+func TestEvents_ParamsFromOperateOn(t *testing.T) {
+	const param = "planted-param"
+	f := newFeed(t, 10)
+	s := control(t, Options{Addr: "127.0.0.1:0", Access: everybody(), Calls: Calls{Events: &Events{Subscribe: f.Subscribe}}})
+	for _, e := range []event.Event{
+		event.Registration{Action: "created", Provider: "fcm", Param: param}, event.RefreshDue{Provider: "fcm", Param: param},
+		event.PushRequested{Provider: "fcm", Param: param}, event.PushSend{Provider: "fcm", Param: param, Token: "planted-token"},
+	} {
+		f.Emit(e)
+	}
+	for token, want := range map[string]bool{readToken: false, operateToken: true, rootToken: true, everybody().Reporter: true} {
+		r := open(t, http.DefaultClient, "http://"+s.Addr().String()+"/v1/events",
+			map[string]string{"Authorization": "Bearer " + token, "Last-Event-ID": "00000000-0000-7000-8000-000000000000"})
+		r.next()
+		for range 4 {
+			if got := r.next(); strings.Contains(got, param) != want || !strings.Contains(got, `"provider":"fcm"`) || strings.Contains(got, "planted-token") {
+				t.Errorf("%s is shown %s", token, got)
+			}
+		}
+	}
+}
+
 func TestEvents_NotOnTheAddressWithoutToken(t *testing.T) {
 	s := control(t, Options{Addr: "127.0.0.1:0", Calls: Calls{Events: &Events{Subscribe: newFeed(t, 1).Subscribe}}})
 	for path, want := range map[string]int{"/v1/events": 401, "/v1/woken": 401} {

@@ -3,6 +3,8 @@ package admin
 import (
 	"encoding"
 	"fmt"
+
+	"reveille/internal/event"
 )
 
 // A Role is what somebody may do. Each includes those below it; the zero value may
@@ -11,7 +13,8 @@ type Role int
 
 // The roles.
 const (
-	// Read sees everything that is no secret.
+	// Read sees everything that is no secret, and nothing of what wakes a phone but the
+	// push service's name.
 	Read Role = iota + 1
 	// Operate changes what the server does now: wakes, pushes, registrations, bans,
 	// reload, backup.
@@ -75,6 +78,15 @@ const (
 	// more.
 	KindReporter = "reporter"
 )
+
+// detail is how much of events p is shown without asking for tokens. A reporter is a
+// program that pushes, or knows those who do.
+func (p Principal) detail() event.Detail {
+	if p.Role >= Operate || p.Kind == KindReporter {
+		return event.Params
+	}
+	return event.Plain
+}
 
 // secrets reports whether p may be shown push tokens.
 func (p Principal) secrets() bool { return p.Role >= Admin || p.Tokens }

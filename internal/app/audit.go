@@ -55,7 +55,7 @@ func (l *audit) write(e event.Event, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	line, err := event.Encode(e, id.String(), at, l.node, false)
+	line, err := event.Encode(e, id.String(), at, l.node, event.Plain)
 	if err != nil {
 		return err
 	}

@@ -77,12 +77,11 @@ func (a *App) printConfiguration() (string, error) {
 	return string(text), err
 }
 
-// latestEvents returns the latest events, the newest first. Secrets are left out, and
-// what is shown beside them.
+// latestEvents returns the latest events, the newest first, as everybody may see them.
 func (a *App) latestEvents(f event.Filter, limit int) []console.Event {
 	var list []console.Event
 	for _, r := range a.events.feed.Latest(f, limit) {
-		text, err := r.JSON(false)
+		text, err := r.JSON(event.Plain)
 		if err != nil {
 			continue // The stream of events says so, too.
 		}
@@ -95,7 +94,7 @@ func (a *App) latestEvents(f event.Filter, limit int) []console.Event {
 }
 
 // fieldsOf are the fields of a JSON object in their order, but for those that are shown
-// elsewhere, or to nobody but those who ask for them.
+// elsewhere.
 func fieldsOf(object []byte) (fields []console.Field) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if _, err := d.Token(); err != nil {
@@ -110,7 +109,7 @@ func fieldsOf(object []byte) (fields []console.Field) {
 		if err := d.Decode(&value); err != nil {
 			return fields
 		}
-		if n := fmt.Sprint(name); !slices.Contains([]string{"aor", "domain", "param", "token", "p256dh", "auth"}, n) {
+		if n := fmt.Sprint(name); !slices.Contains([]string{"aor", "domain"}, n) {
 			fields = append(fields, console.Field{Name: n, Value: plain(value)})
 		}
 	}

@@ -30,7 +30,7 @@ type AdminChangeData struct {
 // Type implements Event.
 func (AdminChange) Type() string { return "admin.change" }
 
-func (e AdminChange) data(bool) any { return AdminChangeData(e) }
+func (e AdminChange) data(Detail) any { return AdminChangeData(e) }
 
 func (e AdminChange) level() slog.Level { return slog.LevelInfo }
 

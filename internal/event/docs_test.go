@@ -52,7 +52,7 @@ func reference(t *testing.T) string {
 	var order []reflect.Type
 	names, first := map[reflect.Type][]string{}, map[reflect.Type]Event{}
 	for _, info := range Types() {
-		typ := reflect.TypeOf(info.Example.data(true))
+		typ := reflect.TypeOf(info.Example.data(Tokens))
 		if names[typ] == nil {
 			order, first[typ] = append(order, typ), info.Example
 		}
@@ -62,7 +62,7 @@ func reference(t *testing.T) string {
 		fmt.Fprintf(&b, "### %s\n\n", strings.Join(names[typ], ", "))
 		fields(&b, typ)
 		e := example(first[typ])
-		data, err := json.MarshalIndent(e.data(HasTokens(e)), "", "  ")
+		data, err := json.MarshalIndent(e.data(DetailOf(e)), "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,8 +19,8 @@ type Event interface {
 	// Type is the event's stable name in the JSON form and in metrics, such as
 	// "binding.registered".
 	Type() string
-	// data is what the JSON form carries; tokens says whether Secrets are shown.
-	data(tokens bool) any
+	// data is what the JSON form carries.
+	data(Detail) any
 	// level and line are the event's log line; an attribute without a value is
 	// left out.
 	level() slog.Level

@@ -38,7 +38,7 @@ type MessageData struct {
 // Type implements Event.
 func (e Message) Type() string { return "message." + e.Step }
 
-func (e Message) data(bool) any {
+func (e Message) data(Detail) any {
 	return MessageData{e.AOR, e.CallID, e.From, e.To, e.Size, utc(e.Kept), utc(e.Until), e.Status, milliseconds(e.Waited), e.StillWaiting}
 }
 

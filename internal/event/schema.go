@@ -28,20 +28,13 @@ type Envelope struct {
 	Data json.RawMessage `json:"data" doc:"the fields of the type; those without a value are left out"`
 }
 
-// Encode returns the JSON form of e, and the user whom it is about, if any. Tokens
-// are left out unless tokens is set.
-func Encode(e Event, id string, at time.Time, node uint32, tokens bool) ([]byte, error) {
-	data, err := json.Marshal(e.data(tokens))
+// Encode returns the JSON form of e for somebody who may see d.
+func Encode(e Event, id string, at time.Time, node uint32, d Detail) ([]byte, error) {
+	data, err := json.Marshal(e.data(d))
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", e.Type(), err)
 	}
 	return json.Marshal(Envelope{V: Version, ID: id, Time: at.UTC(), Node: node, Type: e.Type(), Data: data})
-}
-
-// HasTokens reports whether the form of e depends on whether tokens are shown.
-func HasTokens(e Event) bool {
-	_, ok := e.(PushSend)
-	return ok
 }
 
 // About returns the user whom e is about, an AOR; empty if it is about none.
@@ -100,7 +93,7 @@ type BindingData struct {
 	Attributes map[string]string `json:"attributes,omitempty" doc:"what the register hook or header fields say of the phone (registrar.capture_headers), by name"`
 
 	Provider  string    `json:"provider,omitempty" doc:"pn-provider (RFC 8599)"`
-	Param     string    `json:"param,omitempty" doc:"pn-param"`
+	Param     string    `json:"param,omitempty" doc:"pn-param; not in the stream for the role read"`
 	Wakeable  bool      `json:"wakeable" doc:"whether there is a push token"`
 	CallID    string    `json:"call_id,omitempty" doc:"Call-ID of the last REGISTER"`
 	CSeq      uint32    `json:"cseq,omitempty" doc:"CSeq of the last REGISTER"`
@@ -124,19 +117,19 @@ func (e Registration) Type() string {
 	return "binding." + e.Action
 }
 
-func (e Registration) data(bool) any {
+func (e Registration) data(d Detail) any {
 	_, domain, _ := strings.Cut(e.AOR, "@")
-	d := BindingData{
+	b := BindingData{
 		AOR: e.AOR, Domain: domain, Cause: e.Cause, Binding: e.Binding, Contact: e.Contact, Received: e.Received, Path: e.Path,
-		UserAgent: e.UserAgent, Methods: e.Methods, Instance: e.Instance, RegID: e.RegID, Attributes: e.Attributes, Provider: e.Provider, Param: e.Param,
+		UserAgent: e.UserAgent, Methods: e.Methods, Instance: e.Instance, RegID: e.RegID, Attributes: e.Attributes, Provider: e.Provider, Param: d.param(e.Param),
 		Wakeable: e.Wakeable, CallID: e.CallID, CSeq: e.CSeq, Flow: dataOf(e.Flow), Created: utc(e.Created), Expires: utc(e.Expires),
 		LatencyMS: milliseconds(e.Latency), Status: e.Status, Reason: e.Reason, MovedTo: e.MovedTo,
 	}
 	if e.Q >= 0 && e.Binding != "" {
 		q := float64(e.Q) / 1000
-		d.Q = &q
+		b.Q = &q
 	}
-	return d
+	return b
 }
 
 // RefreshDueData is in binding.refresh_due.
@@ -144,7 +137,7 @@ type RefreshDueData struct {
 	AOR      string    `json:"aor" doc:"the user"`
 	Binding  string    `json:"binding" doc:"the phone"`
 	Provider string    `json:"provider" doc:"pn-provider"`
-	Param    string    `json:"param,omitempty" doc:"pn-param"`
+	Param    string    `json:"param,omitempty" doc:"pn-param; not in the stream for the role read"`
 	Reason   string    `json:"reason" doc:"reg-refresh"`
 	Expires  time.Time `json:"expires" doc:"when the registration ends if nothing comes"`
 }
@@ -152,8 +145,8 @@ type RefreshDueData struct {
 // Type implements Event.
 func (RefreshDue) Type() string { return "binding.refresh_due" }
 
-func (e RefreshDue) data(bool) any {
-	return RefreshDueData{e.AOR, e.Binding, e.Provider, e.Param, reasonRefresh, utc(e.Expires)}
+func (e RefreshDue) data(d Detail) any {
+	return RefreshDueData{e.AOR, e.Binding, e.Provider, d.param(e.Param), reasonRefresh, utc(e.Expires)}
 }
 
 // reasonRefresh and the prefixes below say why a phone is woken, in the words that
@@ -184,7 +177,7 @@ type PushRequestedData struct {
 	Binding  string    `json:"binding" doc:"the phone"`
 	App      string    `json:"app,omitempty" doc:"the name in push.apps; in push.send only"`
 	Provider string    `json:"provider" doc:"pn-provider"`
-	Param    string    `json:"param,omitempty" doc:"pn-param"`
+	Param    string    `json:"param,omitempty" doc:"pn-param; not in the stream for the role read"`
 	Token    string    `json:"token,omitempty" doc:"pn-prid; in push.send only, and where tokens are wanted"`
 	P256DH   string    `json:"p256dh,omitempty" doc:"key of a Web Push subscription (RFC 8291), in base64url, if the phone gave it; where token is"`
 	Auth     string    `json:"auth,omitempty" doc:"the secret of that subscription; where token is"`
@@ -200,9 +193,9 @@ type PushRequestedData struct {
 // Type implements Event.
 func (PushRequested) Type() string { return "push.requested" }
 
-func (e PushRequested) data(bool) any {
+func (e PushRequested) data(d Detail) any {
 	return PushRequestedData{
-		PushID: e.PushID, AOR: e.AOR, Binding: e.Binding, Provider: e.Provider, Param: e.Param, Kind: e.PushKind,
+		PushID: e.PushID, AOR: e.AOR, Binding: e.Binding, Provider: e.Provider, Param: d.param(e.Param), Kind: e.PushKind,
 		Reason: wakeReason(e.PushKind, e.Method), Method: e.Method, CallID: e.CallID, Deadline: utc(e.Deadline),
 	}
 }
@@ -210,15 +203,15 @@ func (e PushRequested) data(bool) any {
 // Type implements Event.
 func (PushSend) Type() string { return "push.send" }
 
-func (e PushSend) data(tokens bool) any {
-	d := PushRequestedData{
-		PushID: e.PushID, AOR: e.AOR, Binding: e.Binding, App: e.App, Provider: e.Provider, Param: e.Param, Kind: e.PushKind,
+func (e PushSend) data(d Detail) any {
+	s := PushRequestedData{
+		PushID: e.PushID, AOR: e.AOR, Binding: e.Binding, App: e.App, Provider: e.Provider, Param: d.param(e.Param), Kind: e.PushKind,
 		Reason: wakeReason(e.PushKind, e.Method), Method: e.Method, CallID: e.CallID, Deadline: utc(e.Deadline), Extra: e.Extra,
 	}
-	if tokens {
-		d.Token, d.P256DH, d.Auth = string(e.Token), string(e.P256DH), string(e.Auth)
+	if d >= Tokens {
+		s.Token, s.P256DH, s.Auth = string(e.Token), string(e.P256DH), string(e.Auth)
 	}
-	return d
+	return s
 }
 
 // PushOutcomeData is in push.outcome.
@@ -252,7 +245,7 @@ type TryData struct {
 func (PushOutcome) Type() string { return "push.outcome" }
 
 // data leaves out Err: what a library says may change.
-func (e PushOutcome) data(bool) any {
+func (e PushOutcome) data(Detail) any {
 	d := PushOutcomeData{
 		PushID: e.PushID, SentAs: e.SentAs, AOR: e.AOR, Binding: e.Binding, Provider: e.Provider, Kind: e.PushKind, Class: e.Class, Reason: e.Reason,
 		Status: e.Status, Attempts: e.Attempts, LatencyMS: milliseconds(e.Latency), CallID: e.CallID, Proven: e.Proven,
@@ -275,7 +268,7 @@ type PushReportedData struct {
 // Type implements Event.
 func (PushReported) Type() string { return "push.reported" }
 
-func (e PushReported) data(bool) any {
+func (e PushReported) data(Detail) any {
 	return PushReportedData(e)
 }
 
@@ -317,7 +310,7 @@ func (e Call) Type() string {
 	return "request." + e.Step
 }
 
-func (e Call) data(bool) any {
+func (e Call) data(Detail) any {
 	d := RequestData{
 		Method: e.Method, CallID: e.CallID, From: e.From, To: e.To, AOR: e.AOR, Binding: e.Binding, PushID: e.PushID, Flow: dataOf(e.Flow),
 		Status: e.Status, Reason: e.Reason, ElapsedMS: milliseconds(e.Elapsed), Asleep: e.Asleep, Lookup: e.Lookup, Phones: e.Phones,
@@ -343,7 +336,7 @@ type FlowClosedData struct {
 // Type implements Event.
 func (FlowClosed) Type() string { return "flow.closed" }
 
-func (e FlowClosed) data(bool) any {
+func (e FlowClosed) data(Detail) any {
 	d := FlowClosedData{Flow: dataOf(e.Flow)}
 	if e.Err != nil {
 		d.Reason = e.Err.Error()
@@ -363,7 +356,7 @@ type AuthFailedData struct {
 // Type implements Event.
 func (AuthFailed) Type() string { return "auth.failed" }
 
-func (e AuthFailed) data(bool) any {
+func (e AuthFailed) data(Detail) any {
 	return AuthFailedData{e.Method, e.User, e.Realm, dataOf(e.Flow), e.Reason}
 }
 
@@ -378,7 +371,7 @@ type SourceBannedData struct {
 // Type implements Event.
 func (SourceBanned) Type() string { return "source.banned" }
 
-func (e SourceBanned) data(bool) any {
+func (e SourceBanned) data(Detail) any {
 	return SourceBannedData{e.Source, e.Reason, e.DatagramsOnly, utc(e.Until)}
 }
 

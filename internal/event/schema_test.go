@@ -71,7 +71,7 @@ func TestEncode_EveryTypeHasAllItsFields(t *testing.T) {
 		}
 		names[info.Name] = true
 		e := filled(info.Example, "token")
-		b, err := Encode(e, "id", time.Date(2026, 11, 22, 9, 0, 0, 5, time.FixedZone("", 3600)), 3, true)
+		b, err := Encode(e, "id", time.Date(2026, 11, 22, 9, 0, 0, 5, time.FixedZone("", 3600)), 3, Tokens)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestEncode_EveryTypeHasAllItsFields(t *testing.T) {
 		if err := json.Unmarshal(got.Data, &fields); err != nil {
 			t.Fatal(err)
 		}
-		for f := range reflect.TypeOf(e.data(true)).Fields() {
+		for f := range reflect.TypeOf(e.data(Tokens)).Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			if f.Tag.Get("doc") == "" {
 				t.Errorf("%s: nothing says what %s is", info.Name, name)
@@ -113,7 +113,7 @@ func TestEncode_TokensAreShownToWhomTheyAreFor(t *testing.T) {
 		if err := json.NewEncoder(&b).Encode(e); err != nil {
 			t.Fatal(err)
 		}
-		plain, err := Encode(e, "", time.Time{}, 0, false)
+		plain, err := Encode(e, "", time.Time{}, 0, Params)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,11 +121,11 @@ func TestEncode_TokensAreShownToWhomTheyAreFor(t *testing.T) {
 		if strings.Contains(b.String(), token) {
 			t.Errorf("%s tells the token: %s", info.Name, b.String())
 		}
-		whole, err := Encode(e, "", time.Time{}, 0, true)
+		whole, err := Encode(e, "", time.Time{}, 0, Tokens)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Contains(string(whole), token); got != HasTokens(e) || got != (info.Name == "push.send") {
+		if got := strings.Contains(string(whole), token); got != (DetailOf(e) == Tokens) || got != (info.Name == "push.send") {
 			t.Errorf("%s with tokens has one: %v", info.Name, got)
 		}
 		for f := range reflect.TypeOf(e).Fields() {
@@ -135,6 +135,38 @@ func TestEncode_TokensAreShownToWhomTheyAreFor(t *testing.T) {
 			if secret && f.Type != reflect.TypeFor[Secret]() {
 				t.Errorf("%T.%s is a %v", e, f.Name, f.Type)
 			}
+		}
+	}
+}
+
+// TestEncode_ParamsAreShownToWhomTheyAreFor: nothing of what wakes a phone but the push
+// service's name is in the plain form, and a form of DetailOf is the whole one.
+func TestEncode_ParamsAreShownToWhomTheyAreFor(t *testing.T) {
+	const param = "planted-param"
+	for _, info := range Types() {
+		e := filled(info.Example, "token")
+		v := reflect.New(reflect.TypeOf(e)).Elem()
+		v.Set(reflect.ValueOf(e))
+		if f := v.FieldByName("Param"); f.IsValid() {
+			f.SetString(param)
+		}
+		if f := v.FieldByName("Sleeper"); f.IsValid() {
+			f.Interface().(*Sleeper).Param = param
+		}
+		e = v.Interface().(Event)
+		var forms []string
+		for _, d := range []Detail{Plain, Params, Tokens} {
+			b, err := Encode(e, "", time.Time{}, 0, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			forms = append(forms, string(b))
+			if shown := strings.Contains(string(b), param); shown && d == Plain || shown != (v.FieldByName("Param").IsValid() && d > Plain) {
+				t.Errorf("%s at level %d: %s", info.Name, d, b)
+			}
+		}
+		if most := DetailOf(e); forms[most] != forms[Tokens] || most > Plain && forms[most] == forms[most-1] {
+			t.Errorf("%s has forms %q, and the last is said to be %d", info.Name, forms, most)
 		}
 	}
 }
@@ -154,7 +186,7 @@ func TestEncode_LeavesOutWhatIsUnknown(t *testing.T) {
 		{"no q", Registration{Action: "created", Binding: "1", Q: -1}, `{"aor":"","domain":"","cause":"","binding":"1","wakeable":false}`},
 		{"call", Call{Step: "failed", Method: "INVITE", CallID: "c", Elapsed: 1500 * time.Microsecond}, `{"method":"INVITE","call_id":"c","elapsed_ms":1.5,"by":"server"}`},
 	} {
-		b, err := json.Marshal(tt.e.data(false))
+		b, err := json.Marshal(tt.e.data(Params))
 		if err != nil || string(b) != tt.want {
 			t.Errorf("%s: %s, %v, want %s", tt.name, b, err, tt.want)
 		}

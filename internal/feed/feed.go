@@ -210,21 +210,18 @@ type Record struct {
 	node  uint32
 	event event.Event
 
-	mu           sync.Mutex // guards the fields below
-	plain, whole []byte
+	mu    sync.Mutex // guards forms
+	forms [event.Tokens + 1][]byte
 }
 
-// JSON returns the event's JSON form, with tokens or without.
-func (r *Record) JSON(tokens bool) ([]byte, error) {
-	tokens = tokens && event.HasTokens(r.event)
+// JSON returns the event's JSON form for somebody who may see d.
+func (r *Record) JSON(d event.Detail) ([]byte, error) {
+	d = min(d, event.DetailOf(r.event))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	form := &r.plain
-	if tokens {
-		form = &r.whole
-	}
+	form := &r.forms[d]
 	if *form == nil {
-		b, err := event.Encode(r.event, r.ID, r.at, r.node, tokens)
+		b, err := event.Encode(r.event, r.ID, r.at, r.node, d)
 		if err != nil {
 			return nil, err
 		}

@@ -86,7 +86,7 @@ func TestFeed_OrderAndIDs(t *testing.T) {
 			}
 			last = r.ID
 		}
-		b, err := rs[0].JSON(true)
+		b, err := rs[0].JSON(event.Tokens)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func (l *Lines) Take(rs []*Record) {
 }
 
 func (l *Lines) write(r *Record) {
-	b, err := r.JSON(false)
+	b, err := r.JSON(event.Params)
 	if err == nil {
 		l.line = l.line[:0]
 		if l.torn {

@@ -203,6 +203,14 @@ func (*Outbox) Name() string { return "webhooks" }
 // Refreshes implements feed.Taker.
 func (o *Outbox) Refreshes() bool { return o.refreshes.Load() }
 
+// detail is how much of an event w gets. It is the operator's own.
+func (w *Webhook) detail() event.Detail {
+	if w.Tokens {
+		return event.Tokens
+	}
+	return event.Params
+}
+
 // Take implements feed.Taker. It returns when the events are on disk.
 func (o *Outbox) Take(rs []*feed.Record) {
 	o.mu.Lock()
@@ -217,7 +225,7 @@ func (o *Outbox) Take(rs []*feed.Record) {
 			if !d.Filter.Matches(r.Type, r.AOR) {
 				continue
 			}
-			b, err := r.JSON(d.Tokens)
+			b, err := r.JSON(d.detail())
 			if err != nil {
 				o.log.Error("encode an event", "type", r.Type, "err", err)
 				continue
