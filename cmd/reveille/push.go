@@ -217,5 +217,5 @@ func heading(r *admin.PushResult) string {
 	if r.UserAgent != "" {
 		s += ", " + r.UserAgent
 	}
-	return visible(s) + " (" + r.Kind + ")"
+	return visible(s + " (" + r.Kind + ")")
 }

@@ -14,6 +14,7 @@ import (
 	"reveille/internal/admin"
 	"reveille/internal/app"
 	"reveille/internal/phone"
+	"reveille/push"
 	"reveille/push/pushsim"
 )
 
@@ -258,5 +259,22 @@ func TestProviders(t *testing.T) {
 	var answer admin.Lanes
 	if err := json.Unmarshal([]byte(stdout), &answer); err != nil || code != exitOK || len(answer.Lanes) != 2 || answer.Lanes[0].PausedFor != "credential" {
 		t.Errorf("code %d, %v, printed %s", code, err, stdout)
+	}
+}
+
+// TestPrintPush_NothingReachesTheTerminal: each text of an answer may be a stranger's.
+func TestPrintPush_NothingReachesTheTerminal(t *testing.T) {
+	const evil = "a\x1b[2J\u009b"
+	r := admin.PushResult{
+		AOR: evil, Binding: evil, UserAgent: evil, Provider: evil, Param: evil, Kind: evil, Class: evil, Reason: evil, PushID: evil, ID: evil, Cause: evil, Said: evil, Do: evil,
+	}
+	var b strings.Builder
+	p := program{stdout: &b}
+	printPush(&b, &r)
+	p.printWake(&admin.WakeResult{PushResult: r, Then: evil})
+	r.Class = push.OK.String()
+	p.printWake(&admin.WakeResult{PushResult: r, Then: evil})
+	if strings.ContainsAny(b.String(), "\x1b\u009b") {
+		t.Errorf("%q", b.String())
 	}
 }

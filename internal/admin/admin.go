@@ -66,7 +66,6 @@ type Options struct {
 type Calls struct {
 	Reload   Reload
 	Backup   Backup
-	Bindings *Bindings
 	Bans     *Bans
 	Events   *Events
 	Pushes   *Pushes
@@ -81,7 +80,6 @@ type Calls struct {
 func (c *Calls) register(a *api) {
 	c.Reload.register(a)
 	c.Backup.register(a)
-	c.Bindings.register(a)
 	c.Bans.register(a)
 	c.Events.register(a)
 	c.Pushes.register(a)

@@ -65,8 +65,6 @@ func TestContract(t *testing.T) {
 		{"lift-ban", "DELETE", "/bans?source=192.0.2.8", "", 404},
 		{"lift-ban", "DELETE", "/bans", "", 422},
 		{"list-messages", "GET", "/messages", "", 200},
-		{"show-user", "GET", "/bindings?user=alice", "", 200},
-		{"show-user", "GET", "/bindings?user=bob", "", 404},
 		{"test-push", "POST", "/push", `{"aor":"alice","kind":"call"}`, 200},
 		{"test-push", "POST", "/push", `{"aor":"nobody","kind":"call"}`, 404},
 		{"test-push", "POST", "/push", `{"aor":"alice","kind":"x"}`, 422},

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"testing"
 	"time"
-
-	"reveille/internal/contacts"
 )
 
 // at is the time of all examples.
@@ -20,15 +18,6 @@ func everything(t *testing.T) Calls {
 			return Reloaded{Changed: []string{"domains"}, Restart: []string{}}, nil
 		},
 		Backup: func(context.Context, string) error { return nil },
-		Bindings: &Bindings{Show: func(_ context.Context, user string) (BindingList, error) {
-			if user != "alice" {
-				return BindingList{}, contacts.ErrNoUser
-			}
-			return BindingList{User: "sip:alice@example.com", Bindings: []Binding{
-				{ID: "aa", State: StateRegistered, Contact: "sip:alice@192.0.2.1", Flow: "udp", Provider: "fcm", Created: at(), Updated: at(), Expires: at(), RefreshAt: at()},
-				{ID: "bb", State: StateDormant, Contact: "sip:alice@192.0.2.1", Created: at(), Updated: at(), Expires: at(), RetainUntil: at(), Wake: &Wake{Average: 2.5, Last: at(), Successes: 3}},
-			}}, nil
-		}},
 		Bans: &Bans{
 			List: func() []Ban { return []Ban{{Source: "192.0.2.7", Reason: "scanner", Until: at()}} },
 			Lift: func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.7") },

@@ -78,9 +78,6 @@ func FuzzCalls(f *testing.F) {
 		Reload: func(context.Context) (Reloaded, error) { return Reloaded{}, nil },
 		Backup: func(context.Context, string) error { return nil },
 		Bans:   &Bans{List: func() []Ban { return nil }, Lift: func(netip.Addr) bool { return true }},
-		Bindings: &Bindings{Show: func(_ context.Context, user string) (BindingList, error) {
-			return BindingList{User: user, Bindings: []Binding{}}, nil
-		}},
 		Events: &Events{Subscribe: func(event.Filter, string) (*feed.Subscription, error) { return nil, errors.New("full") }, Woken: func(context.Context, WakeReport) error { return nil }},
 		Pushes: &Pushes{
 			Test: func(context.Context, PushTest) ([]PushResult, error) { return nil, nil },

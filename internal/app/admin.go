@@ -18,7 +18,7 @@ func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) 
 		Addr: a.config.HTTP.Addr, Socket: a.config.ControlSocket(), Gatherer: a.registry, Registerer: a.registry, Ready: a.readiness,
 		Overloaded: a.layer.Overloaded, Access: access(a.config), Audit: a.audit.tell, Logger: a.component("http"),
 		Calls: admin.Calls{
-			Reload: reloadCall(reload), Bindings: &admin.Bindings{Show: a.showBindings}, Events: a.eventCalls(),
+			Reload: reloadCall(reload), Events: a.eventCalls(),
 			Bans: &admin.Bans{List: a.banned, Lift: a.guard.Lift}, Pushes: a.pushTools(), Messages: a.waitingMessages(), Self: a.selfCalls(),
 			Trace: a.traceCall(), Timeline: a.timelineCalls(),
 		},

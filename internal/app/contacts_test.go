@@ -217,3 +217,24 @@ func TestLookupHost(t *testing.T) {
 		t.Error("a name that is none was found")
 	}
 }
+
+// An operator sees how a phone woke.
+func TestContacts_HowAPhoneWakes(t *testing.T) {
+	r := newRig(t)
+	r.sleeper("alice", "tcp", "token-of-alice")
+	bob := r.phone("bob", "udp", "")
+	r.register(bob)
+	if c := r.only("alice@example.com"); c.Provider != "fcm" || c.RefreshAt.IsZero() || c.Wake != nil {
+		t.Errorf("before the call: %+v", c)
+	}
+	if err := ring(r, bob); err != nil {
+		t.Fatal(err)
+	}
+	c := r.only("sip:alice@EXAMPLE.com")
+	if w := c.Wake; w == nil || w.Successes != 1 || w.Failures != 0 || w.Average <= 0 || w.Last.IsZero() {
+		t.Errorf("after the call: %+v, %+v", c, c.Wake)
+	}
+	if c := r.only("bob@example.com"); c.Provider != "" || c.State != contacts.Awake || c.Wake != nil {
+		t.Errorf("a phone without push: %+v", c)
+	}
+}
