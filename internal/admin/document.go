@@ -1,12 +1,15 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/yaml"
 )
 
 type documentReply struct {
@@ -17,40 +20,39 @@ type documentReply struct {
 // finish registers the document of the API itself. It is the last: nothing is
 // registered afterwards.
 func (a *api) finish() error {
-	forms := []struct {
-		id, path, kind string
-		make           func() ([]byte, error)
-		done           []byte
-	}{
-		{id: "openapi-json", path: "/openapi.json", kind: "application/openapi+json", make: func() ([]byte, error) { return json.Marshal(a.huma.OpenAPI()) }},
-		{id: "openapi-yaml", path: "/openapi.yaml", kind: "application/openapi+yaml", make: func() ([]byte, error) { return a.huma.OpenAPI().YAML() }},
-	}
-	for i := range forms {
-		f := &forms[i]
-		op := call{id: f.id, method: http.MethodGet, path: f.path, tag: "document", summary: "This document"}
-		document(a, op, f.kind, func() []byte { return f.done })
-	}
+	// It is made when somebody asks for it, for most servers are never asked, and
+	// making it takes longer than all else that a server does before it starts.
+	asJSON := sync.OnceValues(func() ([]byte, error) { return json.Marshal(a.huma.OpenAPI()) })
+	asYAML := sync.OnceValues(func() ([]byte, error) {
+		text, err := asJSON()
+		if err != nil {
+			return nil, err
+		}
+		var b bytes.Buffer
+		err = yaml.Convert(&b, bytes.NewReader(text))
+		return b.Bytes(), err
+	})
+	document(a, call{id: "openapi-json", method: http.MethodGet, path: "/openapi.json", tag: "document", summary: "This document"}, "application/openapi+json", asJSON)
+	document(a, call{id: "openapi-yaml", method: http.MethodGet, path: "/openapi.yaml", tag: "document", summary: "This document"}, "application/openapi+yaml", asYAML)
 	for _, s := range a.huma.OpenAPI().Components.Schemas.Map() {
 		neverNull(s)
-	}
-	for i := range forms {
-		var err error
-		if forms[i].done, err = forms[i].make(); err != nil {
-			a.wrong = append(a.wrong, err)
-		}
 	}
 	return errors.Join(a.wrong...)
 }
 
 // document registers a form of the document.
-func document(a *api, c call, kind string, text func() []byte) {
+func document(a *api, c call, kind string, text func() ([]byte, error)) {
 	op := a.operation(Read, c, false)
 	op.Responses = map[string]*huma.Response{"200": {
 		Description: http.StatusText(http.StatusOK),
 		Content:     map[string]*huma.MediaType{kind: {Schema: &huma.Schema{}}},
 	}}
-	huma.Register(a.huma, op, func(context.Context, *nothing) (*documentReply, error) {
-		return &documentReply{kind, text()}, nil
+	huma.Register(a.huma, op, func(ctx context.Context, _ *nothing) (*documentReply, error) {
+		b, err := text()
+		if err != nil {
+			return nil, a.answer(ctx, err)
+		}
+		return &documentReply{kind, b}, nil
 	})
 }
 
