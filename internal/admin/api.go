@@ -132,6 +132,9 @@ func streams[I any](a *api, role Role, c call, kind string, open func(context.Co
 	})
 }
 
+// discardWait is how long a peer may take to send what nobody asked for.
+const discardWait = 5 * time.Second
+
 // endless is the time of a call that ends when it ends.
 const endless = time.Duration(1<<63 - 1)
 
@@ -140,9 +143,12 @@ func register[I, O any](a *api, role Role, c call, changes bool, do func(context
 	op := a.operation(role, c, changes)
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		x := exchangeOf(ctx)
-		// The body is read. A deadline for reading that passes would look as if the
-		// peer had gone. The errors are those of a connection without deadlines.
+		// A body that the call takes is read. A deadline for reading that passes would
+		// look as if the peer had gone. The errors are those of a connection without
+		// deadlines.
 		_ = x.control.SetReadDeadline(time.Time{})
+		// A body that it does not take is read before the answer is sent.
+		defer func() { _ = x.control.SetReadDeadline(time.Now().Add(discardWait)) }()
 		switch {
 		case c.takes == endless:
 			_ = x.control.SetWriteDeadline(time.Time{})
