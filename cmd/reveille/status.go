@@ -82,7 +82,7 @@ func (p program) printStatus(s *admin.Status) {
 	r := &s.Registrations
 	line("registrations", "%s of %s, %d can be woken", counted(r.Bindings, "phone"), counted(r.Users, "user"), r.Wakeable)
 	if n := r.Counted; n != nil {
-		line("", "%d awake, %d asleep, %d dormant", n.Awake, n.Asleep, n.Dormant)
+		line("", "%d awake, %d asleep, %d dormant, %d unreachable", n.Awake, n.Asleep, n.Dormant, n.Unreachable)
 	}
 	line("waiting", "%s", counted(s.Waiting, "request"))
 	line("store", "%s, %d updates to be written", s.Store.Durability, s.Store.Pending)

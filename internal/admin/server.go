@@ -43,12 +43,13 @@ type Registrations struct {
 	Counted *Counted `json:"counted,omitempty" doc:"How the phones are; absent if there are more than can be looked at in passing."`
 }
 
-// Counted is how phones were a moment ago.
+// Counted is how phones were a moment ago, by the states of a contact.
 type Counted struct {
-	Awake   int       `json:"awake" doc:"A request would be sent to them without a push."`
-	Asleep  int       `json:"asleep" doc:"They have to be woken first, or cannot be reached."`
-	Dormant int       `json:"dormant" doc:"Their registration has ended, and they are woken all the same."`
-	At      time.Time `json:"at" doc:"When they were counted."`
+	Awake       int       `json:"awake" doc:"A request would be sent to them without a push."`
+	Asleep      int       `json:"asleep" doc:"They have to be woken first."`
+	Dormant     int       `json:"dormant" doc:"Their registration has ended, and they are woken all the same."`
+	Unreachable int       `json:"unreachable" doc:"There is neither a way to them nor one to wake them."`
+	At          time.Time `json:"at" doc:"When they were counted."`
 }
 
 // A Listener is a SIP listener.

@@ -110,7 +110,7 @@ type App struct {
 	ends      atomic.Pointer[[]credentialEnd]
 	admin     *admin.Server
 	audit     audit
-	census    census
+	counter   counter
 	loads     *configState
 	backups   turn
 

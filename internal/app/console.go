@@ -12,13 +12,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"reveille/internal/admin"
 	"reveille/internal/console"
 	"reveille/internal/contacts"
 	"reveille/internal/event"
-	"reveille/usrloc"
 )
 
 // addConsole has the HTTP server serve the console, with all that the API has. book is
@@ -29,12 +27,11 @@ func (a *App) addConsole(o *admin.Options, book *contacts.Book) {
 	}
 	changes := &changeLog{next: o.Audit}
 	o.Audit = changes.add
-	counter := &counter{store: a.store.(contacts.Store), state: a.stateOf}
 	o.Console = func(door admin.ConsoleDoor) (http.Handler, error) {
 		return console.New(console.Options{
 			Door: door, Ending: door.Ending(), Logger: a.component("console"),
 			Source: console.Source{
-				State: a.consoleState, Counts: counter.counts, Timeline: o.Calls.Timeline, Pushes: o.Calls.Pushes, Bans: o.Calls.Bans, Messages: o.Calls.Messages,
+				State: a.consoleState, Counts: a.counts, Timeline: o.Calls.Timeline, Pushes: o.Calls.Pushes, Bans: o.Calls.Bans, Messages: o.Calls.Messages,
 				Users: book.Users, User: a.consoleUser(book), Drop: book.RemoveContact,
 				Configuration: a.printConfiguration, Events: a.latestEvents, Audit: changes.latest, Audited: door.Changed,
 			},
@@ -171,59 +168,4 @@ func (l *changeLog) latest(limit int) []admin.Change {
 	list := slices.Clone(l.recent[max(0, len(l.recent)-limit):])
 	slices.Reverse(list)
 	return list
-}
-
-// A counter counts phones by their states. That takes going through all of them, so a
-// count is good for a while: fifty times as long as it took, and five seconds.
-type counter struct {
-	store contacts.Store
-	state func(*usrloc.Binding, time.Time) string
-
-	mu    sync.Mutex // guards the fields below, and is held while one counts for all
-	last  console.Counts
-	until time.Time
-}
-
-const countStep = 4096
-
-func (c *counter) counts(ctx context.Context) (console.Counts, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	began := time.Now()
-	if began.Before(c.until) {
-		return c.last, nil
-	}
-	var n console.Counts
-	var at usrloc.Cursor
-	for more := true; more; more = !at.IsZero() {
-		var err error
-		at, err = c.store.Walk(ctx, at, countStep, func(usrloc.AOR) bool { return true }, func(rec usrloc.Record) bool {
-			c.add(&n, &rec, began)
-			return true
-		})
-		if err != nil {
-			return c.last, fmt.Errorf("count phones: %w", err)
-		}
-	}
-	took := time.Since(began)
-	c.last, c.until = n, time.Now().Add(max(5*time.Second, 50*took))
-	return n, nil
-}
-
-func (c *counter) add(n *console.Counts, rec *usrloc.Record, now time.Time) {
-	if len(rec.Bindings) > 0 {
-		n.Users++
-	}
-	for i := range rec.Bindings {
-		switch c.state(&rec.Bindings[i], now) {
-		case contacts.Awake:
-			n.Awake++
-		case contacts.Asleep:
-			n.Asleep++
-		case contacts.Dormant:
-			n.Dormant++
-		default:
-			n.Unreachable++
-		}
-	}
 }

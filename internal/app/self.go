@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -13,20 +12,6 @@ import (
 	"reveille/configs"
 	"reveille/internal/admin"
 	"reveille/usrloc"
-)
-
-// A census counts phones by how they are, now and then: it looks at each. It is safe
-// for concurrent use.
-type census struct {
-	mu   sync.Mutex // guards last, and has others wait for who counts
-	last *admin.Counted
-}
-
-// Bounds of a census: phones are counted if they are so few, and again after a while.
-const (
-	censusMost  = 50_000
-	censusEvery = 10 * time.Second
-	censusPage  = 1000
 )
 
 // selfCalls are what operators ask about the server itself.
@@ -71,55 +56,8 @@ func (a *App) status(ctx context.Context) (admin.Status, error) {
 		s.Listeners = append(s.Listeners, one)
 	}
 	var err error
-	if figures.Bindings <= censusMost {
-		s.Registrations.Counted, err = a.count(ctx, now)
-	}
+	s.Registrations.Counted, err = a.counted(ctx, figures.Bindings)
 	return s, err
-}
-
-// count returns how the phones are, or were a moment ago.
-func (a *App) count(ctx context.Context, now time.Time) (*admin.Counted, error) {
-	c := &a.census
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.last != nil && now.Sub(c.last.At) < censusEvery {
-		return c.last, nil
-	}
-	store, ok := a.store.(usrloc.Lister)
-	if !ok {
-		return nil, nil
-	}
-	n := &admin.Counted{At: now.UTC()}
-	for place := (usrloc.Cursor{}); ; {
-		recs, next, err := store.List(ctx, place, censusPage)
-		if err != nil {
-			return nil, err
-		}
-		for i := range recs {
-			for j := range recs[i].Bindings {
-				a.countOne(n, &recs[i].Bindings[j], now)
-			}
-		}
-		if place = next; next.IsZero() {
-			break
-		}
-	}
-	c.last = n
-	return n, nil
-}
-
-func (a *App) countOne(n *admin.Counted, b *usrloc.Binding, now time.Time) {
-	if b.Expired(now) {
-		if b.RetainUntil.After(now) {
-			n.Dormant++
-		}
-		return
-	}
-	if _, _, awake := a.proxy.Way(b); awake {
-		n.Awake++
-	} else {
-		n.Asleep++
-	}
 }
 
 // loaded implements admin.Self.Config.
