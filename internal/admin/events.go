@@ -213,7 +213,7 @@ func (w *writer) events(rs []*feed.Record) {
 			return
 		}
 		// JSON of ours has no line ends.
-		fmt.Fprintf(&b, "id: %s\nevent: %s\ndata: %s\n\n", r.ID, r.Type, data)
+		fmt.Fprintf(&b, "id: %s\nevent: %s\ndata: %s\n\n", r.ID(), r.Type, data)
 	}
 	w.text(b.String())
 }

@@ -53,10 +53,12 @@ type Feed struct {
 	kept    *kept
 	log     *slog.Logger
 	metrics *metrics
-	// random and batch are the goroutine's of New: what IDs are made of, and the room
-	// for what is handed on at once.
+	// These are the goroutine's of New: what IDs are made of, the room for what is
+	// handed on at once, and the counters of types, for looking one up by its label
+	// costs as much as the rest of an event's way.
 	random *bufio.Reader
 	batch  []*Record
+	counts map[string]prometheus.Counter
 
 	stop sync.Once
 	// ending is closed by Stop, ended when the goroutine of New has returned.
@@ -79,7 +81,8 @@ func New(o Options) *Feed {
 	f := &Feed{
 		node: o.Node, queue: make(chan emitted, orDefault(o.Queue, DefaultQueue)),
 		kept: newKept(orDefault(o.Keep, DefaultKeep), orDefault(o.Subscribers, DefaultSubscribers)),
-		log:  o.Logger, random: bufio.NewReaderSize(rand.Reader, randomLen), ending: make(chan struct{}), ended: make(chan struct{}),
+		log:  o.Logger, random: bufio.NewReaderSize(rand.Reader, randomLen), counts: map[string]prometheus.Counter{},
+		ending: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
@@ -173,7 +176,7 @@ func (f *Feed) hand(e emitted) {
 			f.log.Error("number an event", "err", err)
 		} else {
 			rs = append(rs, r)
-			f.metrics.events.WithLabelValues(r.Type).Inc()
+			f.count(r.Type).Inc()
 		}
 		if n--; n == 0 {
 			break
@@ -190,22 +193,31 @@ func (f *Feed) hand(e emitted) {
 	f.batch = rs
 }
 
+// count is the counter of a type.
+func (f *Feed) count(kind string) prometheus.Counter {
+	c := f.counts[kind]
+	if c == nil {
+		c = f.metrics.events.WithLabelValues(kind)
+		f.counts[kind] = c
+	}
+	return c
+}
+
 // record gives e its place.
 func (f *Feed) record(e emitted) (*Record, error) {
 	id, err := uuid.NewV7FromReader(f.random)
 	if err != nil {
 		return nil, err
 	}
-	return &Record{ID: id.String(), Type: e.event.Type(), AOR: event.About(e.event), event: e.event, at: e.at, node: f.node}, nil
+	return &Record{id: id, Type: e.event.Type(), AOR: event.About(e.event), event: e.event, at: e.at, node: f.node}, nil
 }
 
 // A Record is an event with its place among others. It is safe for concurrent use.
 type Record struct {
-	// ID is greater than that of the Records before it.
-	ID string
 	// Type is the event's, AOR whom it is about.
 	Type, AOR string
 
+	id    uuid.UUID
 	at    time.Time
 	node  uint32
 	event event.Event
@@ -214,6 +226,9 @@ type Record struct {
 	forms [event.Tokens + 1][]byte
 }
 
+// ID is greater than that of the Records before it.
+func (r *Record) ID() string { return r.id.String() }
+
 // JSON returns the event's JSON form for somebody who may see d.
 func (r *Record) JSON(d event.Detail) ([]byte, error) {
 	d = min(d, event.DetailOf(r.event))
@@ -221,7 +236,7 @@ func (r *Record) JSON(d event.Detail) ([]byte, error) {
 	defer r.mu.Unlock()
 	form := &r.forms[d]
 	if *form == nil {
-		b, err := event.Encode(r.event, r.ID, r.at, r.node, d)
+		b, err := event.Encode(r.event, r.ID(), r.at, r.node, d)
 		if err != nil {
 			return nil, err
 		}

@@ -81,17 +81,17 @@ func TestFeed_OrderAndIDs(t *testing.T) {
 		}
 		last := ""
 		for n, r := range rs {
-			if want := fmt.Sprintf("sip:%d@example.com", n); r.AOR != want || got.aors[n] != want || r.ID <= last {
-				t.Fatalf("event %d is %s after %s about %s", n, r.ID, last, r.AOR)
+			if want := fmt.Sprintf("sip:%d@example.com", n); r.AOR != want || got.aors[n] != want || r.ID() <= last {
+				t.Fatalf("event %d is %s after %s about %s", n, r.ID(), last, r.AOR)
 			}
-			last = r.ID
+			last = r.ID()
 		}
 		b, err := rs[0].JSON(event.Tokens)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var e event.Envelope
-		if err := json.Unmarshal(b, &e); err != nil || e.ID != rs[0].ID || e.Node != 7 || e.Type != "binding.refresh_due" {
+		if err := json.Unmarshal(b, &e); err != nil || e.ID != rs[0].ID() || e.Node != 7 || e.Type != "binding.refresh_due" {
 			t.Errorf("%s, %v", b, err)
 		}
 		if err := f.Stop(t.Context()); err != nil {
@@ -204,9 +204,9 @@ func TestSubscription_Resume(t *testing.T) {
 			name, after, want string
 			missing           bool
 		}{
-			{"the last seen is kept", rs[3].ID, "[4 5 6 7 8 9 10 11]", false},
-			{"the oldest kept", rs[2].ID, "[3 4 5 6 7 8 9 10 11]", false},
-			{"the last seen is forgotten", rs[1].ID, "[2 3 4 5 6 7 8 9 10 11]", true},
+			{"the last seen is kept", rs[3].ID(), "[4 5 6 7 8 9 10 11]", false},
+			{"the oldest kept", rs[2].ID(), "[3 4 5 6 7 8 9 10 11]", false},
+			{"the last seen is forgotten", rs[1].ID(), "[2 3 4 5 6 7 8 9 10 11]", true},
 			{"one of another server", "0", "[2 3 4 5 6 7 8 9 10 11]", true},
 		} {
 			s, err := f.Subscribe(all(t), tt.after)
@@ -339,7 +339,7 @@ func TestFeed_RefreshesAreMadeForThoseWhoWantThem(t *testing.T) {
 		heard(true, "it may come back")
 		time.Sleep(linger + time.Second)
 		heard(false, "it did not come back")
-		late, err := f.Subscribe(all(t), f.kept.ring[0].ID)
+		late, err := f.Subscribe(all(t), f.kept.ring[0].ID())
 		if err != nil || !late.Missing() {
 			t.Errorf("it came back late, and refreshes were not kept: missing %v, %v", late.Missing(), err)
 		}

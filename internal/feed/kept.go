@@ -73,7 +73,7 @@ func (k *kept) first() uint64 {
 func (k *kept) after(id string) uint64 {
 	first := k.first()
 	return first + uint64(sort.Search(int(k.next-first), func(i int) bool {
-		return k.ring[(first+uint64(i))%uint64(len(k.ring))].ID > id
+		return k.ring[(first+uint64(i))%uint64(len(k.ring))].ID() > id
 	}))
 }
 
