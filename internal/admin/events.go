@@ -193,15 +193,18 @@ type writer struct {
 	err    error
 }
 
-// begin has the server's bounds for whole requests not count, and sends the header.
+// begin sends the header, and has the server's bounds for whole requests not count from
+// then on: before that it reads a body that nobody asked for.
 func (w *writer) begin(missing bool) {
-	w.err = w.c.SetReadDeadline(time.Time{})
-	// What came while the reader was away, and is forgotten, it may look up elsewhere.
+	first := ": \n\n"
 	if missing {
-		w.text("event: missing\ndata: {}\n\n")
-		return
+		// What came while the reader was away, and is forgotten, it may look up elsewhere.
+		first = "event: missing\ndata: {}\n\n"
 	}
-	w.text(": \n\n")
+	w.text(first)
+	if w.err == nil {
+		w.err = w.c.SetReadDeadline(time.Time{})
+	}
 }
 
 func (w *writer) events(rs []*feed.Record) {

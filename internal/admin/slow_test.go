@@ -20,11 +20,13 @@ func TestHostile_SlowClients(t *testing.T) {
 		name, begin string
 		drip        string // sent over and over, a byte a second
 		within      time.Duration
+		stream      bool // the answer has no end: it is to begin within that time
 	}{
-		{"silence", "", "", 5 * time.Second},
-		{"a header without end", "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ", "x", 5 * time.Second},
-		{"a body without end", "POST /v1/reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + rootToken + "\r\nContent-Length: 1000\r\n\r\n", "x", 10 * time.Second},
-		{"nothing after an answer", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "", time.Minute},
+		{"silence", "", "", 5 * time.Second, false},
+		{"a header without end", "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ", "x", 5 * time.Second, false},
+		{"a body without end", "POST /v1/reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + rootToken + "\r\nContent-Length: 1000\r\n\r\n", "x", 10 * time.Second, false},
+		{"a body to a stream", "GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + rootToken + "\r\nContent-Length: 1000\r\n\r\n", "x", 10 * time.Second, true},
+		{"nothing after an answer", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "", time.Minute, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -57,8 +59,12 @@ func TestHostile_SlowClients(t *testing.T) {
 				stop := make(chan struct{})
 				defer close(stop)
 				go drip(c, tt.drip, stop)
+				answer := io.Reader(c)
+				if tt.stream {
+					answer = io.LimitReader(c, 1)
+				}
 				// How it is hung up on is the system's business.
-				_, _ = io.Copy(io.Discard, c)
+				_, _ = io.Copy(io.Discard, answer)
 				if took := time.Since(began); took > tt.within+time.Second {
 					t.Errorf("was listened to for %v, want %v", took, tt.within)
 				}
