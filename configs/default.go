@@ -147,7 +147,7 @@ func Default() *Config {
 		HEP:      defaultHEP(),
 		OTLP:     OTLP{Ratio: 1},
 		Calls:    defaultCalls(),
-		HTTP:     HTTP{Addr: "127.0.0.1:8080", Console: true},
+		HTTP:     HTTP{Addr: "127.0.0.1:8080", Console: true, OIDC: defaultOIDC()},
 		Log:      Log{Level: Info, Format: Text},
 	}
 }

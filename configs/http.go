@@ -17,6 +17,8 @@ type HTTP struct {
 	Audit LogFile `yaml:"audit" restart:"yes"`
 	// Console serves a web page for operators at Addr.
 	Console bool `yaml:"console" restart:"yes"`
+	// OIDC is how people log in there but by tokens.
+	OIDC HTTPOIDC `yaml:"oidc"`
 }
 
 // HTTPTLS is the encryption of http.addr.
@@ -74,6 +76,7 @@ const maxCertificateName = 255
 func (l *loader) checkHTTP(cfg *Config) {
 	h := &cfg.HTTP
 	l.checkHTTPTokens(cfg)
+	l.checkOIDC(cfg)
 	seen := map[string]bool{}
 	for i, c := range h.Certificates {
 		at := fmt.Sprintf("http.certificates[%d]", i)

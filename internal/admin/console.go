@@ -34,17 +34,29 @@ func (*Locked) Error() string { return "too many failed tries from this address"
 // Token returns who has a token. Wrong ones count as those of the API do; the error is
 // a *Locked if there were too many.
 func (d ConsoleDoor) Token(r *http.Request, token string) (Principal, error) {
-	now, from := time.Now(), remoteAddr(r.RemoteAddr)
-	if wait := d.s.tries.wait(from, now); wait > 0 {
-		d.s.api.metrics.refused.WithLabelValues(refusedOften).Inc()
-		return Principal{}, &Locked{wait}
+	if err := d.Locked(r); err != nil {
+		return Principal{}, err
 	}
 	p, err := d.s.access.Load().byToken(token)
 	if err != nil {
-		d.s.tries.failed(from, now)
-		d.s.api.metrics.refused.WithLabelValues(refusedWrong).Inc()
+		d.Failed(r)
 	}
 	return p, err
+}
+
+// Locked returns a *Locked if too many tries from the address of r failed.
+func (d ConsoleDoor) Locked(r *http.Request) error {
+	if wait := d.s.tries.wait(remoteAddr(r.RemoteAddr), time.Now()); wait > 0 {
+		d.s.api.metrics.refused.WithLabelValues(refusedOften).Inc()
+		return &Locked{wait}
+	}
+	return nil
+}
+
+// Failed counts a try from the address of r that failed.
+func (d ConsoleDoor) Failed(r *http.Request) {
+	d.s.tries.failed(remoteAddr(r.RemoteAddr), time.Now())
+	d.s.api.metrics.refused.WithLabelValues(refusedWrong).Inc()
 }
 
 // Known returns who has a token that was taken before, if it still would be.

@@ -58,9 +58,11 @@ func (r *Role) UnmarshalText(text []byte) error {
 
 // A Principal is who asks.
 type Principal struct {
-	// Kind says how we know: KindSocket, KindToken, KindCertificate or KindReporter.
+	// Kind says how we know: KindSocket, KindToken, KindCertificate, KindOIDC or
+	// KindReporter.
 	Kind string
-	// Name is that of the token or the certificate, or the user of the machine.
+	// Name is that of the token, the certificate or the person, or the user of the
+	// machine.
 	Name string
 	Role Role
 	// Tokens says that push tokens are shown to those who ask, whatever the role.
@@ -74,6 +76,8 @@ const (
 	// KindToken has one of Access.Tokens, KindCertificate one of Access.Certificates.
 	KindToken       = "token"
 	KindCertificate = "certificate"
+	// KindOIDC logged in to the console at an OpenID provider. It opens nothing else.
+	KindOIDC = "oidc"
 	// KindReporter has Access.Reporter: the events and the reports of pushes, and no
 	// more.
 	KindReporter = "reporter"

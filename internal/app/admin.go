@@ -39,7 +39,9 @@ func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) 
 	if book != nil {
 		o.Calls.Contacts = book
 	}
-	a.addConsole(&o, book)
+	if err := a.addConsole(&o, book); err != nil {
+		return err
+	}
 	if a.admin, err = admin.New(o); err != nil {
 		return err
 	}
@@ -49,13 +51,12 @@ func (a *App) buildAdmin(reload func(context.Context) (configs.Changes, error)) 
 
 // access says who may use the API on the address.
 func access(cfg *configs.Config) admin.Access {
-	roles := map[configs.Role]admin.Role{configs.ReadRole: admin.Read, configs.OperateRole: admin.Operate, configs.AdminRole: admin.Admin}
 	a := admin.Access{Reporter: cfg.Events.Bearer.Reveal(), ReporterTokens: cfg.Events.Tokens}
 	for _, t := range cfg.HTTP.Tokens {
-		a.Tokens = append(a.Tokens, admin.Token{Name: t.Name, Role: roles[t.Role], Secret: t.Token.Reveal()})
+		a.Tokens = append(a.Tokens, admin.Token{Name: t.Name, Role: adminRole(t.Role), Secret: t.Token.Reveal()})
 	}
 	for _, c := range cfg.HTTP.Certificates {
-		a.Certificates = append(a.Certificates, admin.Certificate{Name: c.Name, Role: roles[c.Role]})
+		a.Certificates = append(a.Certificates, admin.Certificate{Name: c.Name, Role: adminRole(c.Role)})
 	}
 	return a
 }

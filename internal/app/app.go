@@ -19,6 +19,7 @@ import (
 	"reveille/configs"
 	"reveille/flow"
 	"reveille/internal/admin"
+	"reveille/internal/console"
 	"reveille/internal/event"
 	"reveille/internal/fastpath"
 	"reveille/internal/guard"
@@ -109,6 +110,7 @@ type App struct {
 	certs     certificates
 	ends      atomic.Pointer[[]credentialEnd]
 	admin     *admin.Server
+	signOn    atomic.Pointer[console.SignOn] // how people log in to the console at a provider; nil: they do not
 	audit     audit
 	counter   counter
 	loads     *configState

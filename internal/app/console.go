@@ -21,15 +21,21 @@ import (
 
 // addConsole has the HTTP server serve the console, with all that the API has. book is
 // nil for a store that cannot be gone through, which has no console.
-func (a *App) addConsole(o *admin.Options, book *contacts.Book) {
+func (a *App) addConsole(o *admin.Options, book *contacts.Book) error {
 	if o.Addr == "" || !a.config.HTTP.Console || book == nil {
-		return
+		return nil
 	}
+	signOn, err := a.buildSignOn(a.config)
+	if err != nil {
+		return err
+	}
+	a.useSignOn(signOn)
+	a.onStop("sign-on", func(context.Context) error { a.useSignOn(nil); return nil })
 	changes := &changeLog{next: o.Audit}
 	o.Audit = changes.add
 	o.Console = func(door admin.ConsoleDoor) (http.Handler, error) {
 		return console.New(console.Options{
-			Door: door, Ending: door.Ending(), Logger: a.component("console"),
+			Door: door, SignOn: a.signOn.Load, Ending: door.Ending(), Logger: a.component("console"),
 			Source: console.Source{
 				State: a.consoleState, Counts: a.counts, Timeline: o.Calls.Timeline, Pushes: o.Calls.Pushes, Bans: o.Calls.Bans, Messages: o.Calls.Messages,
 				Users: book.Users, User: a.consoleUser(book), Drop: book.RemoveContact,
@@ -37,6 +43,7 @@ func (a *App) addConsole(o *admin.Options, book *contacts.Book) {
 			},
 		})
 	}
+	return nil
 }
 
 func (a *App) consoleState() console.State {

@@ -52,6 +52,10 @@ func (a *App) Reload(cfg *configs.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	signOn, err := a.buildSignOn(cfg)
+	if err != nil {
+		return err
+	}
 	marks := markListeners(cfg)
 	certs, err := loadCertificates(cfg)
 	if err != nil {
@@ -91,6 +95,7 @@ func (a *App) Reload(cfg *configs.Config) (err error) {
 	a.spared.set(guardSettings(cfg))
 	a.trunks.Set(trunkRoutes(cfg, options.Routes))
 	a.certs.replace(certs)
+	a.useSignOn(signOn)
 	if a.admin != nil {
 		if err := a.admin.SetAccess(access(cfg)); err != nil {
 			return errors.Join(err, more.close())

@@ -20,7 +20,7 @@ func floors() map[string]int {
 	return map[string]int{
 		"flow": 0, "internal/sipmsg": 0, "internal/event": 0, "internal/tlscert": 0, "internal/httpclient": 0, "internal/hook": 0,
 		"usrloc": 1, "push": 1, "internal/feed": 1, "internal/transport": 1, "internal/sqldb": 1, "internal/boltfile": 1,
-		"purr": 2, "internal/domain": 2, "internal/transaction": 2, "internal/auth": 2, "internal/resolve": 2, "internal/rtpengine": 2, "internal/wake": 2, "internal/outbox": 2, "internal/locationdb": 2, "internal/guard": 2, "internal/mailbox": 2, "internal/trace": 2, "internal/hep": 3, "internal/timeline": 2,
+		"purr": 2, "internal/domain": 2, "internal/transaction": 2, "internal/auth": 2, "internal/resolve": 2, "internal/rtpengine": 2, "internal/wake": 2, "internal/outbox": 2, "internal/locationdb": 2, "internal/guard": 2, "internal/mailbox": 2, "internal/trace": 2, "internal/signon": 2, "internal/hep": 3, "internal/timeline": 2,
 		"registrar": 3, "internal/proxy": 3, "internal/probe": 3, "internal/regevent": 3, "internal/kamailio": 3, "internal/why": 3,
 		"internal/fastpath": 4, "internal/otlp": 4, "internal/qualify": 4, "internal/trunk": 4, "internal/contacts": 4,
 		"internal/admin": 5, "internal/load": 5, "configs": 5, "internal/pjsip": 5,
@@ -33,7 +33,7 @@ func floors() map[string]int {
 // helpers are for tests, demonstrations and load, not part of the server: they
 // may import what they exercise, and no package of the server imports them.
 func helpers() []string {
-	return []string{"internal/auth/authtest", "internal/demo", "internal/phone", "internal/memnet", "internal/modeltest", "internal/archtest", "push/pushsim", "push/pushtest", "internal/tlscert/certtest", "usrloc/usrloctest", "internal/console/consoletest", "test"}
+	return []string{"internal/auth/authtest", "internal/demo", "internal/phone", "internal/memnet", "internal/modeltest", "internal/archtest", "push/pushsim", "push/pushtest", "internal/tlscert/certtest", "usrloc/usrloctest", "internal/console/consoletest", "internal/signon/signontest", "test"}
 }
 
 // strangers never import each other, although they stand on one floor, where

@@ -15,10 +15,16 @@ import (
 // Path is where the console is.
 const Path = "/console/"
 
+// CallbackPath is where an OpenID provider sends people back to.
+const CallbackPath = Path + "login/callback"
+
 // Options of a Console.
 type Options struct {
 	Source Source
 	Door   Door
+	// SignOn returns how people log in at an OpenID provider, nil if they do not. It may
+	// return another each time. Nil: they never do.
+	SignOn func() *SignOn
 	// Ending is closed when the server stops: wakes under way end.
 	Ending <-chan struct{}
 	// Now is the time for pages; nil means time.Now. Pictures for the documentation
@@ -35,7 +41,9 @@ type Console struct {
 	now      func() time.Time
 	still    bool // the time is fixed
 	log      *slog.Logger
+	signOn   func() *SignOn
 	sessions *sessions
+	attempts *attempts
 	pages    pages
 	handler  http.Handler
 }
@@ -52,7 +60,13 @@ func New(o Options) (*Console, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
+	if c.signOn = o.SignOn; c.signOn == nil {
+		c.signOn = func() *SignOn { return nil }
+	}
 	var err error
+	if c.attempts, err = newAttempts(); err != nil {
+		return nil, err
+	}
 	if c.pages, err = parsePages(); err != nil {
 		return nil, err
 	}
@@ -74,6 +88,8 @@ func (c *Console) routes(assets *assets) *http.ServeMux {
 	mux.Handle("GET "+Path+"assets/{name}", assets)
 	mux.HandleFunc("GET "+Path+"login", c.showLogin)
 	mux.HandleFunc("POST "+Path+"login", c.login)
+	mux.HandleFunc("GET "+Path+"login/sso", c.beginSignOn)
+	mux.HandleFunc("GET "+CallbackPath, c.finishSignOn)
 	mux.HandleFunc("POST "+Path+"theme", c.theme)
 	mux.HandleFunc("POST "+Path+"logout", c.change(admin.Read, c.logout))
 	c.show(mux, "{$}", admin.Read, c.overview)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"reveille/internal/admin"
 )
@@ -19,6 +20,10 @@ type Door interface {
 	Known(token string) (admin.Principal, bool)
 	// Certificate returns who has the client certificate of r, if there is a known one.
 	Certificate(r *http.Request) (admin.Principal, bool)
+	// Locked returns a *admin.Locked if too many tries from the address of r failed, and
+	// Failed counts one more.
+	Locked(r *http.Request) error
+	Failed(r *http.Request)
 }
 
 // A visitor is who asks for a page.
@@ -30,18 +35,21 @@ type visitor struct {
 	session string
 }
 
+// LoggedIn reports whether there is a session to log out of.
+func (v visitor) LoggedIn() bool { return v.session != "" }
+
 // may reports whether the visitor has a role, or one above it.
 func (v visitor) may(role admin.Role) bool { return v.Role >= role }
 
 // errOutside says that somebody has to log in first.
 var errOutside = errors.New("nobody is logged in")
 
-// enter returns who sent a request. The token of the session is looked up each time:
-// it may be gone from the configuration.
+// enter returns who sent a request. What the session was opened with is looked up each
+// time: it may be gone from the configuration.
 func (c *Console) enter(r *http.Request) (visitor, error) {
 	if cookie, err := r.Cookie(cookieName(r)); err == nil {
-		if token, ok := c.sessions.token(cookie.Value, c.now()); ok {
-			if p, ok := c.door.Known(token); ok && p.Role >= admin.Read {
+		if proof, ok := c.sessions.proof(cookie.Value, c.now()); ok {
+			if p, ok := c.known(proof); ok && p.Role >= admin.Read {
 				return visitor{p, "session " + cookie.Value, cookie.Value}, nil
 			}
 			c.sessions.end(cookie.Value)
@@ -53,12 +61,34 @@ func (c *Console) enter(r *http.Request) (visitor, error) {
 	return visitor{}, errOutside
 }
 
+// known returns who has logged in with something, if it would still do.
+func (c *Console) known(p proof) (admin.Principal, bool) {
+	if p.token != "" {
+		return c.door.Known(p.token)
+	}
+	return c.signOn().principal(p.person)
+}
+
 // loginPage is what the form to log in shows.
 type loginPage struct {
 	// Wrong is why the last try failed, empty before the first.
 	Wrong string
 	// Next is where to go afterwards.
 	Next string
+	// SignOn is where people log in at the provider, whose name is Provider; empty if
+	// there is none.
+	SignOn, Provider string
+}
+
+// askLogin shows the form to log in, and why the last try failed.
+func (c *Console) askLogin(w http.ResponseWriter, r *http.Request, status int, wrong, next string) {
+	body := loginPage{Wrong: wrong, Next: next}
+	if s := c.signOn(); s != nil {
+		// At the address at which the provider sends people back: they may be here by
+		// another, where the cookie would be out of sight then.
+		body.SignOn, body.Provider = s.Client.Origin()+Path+"login/sso?next="+url.QueryEscape(next), s.Client.Host()
+	}
+	c.render(w, r, status, visitor{}, page{Title: "Log in", name: "login", Body: body})
 }
 
 func (c *Console) showLogin(w http.ResponseWriter, r *http.Request) {
@@ -66,7 +96,7 @@ func (c *Console) showLogin(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, Path, http.StatusSeeOther)
 		return
 	}
-	c.render(w, r, http.StatusOK, visitor{}, page{Title: "Log in", name: "login", Body: loginPage{Next: local(r.URL.Query().Get("next"))}})
+	c.askLogin(w, r, http.StatusOK, "", local(r.URL.Query().Get("next")))
 }
 
 // maxForm bounds a form in bytes.
@@ -74,28 +104,36 @@ const maxForm = 16 << 10
 
 func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	next := local(r.PostFormValue("next"))
-	p, err := c.door.Token(r, strings.TrimSpace(r.PostFormValue("token")))
+	next, token := local(r.PostFormValue("next")), strings.TrimSpace(r.PostFormValue("token"))
+	p, err := c.door.Token(r, token)
 	if err == nil && p.Role < admin.Read {
 		err = errors.New("this token is not for people: it is for events alone")
 	}
 	if err != nil {
-		status := http.StatusUnauthorized
-		if locked, ok := errors.AsType[*admin.Locked](err); ok {
-			status = http.StatusTooManyRequests
-			w.Header().Set("Retry-After", seconds(locked.For))
-		}
 		c.log.Info("console login failed", "remote", r.RemoteAddr, "err", err)
-		c.render(w, r, status, visitor{}, page{Title: "Log in", name: "login", Body: loginPage{Wrong: sentence(err.Error()), Next: next}})
+		c.askLogin(w, r, refusal(w, err), sentence(err.Error()), next)
 		return
 	}
-	// A session that somebody else may have planted ends here.
+	c.open(w, r, proof{token: token}, LongestTime, p)
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+// refusal returns the status for somebody who is not let in, and says for how long.
+func refusal(w http.ResponseWriter, err error) int {
+	if locked, ok := errors.AsType[*admin.Locked](err); ok {
+		w.Header().Set("Retry-After", seconds(locked.For))
+		return http.StatusTooManyRequests
+	}
+	return http.StatusUnauthorized
+}
+
+// open begins a session, and ends the one before: somebody else may have planted it.
+func (c *Console) open(w http.ResponseWriter, r *http.Request, p proof, longest time.Duration, who admin.Principal) {
 	if old, err := r.Cookie(cookieName(r)); err == nil {
 		c.sessions.end(old.Value)
 	}
-	c.log.Info("console login", "name", p.Name, "role", p.Role.String(), "remote", r.RemoteAddr)
-	http.SetCookie(w, sessionCookie(r, c.sessions.open(strings.TrimSpace(r.PostFormValue("token")), c.now())))
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	c.log.Info("console login", "name", who.Name, "kind", who.Kind, "role", who.Role.String(), "subject", p.person.subject, "remote", r.RemoteAddr)
+	http.SetCookie(w, sessionCookie(r, c.sessions.open(p, longest, c.now())))
 }
 
 func (c *Console) logout(w http.ResponseWriter, r *http.Request, v visitor) {

@@ -90,7 +90,7 @@ func parsePages() (pages, error) {
 		return p, err
 	}
 	for _, name := range []string{
-		"audit", "bans", "call", "calls", "configuration", "drop", "events", "failure", "login", "messages", "overview", "services", "user", "users", "waiting",
+		"audit", "bans", "call", "calls", "configuration", "drop", "events", "failure", "loggedin", "login", "messages", "overview", "services", "user", "users", "waiting",
 	} {
 		t, err := base.Clone()
 		if err != nil {

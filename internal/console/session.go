@@ -22,8 +22,8 @@ const (
 	LongestTime = 12 * time.Hour
 )
 
-// sessions are those who logged in by a token. They live in memory: after a restart
-// people log in again. It is safe for concurrent use.
+// sessions are those who logged in. They live in memory: after a restart people log in
+// again. It is safe for concurrent use.
 type sessions struct {
 	mu   sync.Mutex // guards byID
 	byID map[string]*session
@@ -31,15 +31,25 @@ type sessions struct {
 	key [32]byte
 }
 
-// A session holds the token itself, so that somebody whose token is taken out of the
-// configuration, or gets another role, has no more than that from the next request on.
+// proof is what somebody logged in with. It is looked at with each request, so that
+// those whose token or role is taken out of the configuration have no more than that
+// from the next one on.
+type proof struct {
+	// token is one of those in the configuration; empty: person logged in at the
+	// provider.
+	token  string
+	person person
+}
+
 type session struct {
-	token       string
-	began, used time.Time
+	proof
+	used time.Time
+	// end is when it ends however it is used.
+	end time.Time
 }
 
 func (s *session) over(now time.Time) bool {
-	return now.Sub(s.used) >= IdleTime || now.Sub(s.began) >= LongestTime
+	return now.Sub(s.used) >= IdleTime || !now.Before(s.end)
 }
 
 func newSessions() *sessions {
@@ -50,14 +60,14 @@ func newSessions() *sessions {
 }
 
 // open begins a session and returns its identity, of at least 128 random bits.
-func (s *sessions) open(token string, now time.Time) (id string) {
+func (s *sessions) open(p proof, longest time.Duration, now time.Time) (id string) {
 	id = rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.byID) >= MaxSessions {
 		s.makeRoom(now)
 	}
-	s.byID[id] = &session{token: token, began: now, used: now}
+	s.byID[id] = &session{proof: p, used: now, end: now.Add(min(longest, LongestTime))}
 	return id
 }
 
@@ -77,20 +87,20 @@ func (s *sessions) makeRoom(now time.Time) {
 	}
 }
 
-// token returns the token of a session that is not over, and notes that it is used.
-func (s *sessions) token(id string, now time.Time) (token string, ok bool) {
+// proof returns that of a session that is not over, and notes that it is used.
+func (s *sessions) proof(id string, now time.Time) (p proof, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.byID[id]
 	if x == nil {
-		return "", false
+		return proof{}, false
 	}
 	if x.over(now) {
 		delete(s.byID, id)
-		return "", false
+		return proof{}, false
 	}
 	x.used = now
-	return x.token, true
+	return x.proof, true
 }
 
 func (s *sessions) end(id string) {

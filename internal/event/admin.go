@@ -17,8 +17,8 @@ type AdminChange struct {
 
 // AdminChangeData is in admin.change.
 type AdminChangeData struct {
-	Who       string `json:"who" doc:"the name in http.tokens or http.certificates, or the user at the control socket"`
-	Kind      string `json:"kind" doc:"how we know: token, certificate, socket, or reporter for events.bearer"`
+	Who       string `json:"who" doc:"the name in http.tokens or http.certificates, of the person (http.oidc), or the user at the control socket"`
+	Kind      string `json:"kind" doc:"how we know: token, certificate, oidc for a person on the console, socket, or reporter for events.bearer"`
 	Role      string `json:"role" doc:"read, operate or admin; none for a reporter"`
 	Remote    string `json:"remote,omitempty" doc:"the address; absent for the control socket"`
 	Operation string `json:"operation" doc:"what was asked for: the operationId in /v1/openapi.json"`

@@ -107,6 +107,12 @@ func (s *Server) Certificate(r *http.Request) (admin.Principal, bool) {
 	return admin.Principal{Kind: admin.KindCertificate, Name: name, Role: admin.Operate}, name != ""
 }
 
+// Locked implements console.Door: nobody is.
+func (s *Server) Locked(*http.Request) error { return nil }
+
+// Failed implements console.Door.
+func (s *Server) Failed(*http.Request) {}
+
 // Revoke takes a token out of the configuration.
 func (s *Server) Revoke(token string) {
 	s.mu.Lock()
