@@ -17,20 +17,28 @@ import (
 // they ask for.
 func (p program) filterFlags(cmd *cobra.Command) func() url.Values {
 	values := map[string]*string{}
+	several := map[string]*[]string{}
 	for _, f := range []struct{ flag, query, usage string }{
 		{"aor", "aor", "of this user"},
 		{"contact", "contact", "with this Contact URI"},
 		{"call-id", "call_id", "whose last REGISTER had this Call-ID"},
-		{"ip", "ip", "seen at this address"},
 		{"next-hop", "next_hop", "that requests reach by this address or name"},
 		{"instance", "instance", "of the phone with this +sip.instance"},
 		{"provider", "provider", "woken by this push service"},
+		{"prid", "prid", "with this push token, unescaped; others on this machine can see it while the command runs"},
 		{"user-agent", "ua", "whose User-Agent matches this expression (RE2)"},
 	} {
 		values[f.query] = cmd.Flags().String(f.flag, "", "only those "+f.usage)
 	}
+	several["ip"] = cmd.Flags().StringArray("ip", nil, "only those seen at this address; may be repeated: at one of them")
+	several["port"] = cmd.Flags().StringArray("port", nil, "and at this port there: one for each --ip, in the same order")
 	return func() url.Values {
 		v := url.Values{}
+		for name, list := range several {
+			if len(*list) > 0 {
+				v[name] = *list
+			}
+		}
 		for name, value := range values {
 			if *value != "" {
 				v.Set(name, *value)

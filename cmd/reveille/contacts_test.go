@@ -25,6 +25,8 @@ func TestBindings_OfARunningServer(t *testing.T) {
 			answer = contacts.Removal{Removed: []contacts.Contact{alice}, Count: 1, Next: "7"}
 		case "DELETE /v1/contacts?after=7&ip=192.0.2.7":
 			answer = contacts.Removal{Removed: []contacts.Contact{{ID: "bb"}}, Count: 1}
+		case "DELETE /v1/contacts?ip=192.0.2.7&ip=2001%3Adb8%3A%3A7&port=5060&port=5061&prid=a%2Bb%2Cc":
+			answer = contacts.Removal{Removed: []contacts.Contact{{ID: "ee"}}, Count: 1}
 		case "DELETE /v1/contacts?aor=nobody":
 			answer = contacts.Removal{}
 		case "POST /v1/aors/sip:desk@example.com/contacts":
@@ -51,6 +53,7 @@ func TestBindings_OfARunningServer(t *testing.T) {
 		{"list alice", exitUsage, []string{"no arguments"}},
 		{"rm aa", exitOK, []string{"sip:alice@example.com aa: removed\n"}},
 		{"rm --ip 192.0.2.7", exitOK, []string{"aa: removed\n", "bb: removed\n"}},
+		{"rm --ip 192.0.2.7 --port 5060 --ip 2001:db8::7 --port 5061 --prid a+b,c", exitOK, []string{"ee: removed\n"}},
 		{"rm --aor nobody", exitOK, []string{"no phone is registered"}},
 		{"rm --aor nobody --json", exitOK, []string{`"count": 0`}},
 		{"rm dd", exitFailed, []string{"DELETE /v1/bindings/dd"}},

@@ -78,8 +78,8 @@ func run(args []string, p program) int {
 	}
 	add("run", "Run a server:", run...)
 	add("see", "See how it is:", p.statusCommand(), p.whyCommand(), p.callsCommand(), p.parkedCommand(), p.providersCommand(),
-		p.messagesCommand(), p.eventsCommand(), p.traceCommand())
-	add("do", "Do something about it:", p.bindingsCommand(), p.wakeCommand(), p.pushCommand(), p.wokenCommand(), p.bansCommand())
+		p.messagesCommand(), p.eventsCommand(), p.traceCommand(), p.statsCommand(), p.dumpCommand())
+	add("do", "Do something about it:", p.bindingsCommand(), p.wakeCommand(), p.pushCommand(), p.wokenCommand(), p.bansCommand(), p.flushCommand())
 	add("more", "More:", p.loadCommand(), p.versionCommand(), p.completionCommand(), p.manCommand())
 	root.AddCommand(p.cliDocsCommand())
 	tolerate(root)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -13,7 +14,7 @@ type Self struct {
 	// Config returns the configuration as loaded, its secrets redacted.
 	Config func() (Configuration, error)
 	// Flush returns when all registrations that were acknowledged are on the disk,
-	// whatever store.durability is. Nil: there is no disk, and no such call.
+	// whatever store.durability is. Nil: there is no disk.
 	Flush func() error
 }
 
@@ -95,6 +96,8 @@ type Stats struct {
 	LocationExpires  int64 `json:"location_expires" doc:"Contacts that ended because nothing came."`
 }
 
+var errNoDisk = errors.New("registrations are kept in memory alone (store.durability)")
+
 type (
 	statusReply struct{ Body Status }
 	configReply struct{ Body Configuration }
@@ -128,14 +131,14 @@ func (s *Self) register(a *api) {
 		st, err := s.Stats()
 		return &statsReply{st}, err
 	})
-	if s.Flush == nil {
-		return
-	}
 	change(a, Operate, call{
 		id: "flush", method: http.MethodPost, path: "/flush", tag: "server", summary: "Wait until all registrations are on the disk",
 		doc:   "It takes effect with store.durability write, where an answer to a REGISTER does not wait for the disk.",
-		takes: MaxWait,
+		takes: MaxWait, errors: []int{http.StatusConflict},
 	}, func(context.Context, *flushInput) (*nothing, error) {
+		if s.Flush == nil {
+			return nil, failure(http.StatusConflict, errNoDisk)
+		}
 		return nil, s.Flush()
 	})
 }
