@@ -47,7 +47,7 @@ func (p program) callsListCommand() *cobra.Command {
 			t := newTable("TIME", "ID", "METHOD", "FROM", "USER", "OUTCOME", "VERDICT")
 			for i := range l.Calls {
 				c := &l.Calls[i]
-				t.add(c.Began.Local().Format("01-02 15:04:05"), c.ID, c.Method, c.From, c.AOR, outcomeOf(c), saidOf(c))
+				t.add(when(c.Began), c.ID, c.Method, c.From, c.AOR, outcomeOf(c), saidOf(c))
 			}
 			if err := p.printTable(t, "no call is known that met a sleeping phone or failed"); err != nil {
 				return err

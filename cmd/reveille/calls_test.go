@@ -76,7 +76,7 @@ func TestCalls(t *testing.T) {
 		code int
 		says []string
 	}{
-		{"calls list --aor alice --outcome failed --limit 2", exitOK, []string{"01-02 03:04:05  17  INVITE  sip:bob@example.com?[2J  sip:alice@example.com  failed 480  The phone did not", "--before 17"}},
+		{"calls list --aor alice --outcome failed --limit 2", exitOK, []string{when(record.Began) + "  17  INVITE  sip:bob@example.com?[2J  sip:alice@example.com  failed 480  The phone did not", "--before 17"}},
 		{"calls list", exitOK, []string{"no call is known"}},
 		{"calls", exitOK, []string{"no call is known"}},
 		{"calls nonsense", exitUsage, []string{"no argument"}},

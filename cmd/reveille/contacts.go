@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -48,42 +50,90 @@ func (p program) filterFlags(cmd *cobra.Command) func() url.Values {
 	}
 }
 
+// Bounds of a list of registrations: what a page of the API has, what is listed if
+// nobody says, and what can be asked for.
+const (
+	pageOfContacts = contacts.MaxLimit
+	listUsually    = 1000
+	listMost       = 100_000
+)
+
 func (p program) bindingsListCommand() *cobra.Command {
+	var t target
+	var asJSON bool
 	var filter func() url.Values
 	var after string
 	var limit int
-	cmd := listCommand(p, listing[contacts.ContactList]{
-		Command: cobra.Command{
-			Use: "list", Short: "List the registrations of a running server",
-			Example: "  reveille bindings list --provider apns\n  reveille bindings list --ip 192.0.2.7 --json",
-		},
-		path: func([]string) string {
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the registrations of a running server, by user",
+		Long: "List the registrations of a running server, by user. The server has them in no order: if there are more than\n" +
+			"--limit, what is listed is in order, and what --after goes on with is in order again. `reveille dump` has all.",
+		Example: "  reveille bindings list --provider apns\n  reveille bindings list --ip 192.0.2.7 --json",
+		Args:    exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 || limit > listMost {
+				return usageError{fmt.Errorf("--limit is %d: write 1 to %d", limit, listMost)}
+			}
 			v := filter()
-			v.Set("limit", strconv.Itoa(limit))
 			if after != "" {
 				v.Set("after", after)
 			}
-			return "/v1/contacts?" + v.Encode()
+			return p.ask(cmd, t, func(ctx context.Context, c control) error {
+				l, err := c.listContacts(ctx, v, limit)
+				switch {
+				case err != nil:
+					return err
+				case asJSON:
+					return printJSON(p.stdout, l)
+				}
+				return p.printContacts(&l)
+			})
 		},
-		print: func(l *contacts.ContactList) error {
-			t := newTable("USER", "BINDING", "STATE", "UNTIL", "PUSH", "CONTACT", "PHONE")
-			for i := range l.Contacts {
-				c := &l.Contacts[i]
-				t.add(c.AOR, c.ID, stateCell(c.State), when(c.Expires), c.Provider, c.Contact, c.UserAgent)
-			}
-			if err := p.printTable(t, "no phone is registered that is meant"); err != nil {
-				return err
-			}
-			if l.Next != "" {
-				fmt.Fprintf(p.stderr, "reveille: there are more: --after %s\n", visible(l.Next))
-			}
-			return nil
-		},
-	})
+	}
+	t.flags(cmd)
+	jsonFlag(cmd, &asJSON)
 	filter = p.filterFlags(cmd)
 	cmd.Flags().StringVar(&after, "after", "", "go on where the list before ended")
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many, or a few more: a user is not torn apart; 1 to 1000")
+	cmd.Flags().IntVar(&limit, "limit", listUsually, "how many, or a few more: a user is not torn apart")
 	return cmd
+}
+
+// listContacts returns the contacts that v means, by user: as many as limit says or a
+// few more.
+func (c control) listContacts(ctx context.Context, v url.Values, limit int) (contacts.ContactList, error) {
+	all := contacts.ContactList{Contacts: []contacts.Contact{}}
+	for {
+		v.Set("limit", strconv.Itoa(min(limit-len(all.Contacts), pageOfContacts)))
+		var page contacts.ContactList
+		if err := c.do(ctx, http.MethodGet, "/v1/contacts?"+v.Encode(), nil, &page); err != nil {
+			return all, err
+		}
+		all.Contacts, all.Next = append(all.Contacts, page.Contacts...), page.Next
+		// A server that gives the same place again would be asked for ever.
+		if page.Next == "" || page.Next == v.Get("after") || len(all.Contacts) >= limit {
+			break
+		}
+		v.Set("after", page.Next)
+	}
+	all.Count = len(all.Contacts)
+	// Those of a user stay in the order in which the phones first registered.
+	slices.SortStableFunc(all.Contacts, func(a, b contacts.Contact) int { return cmp.Compare(a.AOR, b.AOR) })
+	return all, nil
+}
+
+func (p program) printContacts(l *contacts.ContactList) error {
+	t := newTable("USER", "BINDING", "STATE", "UNTIL", "PUSH", "CONTACT", "PHONE")
+	for i := range l.Contacts {
+		c := &l.Contacts[i]
+		t.add(c.AOR, c.ID, stateCell(c.State), when(c.Expires), c.Provider, c.Contact, c.UserAgent)
+	}
+	if err := p.printTable(t, "no phone is registered that is meant"); err != nil {
+		return err
+	}
+	if l.Next != "" {
+		fmt.Fprintf(p.stderr, "reveille: there are more: --after %s, or a larger --limit\n", visible(l.Next))
+	}
+	return nil
 }
 
 func stateCell(state string) cell {

@@ -15,10 +15,14 @@ func TestBindings_OfARunningServer(t *testing.T) {
 		alice := contacts.Contact{ID: "aa", AOR: "sip:alice@example.com", State: "awake", Contact: "sip:a@h\u009b", UserAgent: "Phone\x1b[2J"}
 		var answer any
 		switch r.Method + " " + r.URL.RequestURI() {
-		case "GET /v1/contacts?limit=100&provider=fcm":
-			answer = contacts.ContactList{Contacts: []contacts.Contact{alice}, Next: "7"}
-		case "GET /v1/contacts?after=7&limit=2":
-			answer = contacts.ContactList{}
+		case "GET /v1/contacts?limit=3&provider=fcm":
+			answer = contacts.ContactList{Contacts: []contacts.Contact{{ID: "dd", AOR: "sip:bob@example.com"}, {ID: "bb", AOR: "sip:bob@example.com"}}, Next: "7"}
+		case "GET /v1/contacts?after=7&limit=1&provider=fcm":
+			answer = contacts.ContactList{Next: "8"}
+		case "GET /v1/contacts?after=8&limit=1&provider=fcm":
+			answer = contacts.ContactList{Contacts: []contacts.Contact{alice}, Next: "9"}
+		case "GET /v1/contacts?after=7&limit=1000":
+			answer = contacts.ContactList{Next: r.URL.Query().Get("after")}
 		case "DELETE /v1/bindings/aa":
 			answer = alice
 		case "DELETE /v1/contacts?ip=192.0.2.7":
@@ -47,9 +51,12 @@ func TestBindings_OfARunningServer(t *testing.T) {
 		code int
 		says []string
 	}{
-		{"list --provider fcm", exitOK, []string{"sip:alice@example.com  aa       awake", "Phone?[2J", "--after 7"}},
-		{"list --limit 2 --after 7", exitOK, []string{"no phone is registered"}},
-		{"list --provider fcm --json", exitOK, []string{`"next": "7"`, `"state": "awake"`}},
+		{"list --provider fcm --limit 3", exitOK, []string{"PHONE\nsip:alice@example.com  aa       awake", "Phone?[2J", "--after 9", "\nsip:bob@example.com    dd", "\nsip:bob@example.com    bb"}},
+		{"list --after 7", exitOK, []string{"no phone is registered"}},
+		{"list --limit 0", exitUsage, []string{"--limit is 0"}},
+		{"list --limit 100001", exitUsage, []string{"--limit is 100001"}},
+		{"list --limit 1 --after 5", exitFailed, []string{"after=5&limit=1"}},
+		{"list --provider fcm --limit 3 --json", exitOK, []string{`"next": "9"`, `"state": "awake"`, `"count": 3`}},
 		{"list alice", exitUsage, []string{"no arguments"}},
 		{"rm aa", exitOK, []string{"sip:alice@example.com aa: removed\n"}},
 		{"rm --ip 192.0.2.7", exitOK, []string{"aa: removed\n", "bb: removed\n"}},

@@ -79,7 +79,7 @@ func (p program) printWhy(r *why.Report) error {
 	t = newTable("TIME", "ID", "METHOD", "FROM", "OUTCOME", "VERDICT")
 	for i := range r.Calls {
 		c := &r.Calls[i].Summary
-		t.add(c.Began.Local().Format("01-02 15:04:05"), c.ID, c.Method, c.From, outcomeOf(c), saidOf(c))
+		t.add(when(c.Began), c.ID, c.Method, c.From, outcomeOf(c), saidOf(c))
 	}
 	return errors.Join(err, p.printTable(t, "none met a sleeping phone or failed"))
 }
