@@ -291,9 +291,9 @@ func (a *App) buildSIP(network transport.Network) (err error) {
 	a.layer = transaction.New(transaction.Options{
 		Sender: a.transport, User: &user{app: a, metrics: in.metrics}, MaxTransactions: cfg.Limits.Transactions,
 		TimerC: cfg.Proxy.TimerC, Overload: transaction.Overload{Target: cfg.Overload.Target, Interval: cfg.Overload.Interval},
-		RetryAfter: cfg.Overload.RetryAfter, Spare: a.spares, Logger: a.component("transaction"), Registerer: a.registry,
+		RetryAfter: cfg.Overload.RetryAfter, Spare: a.spares, Refused: a.overloaded, Logger: a.component("transaction"), Registerer: a.registry,
 	})
-	in.layer, a.prober.Layer = a.layer, a.layer
+	in.layer, in.refused, a.prober.Layer = a.layer, a.proxy.Refused, a.layer
 	a.trunks.Set(trunkRoutes(cfg, po.Routes))
 	if err := a.buildQualifier(); err != nil {
 		return err

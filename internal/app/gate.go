@@ -187,14 +187,18 @@ func (g *gate) Admit(m *sipmsg.Message, f flow.Flow, done func(proxy.Admission))
 		a := proxy.Admission{}
 		var allowed bool
 		if a.Trusted, allowed = r.open(f); !allowed {
-			a.Refusal, a.Unknown = forbidden(), true
+			a.Refusal, a.Rule, a.Unknown = forbidden(), event.RuleTrusted, true
 		}
 		done(a)
 		return
 	}
 	g.authenticate(r, m, f, auth.Proxy, func(d auth.Decision) {
 		if d.Outcome != auth.Allowed {
-			done(proxy.Admission{Refusal: &d.Reply, Unknown: true})
+			a := proxy.Admission{Refusal: &d.Reply, Unknown: true}
+			if d.Reason.Wrong() {
+				a.Rule, a.Why = event.RuleCredentials, d.Reason.String()
+			}
+			done(a)
 			return
 		}
 		a := proxy.Admission{Trusted: d.Trusted, Realm: d.User.Realm}

@@ -157,7 +157,7 @@ func (g limitedGate) Admit(m *sipmsg.Message, f flow.Flow, done func(proxy.Admis
 		aor, err := g.app.gate.aorOf(m.RequestURI())
 		if err == nil && a.Refusal == nil && !g.app.guard.Calls(f, string(aor), time.Now()) {
 			r := tooFast(m)
-			a.Refusal = &r
+			a.Refusal, a.Rule = &r, event.RulePerUser
 		}
 		done(a)
 	})

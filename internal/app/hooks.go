@@ -13,6 +13,7 @@ import (
 
 	"reveille/configs"
 	"reveille/flow"
+	"reveille/internal/event"
 	"reveille/internal/hook"
 	"reveille/internal/proxy"
 	"reveille/internal/sipmsg"
@@ -174,7 +175,7 @@ func (g directedGate) Admit(m *sipmsg.Message, f flow.Flow, done func(proxy.Admi
 				err = g.follow(d, &a)
 			}
 			if err != nil && !g.allow {
-				a.Refusal = &sipmsg.Reply{Code: 480, Reason: "No Way Known"}
+				a.Refusal, a.Rule = &sipmsg.Reply{Code: 480, Reason: "No Way Known"}, event.RuleRouteHook
 			}
 			done(a)
 		})
@@ -188,7 +189,7 @@ func (g directedGate) follow(d hook.Direction, a *proxy.Admission) error {
 	case hook.ToRoute:
 		a.Direction.Route = d.Name
 	case hook.Reject:
-		a.Refusal = &sipmsg.Reply{Code: d.Status, Reason: d.Reason}
+		a.Refusal, a.Rule = &sipmsg.Reply{Code: d.Status, Reason: d.Reason}, event.RuleRouteHook
 	case hook.ToTargets:
 		var targets []sipmsg.URI
 		for _, s := range d.Targets {

@@ -22,6 +22,8 @@ type inlet struct {
 	fast    *fastpath.Path // nil: switched off
 	metrics *metrics
 	sink    event.Sink
+	// refused hears of who is too fast.
+	refused func(m *sipmsg.Message, from flow.Flow, r *sipmsg.Reply, rule event.Rule, reason string)
 	log     *slog.Logger
 }
 
@@ -63,7 +65,9 @@ func (i *inlet) lost() { i.layer.Lost() }
 // gets no answer from a server that has too much to do.
 func (i *inlet) slowDown(f flow.Flow, b []byte) {
 	if m, err := sipmsg.Parse(b, f.Remote); err == nil {
-		i.layer.Refuse(f, m, tooFast(m))
+		r := tooFast(m)
+		i.refused(m, f, &r, event.RuleRate, "")
+		i.layer.Refuse(f, m, r)
 	}
 }
 

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 
+	"reveille/flow"
+	"reveille/internal/event"
 	"reveille/internal/sipmsg"
 )
 
@@ -20,4 +22,9 @@ func (a *App) spares(m *sipmsg.Message) bool {
 	}
 	rec, err := a.store.Get(context.Background(), aor)
 	return err != nil || len(rec.Bindings) > 0
+}
+
+// overloaded implements transaction.Options.Refused.
+func (a *App) overloaded(f flow.Flow, m *sipmsg.Message, r sipmsg.Reply) {
+	a.proxy.Refused(m, f, &r, event.RuleOverload, "")
 }

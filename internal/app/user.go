@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"reveille/flow"
+	"reveille/internal/event"
 	"reveille/internal/sipmsg"
 	"reveille/internal/transaction"
 	"reveille/registrar"
@@ -24,7 +25,9 @@ type user struct {
 func (u *user) Request(s *transaction.Server) {
 	m := s.Message()
 	if !u.app.gate.permits(s.Flow()) {
-		s.Refuse(*forbidden())
+		r := forbidden()
+		u.app.proxy.Refused(m, s.Flow(), r, event.RuleSource, "")
+		s.Refuse(*r)
 		return
 	}
 	if u.subscribes(s) {

@@ -71,6 +71,17 @@ var reasonNames = [numReasons]string{
 	ReasonNotOwner:      "not_owner",
 }
 
+// Wrong reports whether something was the matter with the credentials that came, or
+// with who knows them. Asking for credentials, or for those with a newer nonce, is how
+// each request begins.
+func (r Reason) Wrong() bool {
+	switch r {
+	case ReasonUser, ReasonTrusted, ReasonNetwork, ReasonNoCredentials, ReasonStale, ReasonReplayed:
+		return false
+	}
+	return true
+}
+
 // String returns the reason's name.
 func (r Reason) String() string { return reasonNames[r] }
 

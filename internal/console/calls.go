@@ -106,7 +106,7 @@ func (c *Console) call(r *http.Request, _ visitor) (page, error) {
 // stepClass is "bad" for a step that is, or explains, a failure.
 func stepClass(s timeline.Step) string {
 	switch s.Kind {
-	case timeline.StepFailed, timeline.StepTimedOut, timeline.StepLate, timeline.StepUnregister, timeline.StepUnreachable, timeline.StepBranchEnded, timeline.StepElsewhere, timeline.StepSilent:
+	case timeline.StepFailed, timeline.StepRefused, timeline.StepTimedOut, timeline.StepLate, timeline.StepUnregister, timeline.StepUnreachable, timeline.StepBranchEnded, timeline.StepElsewhere, timeline.StepSilent:
 		return "bad"
 	case timeline.StepAttempt, timeline.StepPushOutcome:
 		if s.Class != "" && s.Class != "ok" {

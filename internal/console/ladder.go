@@ -176,7 +176,7 @@ func (d *drawing) wait(s *timeline.Step) {
 		d.waits[s.Binding] = wait{d.y, s.At}
 	case timeline.StepReleased, timeline.StepTimedOut:
 		d.release(s.Binding, s.At)
-	case timeline.StepCancelled, timeline.StepFailed, timeline.StepAnswered, timeline.StepDiverted:
+	case timeline.StepCancelled, timeline.StepFailed, timeline.StepRefused, timeline.StepAnswered, timeline.StepDiverted:
 		for b := range d.waits {
 			d.release(b, s.At)
 		}
@@ -246,7 +246,7 @@ func (d *drawing) rungOf(r *timeline.Record, s *timeline.Step) (g rung, ok bool)
 		return toned("good", phone, laneCaller, status(s, 200, "OK"))
 	case timeline.StepCancelled:
 		return toned("bad", laneCaller, laneServer, "CANCEL")
-	case timeline.StepFailed:
+	case timeline.StepFailed, timeline.StepRefused:
 		return toned("bad", laneServer, laneCaller, status(s, r.Status, s.Reason))
 	}
 	// Parked and woken are the ends of a wait, which is drawn as such.

@@ -161,8 +161,8 @@ type Try struct {
 type Call struct {
 	// Step is "received", "silent", "parked", "ringback", "woken", "released",
 	// "forwarded", "ringing", "answered", "timed_out", "branch_ended", "diverted",
-	// "cancelled" or "failed". A request that waited for its phone is released where
-	// others are forwarded.
+	// "cancelled", "failed" or "refused". A request that waited for its phone is released
+	// where others are forwarded. One that is refused got no further than a Rule.
 	Step           string
 	Method, CallID string
 	From, To       string // AORs or URIs without parameters
@@ -183,6 +183,8 @@ type Call struct {
 	// Phone: Status and Reason are the answer of a phone or next hop, in place of a word
 	// of this server.
 	Phone bool
+	// Rule is which one refused the request, in "refused".
+	Rule Rule
 	// Lookup is what the look-up of the user's phones came to, in "received", "parked",
 	// "silent" and "failed"; Phones is how many there were.
 	Lookup string

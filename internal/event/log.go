@@ -132,7 +132,7 @@ func (e PushOutcome) line() (string, []slog.Attr) {
 
 func (e Call) level() slog.Level {
 	switch e.Step {
-	case "answered", "failed", "timed_out", "cancelled":
+	case "answered", "failed", "timed_out", "cancelled", "refused":
 		return slog.LevelInfo
 	}
 	return slog.LevelDebug
@@ -142,7 +142,7 @@ func (e Call) line() (string, []slog.Attr) {
 	return "request " + e.Step, []slog.Attr{
 		slog.String("method", e.Method), slog.String("call_id", e.CallID), slog.String("from", e.From), slog.String("to", e.To),
 		slog.String("aor", e.AOR), slog.String("binding", e.Binding), slog.String("push_id", e.PushID), slog.String("flow", e.Flow.String()),
-		slog.Int("status", e.Status), slog.String("reason", e.Reason), slog.Duration("elapsed", e.Elapsed.Round(time.Microsecond)),
+		slog.Int("status", e.Status), slog.String("reason", e.Reason), slog.String("rule", e.Rule.String()), slog.Duration("elapsed", e.Elapsed.Round(time.Microsecond)),
 	}
 }
 

@@ -273,7 +273,7 @@ func (e PushReported) data(Detail) any {
 }
 
 // RequestData is in request.received, parked, woken, released, forwarded, ringing,
-// answered, timed_out, diverted, cancelled and failed.
+// answered, timed_out, diverted, cancelled, failed and refused.
 type RequestData struct {
 	Method    string    `json:"method" doc:"INVITE, MESSAGE, …"`
 	CallID    string    `json:"call_id" doc:"its Call-ID"`
@@ -285,6 +285,7 @@ type RequestData struct {
 	Flow      *FlowData `json:"flow,omitempty" doc:"where it came from or went to"`
 	Status    int       `json:"status,omitempty" doc:"SIP status"`
 	Reason    string    `json:"reason,omitempty" doc:"why it failed"`
+	Rule      string    `json:"rule,omitempty" doc:"which key of the configuration refused it, in request.refused: acl.source, auth.trusted, auth.users (reason is that of auth.failed), guard.rate, guard.per_aor, hooks.route or overload"`
 	ElapsedMS float64   `json:"elapsed_ms,omitempty" doc:"time since it arrived; in request.woken since the push"`
 	Asleep    bool      `json:"asleep,omitempty" doc:"whether it has met a phone that has to be woken, or cannot be"`
 	By        string    `json:"by,omitempty" doc:"whose word status and reason are, in request.failed and request.branch_ended: phone (or next hop) or server"`
@@ -313,7 +314,7 @@ func (e Call) Type() string {
 func (e Call) data(Detail) any {
 	d := RequestData{
 		Method: e.Method, CallID: e.CallID, From: e.From, To: e.To, AOR: e.AOR, Binding: e.Binding, PushID: e.PushID, Flow: dataOf(e.Flow),
-		Status: e.Status, Reason: e.Reason, ElapsedMS: milliseconds(e.Elapsed), Asleep: e.Asleep, Lookup: e.Lookup, Phones: e.Phones,
+		Status: e.Status, Reason: e.Reason, Rule: e.Rule.String(), ElapsedMS: milliseconds(e.Elapsed), Asleep: e.Asleep, Lookup: e.Lookup, Phones: e.Phones,
 	}
 	switch {
 	case e.Phone:

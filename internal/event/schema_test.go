@@ -42,6 +42,8 @@ func filled(e Event, secret string) Event {
 			f.SetString(strings.ToLower(v.Type().Field(i).Name))
 		case reflect.Int, reflect.Int64:
 			f.SetInt(7000)
+		case reflect.Uint8:
+			f.SetUint(uint64(RuleSource))
 		case reflect.Uint32:
 			f.SetUint(7)
 		case reflect.Bool:

@@ -26,6 +26,7 @@ type metrics struct {
 	large         *prometheus.CounterVec
 	fallbacks     *prometheus.CounterVec
 	media         *prometheus.CounterVec
+	untold        prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, memory *hopMemory) *metrics {
@@ -86,13 +87,16 @@ func newMetrics(r prometheus.Registerer, memory *hopMemory) *metrics {
 			Name: "reveille_proxy_fallbacks_total",
 			Help: "Calls that nobody took and that were sent elsewhere, by why: busy, no_answer, timeout (not woken) or unreachable.",
 		}, []string{"reason"}),
+		untold: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "reveille_proxy_refusals_untold_total", Help: "Refused requests of which no event told, for there were too many.",
+		}),
 		media: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reveille_proxy_media_total",
 			Help: "What was asked of media engines, by result: changed (SDP), ended (a call), failed, no_engine (none is there) or full (too much of one call waits).",
 		}, []string{"result"}),
 	}
 	if r != nil {
-		r.MustRegister(m.media, m.ringbacks, m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen, m.failovers, m.hopFailures, m.hopsMarked, m.large, m.fallbacks)
+		r.MustRegister(m.media, m.ringbacks, m.requests, m.lookups, m.parked, m.wakes, m.wakeTime, m.toPush, m.discarded, m.purrs, m.farewells, m.farewellsOpen, m.failovers, m.hopFailures, m.hopsMarked, m.large, m.fallbacks, m.untold)
 	}
 	return m
 }

@@ -66,6 +66,10 @@ type Admission struct {
 	// Refusal is the answer to send if the request may not pass: a challenge or
 	// a refusal. Nil if it may.
 	Refusal *sipmsg.Reply
+	// Rule is whose word Refusal is, event.RuleNone for a plain question for credentials;
+	// Why is more of it, as auth.failed has it.
+	Rule event.Rule
+	Why  string
 	// Unknown: it may not because nobody knows its sender, and for nothing else.
 	Unknown bool
 	// User is the AOR of the authenticated sender, empty if unauthenticated.

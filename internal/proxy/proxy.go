@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"reveille/flow"
 	"reveille/internal/event"
 	"reveille/internal/sipmsg"
@@ -21,6 +23,8 @@ type Proxy struct {
 	metrics *metrics
 	bucket  *bucket
 	memory  *hopMemory
+	// refusals bounds those that events tell of.
+	refusals *rate.Limiter
 	// lanes holds one *lane for each queue; only that queue uses it.
 	lanes sync.Map
 	// farewells counts those of all lanes.
@@ -50,7 +54,7 @@ func New(o Options) (*Proxy, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	p := &Proxy{bucket: newBucket(o.MaxParked, o.MaxParkedPerAOR), memory: newHopMemory()}
+	p := &Proxy{bucket: newBucket(o.MaxParked, o.MaxParkedPerAOR), memory: newHopMemory(), refusals: newRefusals()}
 	p.metrics = newMetrics(o.Registerer, p.memory)
 	p.options.Store(&o)
 	p.requests.Store(firstRequest(time.Now()))
@@ -108,10 +112,17 @@ func identity(u sipmsg.URI) string {
 	return u.Scheme + ":"
 }
 
-// refused tells of a request that goes no further.
+// refused tells of a request that goes no further, and of the user for whom it was, if
+// it would have begun something.
 func (p *Proxy) refused(s *transaction.Server, r sipmsg.Reply) {
-	p.metrics.answered(s.Message().Method(), r.Code)
-	p.emit(s.Message(), event.Call{Step: "failed", Flow: s.Flow(), Status: r.Code, Reason: r.Reason})
+	m := s.Message()
+	p.metrics.answered(m.Method(), r.Code)
+	e := event.Call{Step: "failed", Flow: s.Flow(), Status: r.Code, Reason: r.Reason}
+	if m.ToTag() == "" && p.opts().wakes(m.Method()) {
+		aor, _ := p.aorOf(p.dialled(m.RequestURI()))
+		e.AOR = event.Text(string(aor))
+	}
+	p.emit(m, e)
 }
 
 // reject answers a request whose sender has shown no right to anything: it costs

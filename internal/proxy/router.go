@@ -186,6 +186,7 @@ func (p *Proxy) route(s *transaction.Server, g passage, a Admission) {
 	}
 	if a.Refusal != nil {
 		p.metrics.answered(s.Message().Method(), a.Refusal.Code)
+		p.Refused(s.Message(), s.Flow(), a.Refusal, a.Rule, a.Why)
 		s.Refuse(*a.Refusal)
 		return
 	}

@@ -40,7 +40,7 @@ func random(t *testing.T, rnd *rand.Rand, n, keep int) {
 		switch rnd.IntN(9) {
 		case 0, 1, 2, 3:
 			e := event.Call{
-				Step:   one("received", "silent", "parked", "ringback", "woken", "released", "forwarded", "ringing", "answered", "timed_out", "branch_ended", "diverted", "cancelled", "failed", "new"),
+				Step:   one("received", "silent", "parked", "ringback", "woken", "released", "forwarded", "ringing", "answered", "timed_out", "branch_ended", "diverted", "cancelled", "failed", "refused", "new"),
 				Method: one("INVITE", "MESSAGE", "BYE"), CallID: callID, From: bob, To: alice, AOR: aor, Binding: binding, Request: number, Asleep: rnd.IntN(4) > 0,
 				Phone: rnd.IntN(2) == 0, Status: []int{0, 180, 200, 202, 404, 480, 486, 487, 503}[rnd.IntN(9)], Reason: one("", "Kept", "x"), Elapsed: time.Duration(rnd.IntN(int(time.Minute))),
 				Lookup: one("", "found", "none", "error"), Flow: at("192.0.2.1:1"),

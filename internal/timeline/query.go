@@ -111,14 +111,25 @@ func (t *Timeline) Get(id string) (Record, bool) {
 	return Record{}, false
 }
 
-// Last returns the latest Records of a user, at most n, the latest first.
+// Last returns the latest Records of a user, at most n and as many that a rule refused,
+// the latest first: what strangers cause hides no others.
 func (t *Timeline) Last(aor string, n int) (list []Record) {
+	refused, others := 0, 0
 	for _, r := range t.candidates(&Query{AOR: aor}) {
-		if len(list) == n {
-			break
+		rec, ok := t.copied(r)
+		if !ok {
+			continue
 		}
-		if rec, ok := t.copied(r); ok {
+		of := &others
+		if rec.Rule != "" {
+			of = &refused
+		}
+		if *of < n {
+			*of++
 			list = append(list, rec)
+		}
+		if others == n {
+			break
 		}
 	}
 	return list

@@ -81,7 +81,7 @@ func (r *record) size() int {
 func (r *record) add(now time.Time, s step) {
 	bound := maxSteps - lastSteps
 	switch s.kind {
-	case StepAnswered, StepCancelled, StepFailed, StepLate, StepTimedOut, StepDiverted:
+	case StepAnswered, StepCancelled, StepFailed, StepRefused, StepLate, StepTimedOut, StepDiverted:
 		bound = maxSteps
 	}
 	if len(r.steps) >= bound {
@@ -189,7 +189,8 @@ func (r *record) take(e *event.Call, now time.Time) {
 	case "cancelled":
 		s.kind = StepCancelled
 		r.Outcome = OutcomeCancelled
-	case "failed":
+	case "failed", "refused":
+		r.Rule = e.Rule.String()
 		if len(r.steps) == 1 && s.flow != "" {
 			r.steps[0].flow, s.flow = s.flow, ""
 		}

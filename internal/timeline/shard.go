@@ -14,7 +14,7 @@ type quota uint8
 const (
 	asleep    quota = iota // met a phone that had to be woken, or could not be
 	failing                // failed, at a user of ours
-	strangers              // failed, for nobody here
+	strangers              // failed, for nobody here, or before anybody looked for a phone
 	quotas
 )
 
@@ -63,7 +63,7 @@ func (s *shard) begin(e *event.Call, now time.Time) (r, crowded *record) {
 	switch {
 	case e.Asleep:
 		r.quota = asleep
-	case e.AOR != "" && e.Status != 404:
+	case e.AOR != "" && e.Status != 404 && e.Lookup != "":
 		r.quota = failing
 	}
 	r.Summary = Summary{

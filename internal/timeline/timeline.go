@@ -18,8 +18,9 @@ const (
 // Options of a Timeline. All may be left out.
 type Options struct {
 	// Keep bounds the Records of requests that met a sleeping phone. Of others that
-	// failed a quarter as many are kept, and a sixteenth of those for nobody here, so
-	// that scanners push out nothing but what they wrote themselves.
+	// failed a quarter as many are kept, and a sixteenth of those for nobody here, or
+	// refused before anybody looked for a phone, so that scanners push out nothing but
+	// what they wrote themselves.
 	Keep int
 	// MaxBytes bounds the memory of all of them together, about.
 	MaxBytes int64
@@ -87,7 +88,7 @@ func (t *Timeline) shard(callID string) *shard {
 func (t *Timeline) Emit(e event.Event) {
 	switch e := e.(type) {
 	case event.Call:
-		if e.Asleep || e.Step == "failed" {
+		if e.Asleep || e.Step == "failed" || e.Step == "refused" {
 			t.call(&e)
 		}
 	case event.PushRequested:
@@ -147,7 +148,7 @@ func (t *Timeline) call(e *event.Call) {
 // begins reports whether a Record begins with e, if there is none.
 func begins(e *event.Call) bool {
 	switch e.Step {
-	case "received", "parked", "silent", "failed":
+	case "received", "parked", "silent", "failed", "refused":
 		return true
 	case "branch_ended":
 		return e.Sleeper != nil && e.Sleeper.Lacks != ""

@@ -271,6 +271,42 @@ func TestTimeline_FloodsPushOutNothingElse(t *testing.T) {
 	})
 }
 
+// TestTimeline_Refused: who is refused by a rule is remembered for the user, in the room
+// of strangers, and hides no other.
+func TestTimeline_Refused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tl := New(Options{Keep: 10000})
+		for n := range maxOfUser {
+			real := tell(tl, uint64(n+1))
+			real.received()
+			real.parked(25 * time.Second)
+			real.failed(480, "Device Did Not Wake")
+		}
+		for n := range 1000 {
+			tell(tl, uint64(n+1000)).call("refused", func(e *event.Call) {
+				e.Asleep, e.Status, e.Rule, e.Flow = false, 403, event.RuleSource, at("192.0.2.66:5060")
+			})
+		}
+		last := tl.Last(alice, 5)
+		if len(last) != 10 || last[4].Rule != "acl.source" || last[5].Rule != "" {
+			t.Fatalf("%d records: %+v", len(last), last)
+		}
+		if got := kinds(&last[0]); got != "received refused" || last[0].Verdict.Code != CodeForbidden || last[0].Steps[0].Flow == "" || last[0].Status != 403 {
+			t.Errorf("%s: %+v", got, last[0])
+		}
+		list, _ := tl.Calls(Query{AOR: alice, Limit: 1000})
+		refused := 0
+		for i := range list {
+			if list[i].Rule != "" {
+				refused++
+			}
+		}
+		if refused != maxStrangersOf || len(list) < maxOfUser-1 || len(list) > maxOfUser+maxStrangersOf {
+			t.Errorf("%d records, %d of them refused", len(list), refused)
+		}
+	})
+}
+
 func TestTimeline_BoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tl := New(Options{Keep: 100000, MaxBytes: 1 << 20})

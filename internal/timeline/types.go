@@ -55,8 +55,10 @@ type Summary struct {
 	Status  int       `json:"status,omitempty" doc:"SIP status of the final answer"`
 	Reason  string    `json:"reason,omitempty" doc:"phrase of the final answer"`
 	Phone   bool      `json:"by_phone,omitempty" doc:"whether the final answer is a phone's or next hop's, not this server's"`
-	Devices []Device  `json:"devices" doc:"the phones that had to be woken, and those that failed"`
-	Verdict *Verdict  `json:"verdict,omitempty" doc:"what was the matter, if it has ended"`
+	// Rule is event.Call.Rule.
+	Rule    string   `json:"rule,omitempty" doc:"the key of the configuration that refused it before anybody looked for a phone, as in request.refused"`
+	Devices []Device `json:"devices" doc:"the phones that had to be woken, and those that failed"`
+	Verdict *Verdict `json:"verdict,omitempty" doc:"what was the matter, if it has ended"`
 }
 
 // A Device is what happened to one of the phones of a Record.
@@ -123,6 +125,7 @@ const (
 	StepAnswered    = "answered"     // a phone took it
 	StepCancelled   = "cancelled"    // the caller gave up
 	StepFailed      = "failed"       // the caller was told that it came to nothing
+	StepRefused     = "refused"      // the caller was told no, and nobody looked for a phone
 	StepLate        = "late"         // a phone came when nobody waited for it any more
 )
 
@@ -130,7 +133,7 @@ const (
 type Step struct {
 	At       time.Time `json:"at" doc:"when"`
 	OffsetMS float64   `json:"offset_ms" doc:"time since the request arrived"`
-	Kind     string    `json:"kind" doc:"received, forwarded, silent, parked, push, attempt, push_outcome, report, register, unregister, elsewhere, woken, released, ringing, ringback, timed_out, unreachable, branch_ended, diverted, answered, cancelled, failed or late"`
+	Kind     string    `json:"kind" doc:"received, forwarded, silent, parked, push, attempt, push_outcome, report, register, unregister, elsewhere, woken, released, ringing, ringback, timed_out, unreachable, branch_ended, diverted, answered, cancelled, failed, refused or late"`
 	Binding  string    `json:"binding,omitempty" doc:"the phone concerned"`
 	PushID   string    `json:"push_id,omitempty" doc:"the push concerned"`
 	Provider string    `json:"provider,omitempty" doc:"pn-provider, of a push"`

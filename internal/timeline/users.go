@@ -13,6 +13,9 @@ const (
 	// maxOfUser bounds the Records: whoever calls one phone over and over pushes out
 	// nobody else's.
 	maxOfUser = 200
+	// maxStrangersOf bounds those of them that strangers can cause without getting any
+	// further.
+	maxStrangersOf = 16
 	// maxEndings bounds what is known of registrations that ended, maxEnded the users of
 	// whom something is, in each of manyShards.
 	maxEndings = 4
@@ -79,13 +82,38 @@ func (u *users) add(aor string, r *record) (crowded *record) {
 		l = list.New()
 		s.records[aor] = l
 	}
-	if l.Len() >= maxOfUser {
-		crowded = l.Remove(l.Front()).(*record)
+	place := l.Front()
+	if r.quota == strangers {
+		place = oldestStranger(l)
+	} else if l.Len() < maxOfUser {
+		place = nil
+	}
+	if place != nil {
+		crowded = l.Remove(place).(*record)
 		crowded.ofUser = nil
 	}
 	r.ofUser = l.PushBack(r)
 	r.filed = aor
 	return crowded
+}
+
+// oldestStranger is the place of the oldest Record that strangers caused, if there are
+// as many as there may be; nil if one more may come.
+func oldestStranger(l *list.List) (oldest *list.Element) {
+	n := 0
+	for e := l.Back(); e != nil; e = e.Prev() {
+		if e.Value.(*record).quota == strangers {
+			n++
+			oldest = e
+		}
+	}
+	switch {
+	case n >= maxStrangersOf:
+		return oldest
+	case l.Len() >= maxOfUser:
+		return l.Front()
+	}
+	return nil
 }
 
 func (u *users) remove(r *record) {

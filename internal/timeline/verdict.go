@@ -21,6 +21,8 @@ const (
 	CodeNoMethod      = "no_method"      // phones are registered, none takes this method
 	CodeNoLocation    = "no_location"    // the location service cannot say
 	CodeForbidden     = "forbidden"      // a rule of this server
+	CodeCallerRefused = "caller_refused" // the caller's credentials were not good
+	CodeTooFast       = "too_fast"       // a limit of rates
 	CodeOverload      = "overload"       // this server refuses
 	CodeStopping      = "stopping"       // this server was stopped
 	CodeTooMany       = "too_many"       // too many requests wait already
@@ -408,6 +410,8 @@ func refusal(status int, reason string) Verdict {
 // ofRequest judges a request by its final answer, of this server.
 func ofRequest(r *Record) Verdict {
 	switch {
+	case r.Rule != "":
+		return ofRule(r)
 	case r.Lookup == "error":
 		return Verdict{CodeNoLocation, "The location service could not say which phones are registered.", "Look at the store in the log."}
 	case r.Lookup == "method":

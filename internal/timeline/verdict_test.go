@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"reveille/internal/event"
 	"reveille/push"
 )
 
@@ -25,6 +26,14 @@ func failedCall(status int, reason string, change func(*Record, *Device)) Record
 		change(&r, &r.Devices[0])
 	}
 	return r
+}
+
+// refusedCall is a call that got no further than a rule.
+func refusedCall(status int, reason string, rule event.Rule) Record {
+	return failedCall(status, reason, func(r *Record, _ *Device) {
+		r.From, r.Devices, r.Lookup, r.Asleep, r.Rule = "sip:bob@example.com", nil, "", false, rule.String()
+		r.Steps = []Step{{Kind: StepReceived, Flow: "udp:192.0.2.9:5060"}, {Kind: StepRefused, Status: status, Reason: reason}}
+	})
 }
 
 func TestJudge(t *testing.T) {
@@ -67,6 +76,15 @@ func TestJudge(t *testing.T) {
 			taken(d)
 			d.TimedOut, r.Outcome = true, OutcomeDiverted
 		})},
+		{CodeForbidden, "The caller, sip:bob@example.com at udp:192.0.2.9:5060, was refused before anybody looked for a phone: the access list acl.source denies its address. It was told 403.", refusedCall(403, "", event.RuleSource)},
+		{CodeForbidden, "not among auth.trusted", refusedCall(403, "", event.RuleTrusted)},
+		{CodeForbidden, "the program of hooks.route said so, or did not answer. It was told 480 No Way Known.", refusedCall(480, "No Way Known", event.RuleRouteHook)},
+		{CodeCallerRefused, "its password is wrong.", refusedCall(407, "password", event.RuleCredentials)},
+		{CodeCallerRefused, "no user of the name that it gave", refusedCall(407, "no_user", event.RuleCredentials)},
+		{CodeCallerRefused, "cannot be taken (algorithm)", refusedCall(407, "algorithm", event.RuleCredentials)},
+		{CodeTooFast, "its address sent too much", refusedCall(480, "Too Many Requests", event.RuleRate)},
+		{CodeTooFast, "the user was called too often", refusedCall(480, "Too Many Requests", event.RulePerUser)},
+		{CodeOverload, "too much to do. It was told 503.", refusedCall(503, "", event.RuleOverload)},
 		{CodePushUnreachable, "had not answered", failedCall(480, "Device Did Not Wake", func(_ *Record, d *Device) { d.TimedOut = true })},
 		{CodeRegisteredElsewhere, "registered as sip:carol@example.com", failedCall(480, "Device Did Not Wake", func(_ *Record, d *Device) {
 			taken(d)

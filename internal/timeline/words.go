@@ -68,6 +68,8 @@ func (r *record) words(s *step) string {
 			return "Nobody waits for an answer any more."
 		}
 		return "The caller was told " + answer(s) + "."
+	case StepRefused:
+		return "The caller was told " + answer(s) + ", and nobody looked for a phone."
 	case StepLate:
 		return "The phone registered" + after(s.took) + ", when nobody waited for it any more."
 	}

@@ -37,7 +37,7 @@ func (q *Queue) request(f flow.Flow, m *sipmsg.Message, doubted bool) {
 		return
 	case l.full():
 		l.metrics.refused(refusedFull)
-		l.Refuse(f, m, l.unavailable(m))
+		l.refuse(f, m, l.unavailable(m))
 		return
 	case doubted:
 		l.turnAway(f, m)

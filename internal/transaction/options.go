@@ -95,6 +95,9 @@ type Options struct {
 	// server has to do, such as an emergency call. It is called on any goroutine and
 	// must be quick. Nil: none is.
 	Spare func(m *sipmsg.Message) bool
+	// Refused hears of a request that is refused because of overload, or for want of
+	// room. It is called on any goroutine and must be quick. Nil: nobody does.
+	Refused func(f flow.Flow, m *sipmsg.Message, r sipmsg.Reply)
 
 	// T1, T2 and T4 are the base timers of RFC 3261 §17; default 500 ms, 4 s, 5 s.
 	T1, T2, T4 time.Duration
@@ -134,6 +137,9 @@ func (o Options) withDefaults() Options {
 	setTime(&o.TimerC, 181*time.Second)
 	if o.Spare == nil {
 		o.Spare = func(*sipmsg.Message) bool { return false }
+	}
+	if o.Refused == nil {
+		o.Refused = func(flow.Flow, *sipmsg.Message, sipmsg.Reply) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -251,17 +251,23 @@ func (l *Layer) turnAway(f flow.Flow, m *sipmsg.Message) {
 	switch {
 	case l.overloaded(level, time.Since(l.epoch)):
 		l.metrics.refused(refusedOverload)
-		l.Refuse(f, m, l.unavailable(m))
+		l.refuse(f, m, l.unavailable(m))
 	case register:
 		// RFC 3261 §10.3: what a registrar says that could not update a binding.
 		l.metrics.refused(refusedQueue)
-		l.Refuse(f, m, l.retryLater(m, 500))
+		l.refuse(f, m, l.retryLater(m, 500))
 	default:
 		// One queue alone is slow. Who hears 503 would stop to use a server that has
 		// room for its other calls (RFC 3261 §21.5.4, RFC 3263 §4.3).
 		l.metrics.refused(refusedQueue)
-		l.Refuse(f, m, l.retryLater(m, 480))
+		l.refuse(f, m, l.retryLater(m, 480))
 	}
+}
+
+// refuse is Refuse of a request for which there is no room, of which it tells.
+func (l *Layer) refuse(f flow.Flow, m *sipmsg.Message, r sipmsg.Reply) {
+	l.o.Refused(f, m, r)
+	l.Refuse(f, m, r)
 }
 
 // unavailable is the answer that the whole server takes no more requests (RFC 3261

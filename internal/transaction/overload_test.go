@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"reveille/flow"
 	"reveille/internal/sipmsg"
 )
 
@@ -70,6 +71,24 @@ func TestOverload_RefusesAtTheDoor_RFC3261_21_5_4(t *testing.T) {
 		r.expect("401ms request INVITE", "401ms > 100")
 		r.receive(udpCaller, other(20, "INVITE").on(t, udpCaller))
 		r.expect("401ms request INVITE", "401ms > 100")
+	})
+}
+
+// TestOverload_TellsWhomItRefuses: what is shed, once for each request that comes.
+func TestOverload_TellsWhomItRefuses(t *testing.T) {
+	var told []string
+	o := overload()
+	o.Refused = func(f flow.Flow, m *sipmsg.Message, r sipmsg.Reply) {
+		told = append(told, fmt.Sprint(m.Method(), " ", r.Code, " ", f == udpCaller))
+	}
+	bubble(t, o, func(r *rig) {
+		release := r.stuck()
+		r.receive(udpCaller, other(1, "INVITE").on(t, udpCaller))
+		r.receive(udpCaller, other(2, "BYE").on(t, udpCaller))
+		release()
+		if got := strings.Join(told, ", "); got != "INVITE 503 true" {
+			t.Errorf("told %q", got)
+		}
 	})
 }
 

@@ -107,14 +107,22 @@ func Judge(f *Facts) Report {
 // verdict is that of the last call that failed, as far as nothing better is known now.
 func verdict(f *Facts) timeline.Verdict {
 	now := present(f)
-	last := lastCall(f)
-	if last == nil {
+	last, refused := lastCall(f), lastRefused(f)
+	switch {
+	case last == nil && refused == nil:
 		return now
+	case last == nil:
+		last, refused = refused, nil
+	case refused != nil && well(last):
+		// What nobody was told of since it went well is what is asked for.
+		last, refused = refused, nil
 	}
 	then := *last.Verdict
 	when := fmt.Sprintf("The last %s, %s ago: ", last.Method, ago(f.Now.Sub(last.Began)))
-	switch then.Code {
-	case timeline.CodeAnswered, timeline.CodeKept:
+	if refused != nil {
+		now.Said += fmt.Sprintf(" Since then, %s ago: %s", ago(f.Now.Sub(refused.Began)), refused.Verdict.Said)
+	}
+	if well(last) {
 		now.Said = when + then.Said + " " + now.Said
 		return now
 	}
@@ -128,13 +136,35 @@ func verdict(f *Facts) timeline.Verdict {
 	return then
 }
 
-// lastCall is the last request that has a verdict: one from outside of any dialog, if
-// there is one, for that is what rings.
+// well reports whether a request came to a good end.
+func well(r *timeline.Record) bool {
+	return r.Verdict.Code == timeline.CodeAnswered || r.Verdict.Code == timeline.CodeKept
+}
+
+// lastRefused is the last request that a rule refused before anybody looked for a phone,
+// nil if one that got further came later. Anybody can cause such: one alone must not hide
+// what became of a call.
+func lastRefused(f *Facts) *timeline.Record {
+	for i := range f.Calls {
+		r := &f.Calls[i]
+		switch {
+		case r.Verdict == nil || r.Lookup == "binding":
+		case r.Rule != "":
+			return r
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// lastCall is the last request that has a verdict, and that no rule refused: one from
+// outside of any dialog, if there is one, for that is what rings.
 func lastCall(f *Facts) (last *timeline.Record) {
 	for i := range f.Calls {
 		r := &f.Calls[i]
 		switch {
-		case r.Verdict == nil:
+		case r.Verdict == nil || r.Rule != "":
 		case r.Lookup != "binding":
 			return r
 		case last == nil:

@@ -22,6 +22,9 @@ func ended(code string, change func(*timeline.Record)) timeline.Record {
 	return r
 }
 
+// ruled makes a Record one of a request that a rule refused.
+func ruled(r *timeline.Record) { r.Rule = "acl.source" }
+
 func TestJudge(t *testing.T) {
 	asleep := Phone{Binding: "1", Provider: "fcm", Updated: now().Add(-time.Hour)}
 	awake := asleep
@@ -69,6 +72,16 @@ func TestJudge(t *testing.T) {
 		{"a call from outside of a dialog goes first", timeline.CodeBusy, Facts{
 			Phones: []Phone{awake}, Calls: []timeline.Record{ended(timeline.CodeFailed, func(r *timeline.Record) { r.Lookup = "binding" }), ended(timeline.CodeBusy, nil)},
 		}, nil},
+		{"refused since it went well", timeline.CodeForbidden, Facts{
+			Phones: []Phone{asleep}, Calls: []timeline.Record{ended(timeline.CodeForbidden, ruled), ended(timeline.CodeAnswered, nil)},
+		}, []string{"The last INVITE, 5 min ago: Then forbidden.", "can be woken"}},
+		{"nothing but refused", timeline.CodeForbidden, Facts{Phones: []Phone{asleep}, Calls: []timeline.Record{ended(timeline.CodeForbidden, ruled)}}, []string{"Then forbidden."}},
+		{"refused, which hides no failure", timeline.CodeDidNotWake, Facts{
+			Phones: []Phone{asleep}, Calls: []timeline.Record{ended(timeline.CodeForbidden, ruled), ended(timeline.CodeDidNotWake, nil)},
+		}, []string{"Then did_not_wake.", "Since then, 5 min ago: Then forbidden."}},
+		{"refused before it went well", CodeFine, Facts{
+			Phones: []Phone{asleep}, Calls: []timeline.Record{ended(timeline.CodeAnswered, nil), ended(timeline.CodeForbidden, ruled)},
+		}, []string{"Then answered. Now one phone"}},
 		{"one that is not over", CodeFine, Facts{Phones: []Phone{asleep}, Calls: []timeline.Record{ended("", func(r *timeline.Record) { r.Verdict = nil })}}, nil},
 		{"not registered then, nor now", timeline.CodeNotRegistered, Facts{Endings: []timeline.Ending{end("expired", "expiry")}, Calls: []timeline.Record{ended(timeline.CodeNotRegistered, nil)}}, []string{"expired at"}},
 		{"what was is not explained by what is", timeline.CodeCredential, Facts{Endings: []timeline.Ending{end("expired", "expiry")}, Calls: []timeline.Record{ended(timeline.CodeCredential, nil)}}, []string{"Then credential_refused"}},
