@@ -70,6 +70,10 @@ func TestMan(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "reveille-cli-docs.8")); err == nil {
 		t.Error("a hidden command has a page")
 	}
+	// What the library adds for help says nothing.
+	if stray, _ := filepath.Glob(filepath.Join(dir, "*-help.8")); len(stray) > 0 {
+		t.Errorf("pages %q", stray)
+	}
 	p.lookupEnv = environment("SOURCE_DATE_EPOCH=yesterday")
 	if code, _, stderr := runWith(p, "man", dir); code != exitFailed || !strings.Contains(stderr, "SOURCE_DATE_EPOCH") {
 		t.Errorf("a bad date: code %d, %s", code, stderr)
@@ -82,4 +86,7 @@ func TestCLIDocs(t *testing.T) {
 		t.Fatalf("code %d", code)
 	}
 	contains(t, stdout, []string{"# Commands\n", "\n## reveille calls show\n", "| `--limit int` | how many, 1 to 1000 (default `30`) |", "reveille why AOR"})
+	if strings.Contains(stdout, "reveille help") {
+		t.Error("there is a chapter on help")
+	}
 }

@@ -23,8 +23,12 @@ var (
 
 // editFile replaces what is in a file by what edit makes of it, after check has seen
 // a draft of that in another file. Whoever reads the file, and whoever is there after
-// a kill or a power loss, sees all of the change or nothing. Owner and mode stay.
+// a kill or a power loss, sees all of the change or nothing. Owner and mode stay, and a
+// link stays one: what it leads to is replaced.
 func editFile(path string, edit func([]byte) ([]byte, error), check func(draft string) error) (err error) {
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return err
+	}
 	dir := filepath.Dir(path)
 	unlock, err := lockFolder(dir)
 	if err != nil {

@@ -61,9 +61,13 @@ func (p program) manDate() (time.Time, error) {
 	return time.Unix(0, 0).UTC(), nil
 }
 
+// documented reports whether a command has a page. The library adds one for help below
+// each that holds others, and calls it not available.
+func documented(cmd *cobra.Command) bool { return cmd.IsAvailableCommand() }
+
 // writePages writes the page of cmd and of the commands below.
 func writePages(cmd *cobra.Command, dir string, date time.Time) error {
-	if cmd.Hidden {
+	if !documented(cmd) {
 		return nil
 	}
 	var page bytes.Buffer
@@ -118,7 +122,7 @@ func flagDocs(b *strings.Builder, f *pflag.Flag) {
 // commandDocs writes a command and those below it; shared are the flags that name a
 // server.
 func commandDocs(b *strings.Builder, cmd *cobra.Command, shared *pflag.FlagSet) {
-	if cmd.Hidden {
+	if !documented(cmd) {
 		return
 	}
 	if cmd.HasParent() {

@@ -68,8 +68,7 @@ func (p program) followTrace(ctx context.Context, c control, q traceQuery) error
 			return nil // Of a later version.
 		}
 		if q.json {
-			_, err := p.stdout.Write(append(data, '\n'))
-			return err
+			return printJSONLine(p.stdout, json.RawMessage(data))
 		}
 		var m trace.Shown
 		if err := json.Unmarshal(data, &m); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"reveille/internal/admin"
 	"reveille/internal/trace"
 )
 
@@ -85,6 +87,28 @@ func TestTrace_OfARunningServer(t *testing.T) {
 	signals <- syscall.SIGINT
 	if code := <-ended; code != exitOK {
 		t.Errorf("an interrupted look ends with %d: %s", code, said.String())
+	}
+}
+
+// TestTrace_JSON: what a server sends does nothing to a terminal, and is JSON.
+func TestTrace_JSON(t *testing.T) {
+	for _, tt := range []struct {
+		name, data string
+		code       int
+		want       string
+	}{
+		{"a message", `{"first": "OPTIONS <a>` + "\u009b" + `", "later": 1}`, exitFailed, `{"first":"OPTIONS <a>\u009b","later":1}` + "\n"},
+		{"no JSON", "\x1b[2J", exitFailed, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := newControl(t, func(w http.ResponseWriter, _ *http.Request) {
+				io.WriteString(w, "event: "+admin.TraceMessage+"\ndata: "+tt.data+"\n\n")
+			})
+			code, stdout, stderr := runWith(program{}, "trace", "alice", "--json", "--config", config)
+			if code != tt.code || stdout != tt.want || strings.ContainsAny(stderr, "\x1b\u009b") {
+				t.Errorf("code %d, want %d; printed %q, want %q; %q", code, tt.code, stdout, tt.want, stderr)
+			}
+		})
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
@@ -202,9 +201,7 @@ func (p program) usersFileOf(t target) (cfg *configs.Config, path string, err er
 	if cfg.Auth.UsersFile == "" {
 		return nil, "", errors.New("the configuration names no users file; hint: make one by (umask 077; echo 'users:' >users.yaml) and name it as auth.users_file")
 	}
-	// A link stays one: what it leads to is replaced.
-	path, err = filepath.EvalSymlinks(string(cfg.Auth.UsersFile))
-	return cfg, path, err
+	return cfg, string(cfg.Auth.UsersFile), nil
 }
 
 func readUsers(cfg *configs.Config, path string) (*usersFile, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"io/fs"
 	"fmt"
 	"io"
 	"net/http"
@@ -291,5 +292,22 @@ func TestEditFile(t *testing.T) {
 				t.Errorf("%d files are there", len(entries))
 			}
 		})
+	}
+	// A link stays one, whatever folder it is in.
+	links := t.TempDir()
+	link, again := filepath.Join(links, "link"), filepath.Join(links, "again")
+	if err := errors.Join(os.Symlink(name, link), os.Symlink("link", again)); err != nil {
+		t.Fatal(err)
+	}
+	if err := editFile(again, add, fine); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(name)
+	entries, _ := os.ReadDir(links)
+	if target, _ := os.Readlink(again); err != nil || string(text) != "editedb" || target != "link" || len(entries) != 2 {
+		t.Errorf("behind the link is %q, %v; the link leads to %q, and %d files are there", text, err, target, len(entries))
+	}
+	if err := editFile(filepath.Join(links, "none"), add, fine); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
 	}
 }
