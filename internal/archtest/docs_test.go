@@ -205,7 +205,7 @@ func placeCredentials(t *testing.T) (dir string) {
 	for name, content := range map[string][]byte{
 		"AuthKey_ZYXWV98765.p8": sim.Credentials().KeyP8(), "service-account.json": bytes.ReplaceAll(sim.ServiceAccountJSON(), []byte(pushsim.ProjectID), []byte("example-phone")),
 		"vapid.pem": sim.Credentials().VAPIDKeyPEM(), "vapid-old.pem": old.VAPIDKeyPEM(),
-		"sip.example.com.pem": cert, "sip.example.com.key": key, "localhost.pem": cert, "localhost.key": key,
+		"sip.example.com.pem": cert, "sip.example.com.key": key, "localhost.pem": cert, "localhost.key": key, "oidc.secret": []byte("a-secret-of-the-provider\n"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)

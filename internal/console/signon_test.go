@@ -38,13 +38,14 @@ func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{provider: signontest.New(t, callback)}
 	d.use(t, signon.Options{}, nil)
-	d.browser = another(t, d.console(t, consoletest.New(time.Now)))
+	s := consoletest.New(time.Now)
+	d.browser = another(t, d.console(t, s, s))
 	return d
 }
 
-func (d *desk) console(t *testing.T, s *consoletest.Server) *console.Console {
+func (d *desk) console(t *testing.T, s *consoletest.Server, door console.Door) *console.Console {
 	t.Helper()
-	c, err := console.New(console.Options{Source: s.Source(), Door: s, SignOn: d.signOn.Load, Now: d.now, Logger: d.logger()})
+	c, err := console.New(console.Options{Source: s.Source(), Door: door, SignOn: d.signOn.Load, Now: d.now, Logger: d.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -554,4 +555,76 @@ func TestSignOn_ProviderDown(t *testing.T) {
 	}
 	d.provider.SetDown(false)
 	d.signIn("/console/")
+}
+
+// A lock is a door that counts.
+type lock struct {
+	*consoletest.Server
+	failed int
+	locked error
+}
+
+func (l *lock) Locked(*http.Request) error { return l.locked }
+func (l *lock) Failed(*http.Request)       { l.failed++ }
+
+// Codes are guessed no more often than tokens; who says no at the provider, or finds it
+// down, has guessed nothing.
+func TestSignOn_TooManyTries(t *testing.T) {
+	d := newDesk(t)
+	l := &lock{Server: consoletest.New(time.Now)}
+	d.browser = another(t, d.console(t, l.Server, l))
+	guess := func(what, value string) answer {
+		back, q, _ := strings.Cut(d.begin("/console/"), "?")
+		values, err := url.ParseQuery(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values.Del("code")
+		values.Set(what, value)
+		return d.get(back + "?" + values.Encode())
+	}
+	if guess("code", "guessed"); l.failed != 1 {
+		t.Errorf("a guess counts as %d", l.failed)
+	}
+	if guess("error", "access_denied"); l.failed != 1 {
+		t.Errorf("who said no has failed %d times", l.failed-1)
+	}
+	l.locked = &admin.Locked{For: 5500 * time.Millisecond}
+	asked := d.provider.Asked("/token")
+	if a := guess("code", "guessed"); a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") != "6" || d.provider.Asked("/token") != asked {
+		t.Errorf("%d %s", a.status, words(a.body))
+	}
+	l.locked = nil
+	if d.signIn("/console/"); l.failed != 1 {
+		t.Errorf("a login counts as %d failures", l.failed-1)
+	}
+}
+
+// A session ends after the time that is configured, however it is used, and never later
+// than others.
+func TestSignOn_SessionEnds(t *testing.T) {
+	for _, tt := range []struct{ configured, ends time.Duration }{{20 * time.Minute, 20 * time.Minute}, {10 * time.Hour, 10 * time.Hour}, {100 * time.Hour, console.LongestTime}} {
+		d := newDesk(t)
+		now := time.Now()
+		s := consoletest.New(time.Now)
+		c, err := console.New(console.Options{Source: s.Source(), Door: s, SignOn: d.signOn.Load, Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.browser = another(t, c)
+		on := *d.signOn.Load()
+		on.Longest = tt.configured
+		d.signOn.Store(&on)
+		d.signIn("/console/")
+		began := now
+		for now.Sub(began) < tt.ends-5*time.Minute {
+			now = now.Add(5 * time.Minute)
+			if !d.in() {
+				t.Fatalf("%v: it ended after %v", tt.configured, now.Sub(began))
+			}
+		}
+		if now = now.Add(10 * time.Minute); d.in() {
+			t.Errorf("%v: it goes on after %v", tt.configured, now.Sub(began))
+		}
+	}
 }

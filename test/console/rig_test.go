@@ -31,7 +31,12 @@ const axeFile = "../../.ci/browser/node_modules/axe-core/axe.min.js"
 // serve serves a console of s and returns its URL.
 func serve(t *testing.T, s *consoletest.Server, now func() time.Time) string {
 	t.Helper()
-	c, err := console.New(console.Options{Source: s.Source(), Door: s, Now: now})
+	return serveConsole(t, console.Options{Source: s.Source(), Door: s, Now: now})
+}
+
+func serveConsole(t *testing.T, o console.Options) string {
+	t.Helper()
+	c, err := console.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
