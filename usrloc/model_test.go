@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -101,7 +99,6 @@ func (md model) step(t *testing.T, r *rand.Rand, m *usrloc.Memory, aors int) {
 func (md model) check(t *testing.T, m *usrloc.Memory, aors int) {
 	t.Helper()
 	now := time.Now()
-	opts := cmp.Options{cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })}
 	listed := make(map[usrloc.AOR][]usrloc.Binding)
 	for c := (usrloc.Cursor{}); ; {
 		recs, next, err := m.List(t.Context(), c, 7)
@@ -122,10 +119,10 @@ func (md model) check(t *testing.T, m *usrloc.Memory, aors int) {
 		aor := usrloctest.AOR(i)
 		want := md.living(aor, now)
 		got, err := m.Get(t.Context(), aor)
-		if d := cmp.Diff(want, got.Bindings, opts); d != "" || err != nil {
+		if d := usrloctest.Diff(want, got.Bindings); d != "" || err != nil {
 			t.Fatalf("Get(%s) (-model +store): %v\n%s", aor, err, d)
 		}
-		if d := cmp.Diff(want, listed[aor], opts); d != "" {
+		if d := usrloctest.Diff(want, listed[aor]); d != "" {
 			t.Fatalf("List: %s (-model +store):\n%s", aor, d)
 		}
 		for n := range 4 {

@@ -8,14 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"reveille/usrloc"
 	"reveille/usrloc/usrloctest"
 )
-
-var sameBinding = cmp.Options{cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })}
 
 // touch is Touch for a store whose changes are durable at once.
 func touch(m *usrloc.Memory, aor usrloc.AOR, now time.Time, fn func(*usrloc.Binding) bool) bool {
@@ -74,7 +69,7 @@ func TestMemory_TouchIsUpdate(t *testing.T) {
 		x, err1 := a.Get(t.Context(), aor)
 		y, err2 := b.Get(t.Context(), aor)
 		x.Version, y.Version = x.Version-y.Version, 0 // the shards count alike
-		if d := cmp.Diff(y, x, sameBinding); d != "" || err1 != nil || err2 != nil {
+		if d := usrloctest.Diff(y, x); d != "" || err1 != nil || err2 != nil {
 			t.Fatalf("step %d: Touch differs from Update (-Update +Touch):\n%s%v %v", n, d, err1, err2)
 		}
 	}
@@ -102,7 +97,7 @@ func TestMemory_TouchKeepsWhatItMayNotChange(t *testing.T) {
 		return true
 	})
 	after, _ := m.Get(t.Context(), aor)
-	if d := cmp.Diff(before.Bindings, after.Bindings, sameBinding); !ok || d != "" {
+	if d := usrloctest.Diff(before.Bindings, after.Bindings); !ok || d != "" {
 		t.Errorf("Touch = %v, (-before +after):\n%s", ok, d)
 	}
 	if after.Version <= before.Version {
@@ -165,7 +160,7 @@ func TestMemory_TouchDeclines(t *testing.T) {
 				t.Error("Touch took it")
 			}
 			if after, err := m.Get(context.Background(), aor); err == nil {
-				if d := cmp.Diff(before, after, sameBinding); d != "" {
+				if d := usrloctest.Diff(before, after); d != "" {
 					t.Errorf("Touch changed the Record:\n%s", d)
 				}
 			}

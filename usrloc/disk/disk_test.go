@@ -14,8 +14,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"reveille/usrloc"
 	"reveille/usrloc/usrloctest"
@@ -87,8 +85,6 @@ func edit(t testing.TB, fs vfs.FS, dir string, change func(*pebble.Batch) error)
 // clock is the present as a Store keeps it.
 func clock() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-var equal = cmp.Options{cmpopts.EquateComparable(usrloc.Binding{}.Flow.Remote), cmpopts.EquateEmpty()}
-
 func TestStore_Conformance_Fsync(t *testing.T) { conformance(t, Fsync) }
 func TestStore_Conformance_Write(t *testing.T) { conformance(t, Write) }
 
@@ -154,7 +150,7 @@ func TestOpen_ContentIsBack(t *testing.T) {
 
 			s = mustOpen(t, o)
 			got := mustGet(t, s, aor)
-			if d := cmp.Diff(want.Bindings, got.Bindings, equal); d != "" || len(got.Bindings) != 4 {
+			if d := usrloctest.Diff(want.Bindings, got.Bindings); d != "" || len(got.Bindings) != 4 {
 				t.Errorf("after a restart (-before +after):\n%s", d)
 			}
 			if got.Version <= want.Version {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-	"github.com/google/go-cmp/cmp"
 
 	"reveille/usrloc"
 	"reveille/usrloc/usrloctest"
@@ -76,7 +75,7 @@ func TestPowerLoss_SyncedOnly(t *testing.T) {
 			if k < known[n] || k > known[n]+2 {
 				t.Fatalf("round %d: AOR %d is at change %d, %d was acknowledged", round, n, k, known[n])
 			}
-			if d := cmp.Diff(stateAt(n, k), got, equal); k > 0 && d != "" {
+			if d := usrloctest.Diff(stateAt(n, k), got); k > 0 && d != "" {
 				t.Fatalf("round %d: AOR %d after change %d (-want +got):\n%s", round, n, k, d)
 			}
 			known[n] = k

@@ -19,7 +19,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-	"github.com/google/go-cmp/cmp"
 
 	"reveille/usrloc"
 	"reveille/usrloc/usrloctest"
@@ -277,7 +276,7 @@ func compareKilled(t *testing.T, dir string, mode Mode, known map[int]uint32) {
 		if k == 0 {
 			continue
 		}
-		if d := cmp.Diff(stateAt(n, k), got, equal); d != "" {
+		if d := usrloctest.Diff(stateAt(n, k), got); d != "" {
 			t.Errorf("AOR %d after change %d (-want +got):\n%s", n, k, d)
 		}
 		count += len(got)

@@ -17,7 +17,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-	"github.com/google/go-cmp/cmp"
 
 	"reveille/usrloc"
 	"reveille/usrloc/usrloctest"
@@ -48,11 +47,11 @@ func TestCheck_Sound(t *testing.T) {
 
 // TestRepair_SavesWhatCanBeRead damages a table and a log.
 func TestRepair_SavesWhatCanBeRead(t *testing.T) {
-	const n = 2000
+	const n = 1000
 	for _, suffix := range []string{".sst", ".log"} {
 		t.Run(suffix, func(t *testing.T) {
 			fs := vfs.NewCrashableMem()
-			s := mustOpen(t, Options{Dir: "store", FS: fs, OnFailure: failNow(t)})
+			s := mustOpen(t, Options{Dir: "store", FS: fs, OnFailure: failNow(t), blockSize: 1 << 8}) // See damagedStore.
 			for i := range n {
 				mustUpdate(t, s, usrloctest.AOR(i), usrloctest.Put(usrloctest.Binding(usrloctest.AOR(i), 1, clock())))
 			}
@@ -149,7 +148,7 @@ func TestBackup_WhileRunning(t *testing.T) {
 	if got := back.Stats().Bindings; got != 500 {
 		t.Errorf("%d bindings in the backup, want 500", got)
 	}
-	if d := cmp.Diff(mustGet(t, s, usrloctest.AOR(7)).Bindings, mustGet(t, back, usrloctest.AOR(7)).Bindings, equal); d != "" {
+	if d := usrloctest.Diff(mustGet(t, s, usrloctest.AOR(7)).Bindings, mustGet(t, back, usrloctest.AOR(7)).Bindings); d != "" {
 		t.Errorf("backup (-store +backup):\n%s", d)
 	}
 }
@@ -217,7 +216,7 @@ func TestExportImport_RoundTrip(t *testing.T) {
 		if i == 5 {
 			want[0] = newer
 		}
-		if d := cmp.Diff(want, mustGet(t, to, aor).Bindings, equal); d != "" {
+		if d := usrloctest.Diff(want, mustGet(t, to, aor).Bindings); d != "" {
 			t.Fatalf("%s (-from +to):\n%s", aor, d)
 		}
 	}

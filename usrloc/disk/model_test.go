@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	gocmp "github.com/google/go-cmp/cmp"
 
 	"reveille/internal/modeltest"
 	"reveille/usrloc"
@@ -109,7 +108,7 @@ func (md model) check(t *testing.T, s *Store, ordered bool) {
 		if !ordered {
 			slices.SortFunc(got, byCreated)
 		}
-		if d := gocmp.Diff(want, got, equal); d != "" {
+		if d := usrloctest.Diff(want, got); d != "" {
 			t.Fatalf("%s (-model +store):\n%s", aor, d)
 		}
 		total += len(want)

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"reveille/flow"
 	"reveille/usrloc"
 	"reveille/usrloc/usrloctest"
@@ -45,7 +43,7 @@ func TestRefresh_RoundTrip(t *testing.T) {
 		if err := applyRefresh(&got, data); err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(want, got, equal); d != "" {
+		if d := usrloctest.Diff(want, got); d != "" {
 			t.Fatalf("after a round trip (-want +got):\n%s", d)
 		}
 		for n := range data {
@@ -75,7 +73,7 @@ func TestRefresh_Version1IsRead(t *testing.T) {
 	if err := applyRefresh(&got, data); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(want, got, equal); d != "" {
+	if d := usrloctest.Diff(want, got); d != "" {
 		t.Errorf("after version 1 (-want +got):\n%s", d)
 	}
 }
@@ -117,7 +115,7 @@ func TestBinding_RoundTripAndTruncation(t *testing.T) {
 	data := appendBinding(nil, aor, &want)
 	var got usrloc.Binding
 	gotAOR, err := viewBinding(&got, want.ID, data)
-	if d := cmp.Diff(want, got, equal); d != "" || gotAOR != aor || err != nil {
+	if d := usrloctest.Diff(want, got); d != "" || gotAOR != aor || err != nil {
 		t.Fatalf("viewBinding = %q, %v (-want +got):\n%s", gotAOR, err, d)
 	}
 	for n := range data {
@@ -149,7 +147,7 @@ func FuzzApplyRefresh(f *testing.F) {
 		if err := applyRefresh(&again, appendRefresh(nil, &b)); err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(b, again, equal); d != "" {
+		if d := usrloctest.Diff(b, again); d != "" {
 			t.Fatal(d)
 		}
 	})

@@ -63,12 +63,16 @@ func TestRepair_SurvivesAPowerLoss(t *testing.T) {
 // renames, and before each sync of a directory behind one. What is found then is
 // the damaged store, or a repaired one that is whole; never an empty one.
 func TestRepair_PowerLossAtEachStep(t *testing.T) {
-	want, err := repair("/store", damagedStore(t, 1000))
+	damaged := damagedStore(t, 1000)
+	again := func() *vfs.MemFS { // All of it, synced or not.
+		return damaged.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: newRand(0)})
+	}
+	want, err := repair("/store", again())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for step := 1; ; step++ {
-		fs := damagedStore(t, 1000)
+		fs := again()
 		left := step
 		var crashed *vfs.MemFS
 		watched := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {

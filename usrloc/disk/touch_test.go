@@ -13,7 +13,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-	"github.com/google/go-cmp/cmp"
 
 	"reveille/usrloc"
 	"reveille/usrloc/usrloctest"
@@ -81,7 +80,7 @@ func TestTouch_IsBackAfterARestart(t *testing.T) {
 			s = mustOpen(t, o)
 			for i := range n {
 				got := mustGet(t, s, usrloctest.AOR(i))
-				if d := cmp.Diff(want[i].Bindings, got.Bindings, equal); d != "" {
+				if d := usrloctest.Diff(want[i].Bindings, got.Bindings); d != "" {
 					t.Fatalf("%s (-before +after):\n%s", got.AOR, d)
 				}
 				if got.Version <= want[i].Version {
@@ -182,7 +181,7 @@ func (x *turn) Settled(err error) {
 // in Pebble and in telling.
 func TestTouch_AllocatesNothing(t *testing.T) {
 	s := mustOpen(t, Options{Dir: t.TempDir(), OnFailure: failNow(t)})
-	const n, rounds = 200, 200
+	const n, rounds = 200, 100
 	fillStore(t, s, n)
 	var aors [n]usrloc.AOR
 	for i := range aors {
@@ -261,7 +260,7 @@ func TestTouch_MoreThanABatch(t *testing.T) {
 	mustClose(t, s)
 	s = mustOpen(t, Options{Dir: "store", FS: mem, OnFailure: failNow(t)})
 	for i := range n {
-		if d := cmp.Diff(want[i].Bindings, mustGet(t, s, want[i].AOR).Bindings, equal); d != "" {
+		if d := usrloctest.Diff(want[i].Bindings, mustGet(t, s, want[i].AOR).Bindings); d != "" {
 			t.Fatalf("%s (-before +after):\n%s", want[i].AOR, d)
 		}
 	}

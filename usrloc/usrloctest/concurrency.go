@@ -185,7 +185,7 @@ func testManyAORs(t *testing.T, s usrloc.Store) {
 		if i%3 != 0 {
 			want = append(want, Binding(aor, 2, now))
 		}
-		if d := diff(want, mustGet(t, s, aor).Bindings); d != "" {
+		if d := Diff(want, mustGet(t, s, aor).Bindings); d != "" {
 			t.Fatalf("%s (-want +got):\n%s", aor, d)
 		}
 	}

@@ -27,7 +27,7 @@ func testLapse(t *testing.T, s usrloc.Store) {
 		t.Fatalf("before RetainUntil: %d bindings, want 2", len(rec.Bindings))
 	}
 	pause(time.Until(short.RetainUntil)) // the very instant counts as passed
-	if d := diff([]usrloc.Binding{long}, mustGet(t, s, aor).Bindings); d != "" {
+	if d := Diff([]usrloc.Binding{long}, mustGet(t, s, aor).Bindings); d != "" {
 		t.Errorf("Get at RetainUntil (-want +got):\n%s", d)
 	}
 	if _, err := s.Resolve(t.Context(), short.ID); !errors.Is(err, usrloc.ErrNotFound) {
@@ -38,12 +38,12 @@ func testLapse(t *testing.T, s usrloc.Store) {
 		t.Fatalf("Watch: %v", err)
 	}
 	defer cancel()
-	if d := diff([]usrloc.Binding{long}, rec.Bindings); d != "" {
+	if d := Diff([]usrloc.Binding{long}, rec.Bindings); d != "" {
 		t.Errorf("Watch at RetainUntil (-want +got):\n%s", d)
 	}
 	o := mustUpdate(t, s, aor, Keep)
 	want := []usrloc.Change{{Kind: usrloc.Expired, Cause: usrloc.CauseExpiry, AOR: aor, Version: o.rec.Version, Old: &short}}
-	if d := diff(want, o.changes); d != "" {
+	if d := Diff(want, o.changes); d != "" {
 		t.Errorf("Changes of the next Update (-want +got):\n%s", d)
 	}
 	if o := mustUpdate(t, s, aor, Keep); len(o.changes) != 0 {
@@ -58,7 +58,7 @@ func testRetained(t *testing.T, s usrloc.Store) {
 	b.RetainUntil = now.Add(time.Hour)
 	mustUpdate(t, s, aor, Put(b))
 	pause(50 * time.Millisecond)
-	if d := diff([]usrloc.Binding{b}, mustGet(t, s, aor).Bindings); d != "" {
+	if d := Diff([]usrloc.Binding{b}, mustGet(t, s, aor).Bindings); d != "" {
 		t.Errorf("dormant binding (-want +got):\n%s", d)
 	}
 }
@@ -81,7 +81,7 @@ func testLapsedHidden(t *testing.T, s usrloc.Store) {
 		{Kind: usrloc.Expired, Cause: usrloc.CauseExpiry, AOR: aor, Version: o.rec.Version, Old: &short},
 		{Kind: usrloc.Created, AOR: aor, Version: o.rec.Version, New: &next},
 	}
-	if d := diff(want, o.changes); d != "" {
+	if d := Diff(want, o.changes); d != "" {
 		t.Errorf("Changes (-want +got):\n%s", d)
 	}
 }
@@ -114,7 +114,7 @@ func testLapsedReturns(t *testing.T, s usrloc.Store) {
 		{Kind: usrloc.Expired, Cause: usrloc.CauseExpiry, AOR: aor, Version: o.rec.Version, Old: &b},
 		{Kind: usrloc.Created, AOR: aor, Version: o.rec.Version, New: &again},
 	}
-	if d := diff(want, o.changes); d != "" {
+	if d := Diff(want, o.changes); d != "" {
 		t.Errorf("Changes (-want +got):\n%s", d)
 	}
 	if got, err := s.Resolve(t.Context(), b.ID); err != nil || got != aor {
@@ -127,7 +127,7 @@ func testBornDead(t *testing.T, s usrloc.Store) {
 	alive, dead := Binding(aor, 1, now), Binding(aor, 2, now)
 	dead.RetainUntil = now
 	o := mustUpdate(t, s, aor, Put(alive, dead))
-	if d := diff([]usrloc.Binding{alive}, o.rec.Bindings); d != "" {
+	if d := Diff([]usrloc.Binding{alive}, o.rec.Bindings); d != "" {
 		t.Errorf("done's Bindings (-want +got):\n%s", d)
 	}
 	alive.RetainUntil = now

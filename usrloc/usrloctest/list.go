@@ -90,7 +90,7 @@ func testListAll(t *testing.T, s listStore) {
 	if err != nil || len(recs) != 1 {
 		t.Fatalf("List: %d Records, %v", len(recs), err)
 	}
-	if d := diff(mustGet(t, s, recs[0].AOR), recs[0]); d != "" {
+	if d := Diff(mustGet(t, s, recs[0].AOR), recs[0]); d != "" {
 		t.Errorf("List (-get +list):\n%s", d)
 	}
 }
@@ -110,7 +110,7 @@ func testWalk(t *testing.T, s listStore) {
 		n := 0
 		next, err := s.Walk(t.Context(), c, 50, func(aor usrloc.AOR) bool { return strings.Contains(string(aor), "7") }, func(rec usrloc.Record) bool {
 			// A store may be asked meanwhile: no lock is held.
-			if d := diff(mustGet(t, s, rec.AOR), rec); d != "" {
+			if d := Diff(mustGet(t, s, rec.AOR), rec); d != "" {
 				t.Errorf("Walk (-get +walk):\n%s", d)
 			}
 			got = append(got, rec.AOR)
@@ -126,7 +126,7 @@ func testWalk(t *testing.T, s listStore) {
 	}
 	slices.Sort(got)
 	slices.Sort(want)
-	if d := diff(want, got); d != "" {
+	if d := Diff(want, got); d != "" {
 		t.Errorf("found (-want +got):\n%s", d)
 	}
 }

@@ -144,7 +144,7 @@ func testClaimOrder(t *testing.T, s usrloc.Store) {
 			got = append(got, d.ID)
 		}
 	}
-	if d := diff(want, got); d != "" {
+	if d := Diff(want, got); d != "" {
 		t.Errorf("order of claims (-want +got):\n%s", d)
 	}
 }

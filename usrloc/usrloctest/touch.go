@@ -127,7 +127,7 @@ func testTouchIsUpdate(t *testing.T, s toucher) {
 		comeBack(r, &next, now)
 		ends.Add(1)
 		refreshAt(s, AOR(i), n, func(all []usrloc.Binding) {
-			if d := diff(want[i], all); d != "" {
+			if d := Diff(want[i], all); d != "" {
 				t.Errorf("fn is shown (-want +got):\n%s", d)
 			}
 			clear(all)
@@ -145,7 +145,7 @@ func testTouchIsUpdate(t *testing.T, s toucher) {
 	}
 	ends.Wait()
 	for i := range want {
-		if d := diff(want[i], mustGet(t, s, AOR(i)).Bindings); d != "" {
+		if d := Diff(want[i], mustGet(t, s, AOR(i)).Bindings); d != "" {
 			t.Errorf("%s (-want +got):\n%s", AOR(i), d)
 		}
 	}
@@ -164,7 +164,7 @@ func testTouchVisible(t *testing.T, s toucher) {
 	ended := make(chan error, 2)
 	refresh(s, aor, func(c *usrloc.Binding) { *c = b }, func(err error) { ended <- err })
 	rec := mustGet(t, s, aor) // perhaps before it is durable
-	if d := diff([]usrloc.Binding{b}, rec.Bindings); d != "" || rec.Version <= before.Version {
+	if d := Diff([]usrloc.Binding{b}, rec.Bindings); d != "" || rec.Version <= before.Version {
 		t.Errorf("Get at Version %d after %d (-want +got):\n%s", rec.Version, before.Version, d)
 	}
 	if err := <-ended; err != nil {
@@ -202,7 +202,7 @@ func testTouchKeeps(t *testing.T, s toucher) {
 		}
 	}
 	want.CSeq++
-	if d := diff([]usrloc.Binding{want}, mustGet(t, s, aor).Bindings); d != "" {
+	if d := Diff([]usrloc.Binding{want}, mustGet(t, s, aor).Bindings); d != "" {
 		t.Errorf("Get (-want +got):\n%s", d)
 	}
 }
@@ -235,7 +235,7 @@ func testTouchDeclines(t *testing.T, s toucher) {
 		if got != usrloc.TouchDeclined {
 			t.Errorf("%s: Touch = %v, want TouchDeclined", name, got)
 		}
-		if d := diff(before, mustGet(t, s, AOR(i))); d != "" {
+		if d := Diff(before, mustGet(t, s, AOR(i))); d != "" {
 			t.Errorf("%s: (-before +after)\n%s", name, d)
 		}
 	}

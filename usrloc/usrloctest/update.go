@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -33,9 +34,12 @@ var updateCases = []testCase{
 	{name: "EndedContext", run: testContext},
 }
 
-// diff compares what a store returned. Addresses compare by ==, nil and empty
-// slices are the same.
-func diff(want, got any) string {
+// Diff says how what a store returned differs from what is wanted, "" if it does not.
+// Addresses compare by ==, nil and empty slices are the same.
+func Diff(want, got any) string {
+	if reflect.DeepEqual(want, got) {
+		return "" // As nearly always, and so in a tenth of the time.
+	}
 	return cmp.Diff(want, got, cmpopts.EquateEmpty(),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 		cmpopts.IgnoreFields(usrloc.Record{}, "Cause"))
@@ -45,7 +49,7 @@ func diff(want, got any) string {
 func clock() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 func testGetUnknown(t *testing.T, s usrloc.Store) {
-	if d := diff(usrloc.Record{AOR: AOR(1)}, mustGet(t, s, AOR(1))); d != "" {
+	if d := Diff(usrloc.Record{AOR: AOR(1)}, mustGet(t, s, AOR(1))); d != "" {
 		t.Errorf("Get of an unknown AOR (-want +got):\n%s", d)
 	}
 }
@@ -66,13 +70,13 @@ func testCreate(t *testing.T, s usrloc.Store) {
 	if o.rec.Version == 0 || o.rec.Version == 1<<40 {
 		t.Errorf("Version = %d, want one that the store sets", o.rec.Version)
 	}
-	if d := diff(usrloc.Record{AOR: aor, Version: o.rec.Version, Bindings: []usrloc.Binding{b}}, o.rec); d != "" {
+	if d := Diff(usrloc.Record{AOR: aor, Version: o.rec.Version, Bindings: []usrloc.Binding{b}}, o.rec); d != "" {
 		t.Errorf("done's Record (-want +got):\n%s", d)
 	}
-	if d := diff([]usrloc.Change{{Kind: usrloc.Created, AOR: aor, Version: o.rec.Version, New: &b}}, o.changes); d != "" {
+	if d := Diff([]usrloc.Change{{Kind: usrloc.Created, AOR: aor, Version: o.rec.Version, New: &b}}, o.changes); d != "" {
 		t.Errorf("done's Changes (-want +got):\n%s", d)
 	}
-	if d := diff(o.rec, mustGet(t, s, aor)); d != "" {
+	if d := Diff(o.rec, mustGet(t, s, aor)); d != "" {
 		t.Errorf("Get (-done +got):\n%s", d)
 	}
 	pause(50 * time.Millisecond)
@@ -107,7 +111,7 @@ func testRoundTrip(t *testing.T, s usrloc.Store) {
 	aor := usrloc.AOR("sip:%00\xff@example.com")
 	want := unusual(aor, clock())
 	mustUpdate(t, s, aor, Put(want...))
-	if d := diff(want, mustGet(t, s, aor).Bindings); d != "" {
+	if d := Diff(want, mustGet(t, s, aor).Bindings); d != "" {
 		t.Errorf("Get (-put +got):\n%s", d)
 	}
 }
@@ -117,10 +121,10 @@ func testMilliseconds(t *testing.T, s usrloc.Store) {
 	fine := Binding(aor, 1, now.Add(999_999*time.Nanosecond).In(time.FixedZone("", 3600)))
 	want := Binding(aor, 1, now)
 	o := mustUpdate(t, s, aor, Put(fine))
-	if d := diff([]usrloc.Binding{want}, o.rec.Bindings); d != "" {
+	if d := Diff([]usrloc.Binding{want}, o.rec.Bindings); d != "" {
 		t.Errorf("done's Bindings (-want +got):\n%s", d)
 	}
-	if d := diff([]usrloc.Binding{want}, mustGet(t, s, aor).Bindings); d != "" {
+	if d := Diff([]usrloc.Binding{want}, mustGet(t, s, aor).Bindings); d != "" {
 		t.Errorf("Get (-want +got):\n%s", d)
 	}
 	if o := mustUpdate(t, s, aor, Put(fine)); len(o.changes) != 0 {
@@ -138,7 +142,7 @@ func testFnError(t *testing.T, s usrloc.Store) {
 	if o := <-ch; !errors.Is(o.err, cause) || len(o.changes) != 0 {
 		t.Errorf("done got %v and %d changes, want fn's error and none", o.err, len(o.changes))
 	}
-	if d := diff(before, mustGet(t, s, aor)); d != "" {
+	if d := Diff(before, mustGet(t, s, aor)); d != "" {
 		t.Errorf("Get after an error (-before +after):\n%s", d)
 	}
 	pause(50 * time.Millisecond)
@@ -163,10 +167,10 @@ func testChangeKinds(t *testing.T, s usrloc.Store) {
 		{Kind: usrloc.Updated, Cause: usrloc.CauseOperator, AOR: aor, Version: v, Old: &b, New: &b2},
 		{Kind: usrloc.Created, Cause: usrloc.CauseOperator, AOR: aor, Version: v, New: &c},
 	}
-	if d := diff(want, o.changes); d != "" {
+	if d := Diff(want, o.changes); d != "" {
 		t.Errorf("Changes (-want +got):\n%s", d)
 	}
-	if d := diff([]usrloc.Binding{b2, c}, mustGet(t, s, aor).Bindings); d != "" {
+	if d := Diff([]usrloc.Binding{b2, c}, mustGet(t, s, aor).Bindings); d != "" {
 		t.Errorf("Get (-want +got):\n%s", d)
 	}
 }
@@ -185,7 +189,7 @@ func testUnchanged(t *testing.T, s usrloc.Store) {
 		if len(o.changes) != 0 {
 			t.Errorf("%s: %d changes, want none", name, len(o.changes))
 		}
-		if d := diff(before, o.rec); d != "" {
+		if d := Diff(before, o.rec); d != "" {
 			t.Errorf("%s: done's Record (-before +got):\n%s", name, d)
 		}
 	}
@@ -231,7 +235,7 @@ func testEachFieldCounts(t *testing.T, s usrloc.Store) {
 		if len(o.changes) != 1 || o.changes[0].Kind != usrloc.Updated {
 			t.Errorf("%s: changes %+v, want one Updated", c.name, o.changes)
 		}
-		if d := diff([]usrloc.Binding{b}, mustGet(t, s, aor).Bindings); d != "" {
+		if d := Diff([]usrloc.Binding{b}, mustGet(t, s, aor).Bindings); d != "" {
 			t.Errorf("%s: Get (-want +got):\n%s", c.name, d)
 		}
 	}
@@ -253,17 +257,17 @@ func testSilent(t *testing.T, s usrloc.Store) {
 	silent.GRUUSet, spoke.GRUUSet, spoke.CSeq = 77, 77, 9
 	o := mustUpdate(t, s, aor, Put(silent, spoke))
 	want := usrloc.Change{Kind: usrloc.Updated, AOR: aor, Version: o.rec.Version, Old: &old, New: &spoke}
-	if d := diff([]usrloc.Change{want}, o.changes); d != "" {
+	if d := Diff([]usrloc.Change{want}, o.changes); d != "" {
 		t.Errorf("Changes (-want +got):\n%s", d)
 	}
-	if d := diff(want, <-heard); d != "" {
+	if d := Diff(want, <-heard); d != "" {
 		t.Errorf("the watch was told (-want +got):\n%s", d)
 	}
 	silent.GRUUSet = 78
 	if alone := mustUpdate(t, s, aor, Put(silent)); len(alone.changes) != 0 || alone.rec.Version <= o.rec.Version {
 		t.Errorf("a silent change alone: version %d, changes %+v", alone.rec.Version, alone.changes)
 	}
-	if d := diff([]usrloc.Binding{silent, spoke}, mustGet(t, s, aor).Bindings); d != "" {
+	if d := Diff([]usrloc.Binding{silent, spoke}, mustGet(t, s, aor).Bindings); d != "" {
 		t.Errorf("Get (-want +got):\n%s", d)
 	}
 	pause(50 * time.Millisecond)
@@ -284,12 +288,12 @@ func testOrder(t *testing.T, s usrloc.Store) {
 	b.CSeq++
 	o := mustUpdate(t, s, aor, Put(b))
 	want := []usrloc.Binding{b, a, c}
-	if d := diff(want, o.rec.Bindings); d != "" {
+	if d := Diff(want, o.rec.Bindings); d != "" {
 		t.Errorf("done's order (-want +got):\n%s", d)
 	}
 	mustUpdate(t, s, aor, Remove(usrloc.CauseRegister, b.ID))
 	mustUpdate(t, s, aor, Put(b))
-	if d := diff([]usrloc.Binding{a, c, b}, mustGet(t, s, aor).Bindings); d != "" {
+	if d := Diff([]usrloc.Binding{a, c, b}, mustGet(t, s, aor).Bindings); d != "" {
 		t.Errorf("order after one left and came back (-want +got):\n%s", d)
 	}
 }

@@ -70,7 +70,7 @@ func testWatch(t *testing.T, s usrloc.Store) {
 	var l log
 	rec, cancel := mustWatch(t, s, aor, now.Add(time.Hour), l.add)
 	defer cancel()
-	if d := diff(before, rec); d != "" {
+	if d := Diff(before, rec); d != "" {
 		t.Errorf("Watch's Record (-want +got):\n%s", d)
 	}
 	var want []usrloc.Change
@@ -84,7 +84,7 @@ func testWatch(t *testing.T, s usrloc.Store) {
 	if len(want) != 3 {
 		t.Fatalf("%d changes, want 3", len(want))
 	}
-	if d := diff(want, l.waitFor(t, 3)); d != "" {
+	if d := Diff(want, l.waitFor(t, 3)); d != "" {
 		t.Errorf("reported (-committed +reported):\n%s", d)
 	}
 }
@@ -108,7 +108,7 @@ func testWatchUnknown(t *testing.T, s usrloc.Store) {
 	var l log
 	rec, cancel := mustWatch(t, s, AOR(1), now.Add(time.Hour), l.add)
 	defer cancel()
-	if d := diff(usrloc.Record{AOR: AOR(1)}, rec); d != "" {
+	if d := Diff(usrloc.Record{AOR: AOR(1)}, rec); d != "" {
 		t.Errorf("Record of an unknown AOR (-want +got):\n%s", d)
 	}
 	mustUpdate(t, s, AOR(1), Put(Binding(AOR(1), 1, now)))
@@ -222,7 +222,7 @@ func testWatchPast(t *testing.T, s usrloc.Store) {
 	for _, until := range []time.Time{now, {}} {
 		var l log
 		rec, cancel := mustWatch(t, s, aor, until, l.add)
-		if d := diff(want, rec); d != "" {
+		if d := Diff(want, rec); d != "" {
 			t.Errorf("Watch's Record (-want +got):\n%s", d)
 		}
 		want = mustUpdate(t, s, aor, Put(Binding(aor, 2, clock()))).rec
@@ -259,7 +259,7 @@ func testWatchSameChanges(t *testing.T, s usrloc.Store) {
 	want := mustUpdate(t, s, aor, Put(a, b)).changes
 	pause(time.Until(a.RetainUntil))
 	want = append(want, mustUpdate(t, s, aor, Put(c)).changes...)
-	if d := diff(want, l.waitFor(t, 4)); d != "" {
+	if d := Diff(want, l.waitFor(t, 4)); d != "" {
 		t.Errorf("reported (-done +watch):\n%s", d)
 	}
 }
