@@ -367,6 +367,11 @@ func (a *application) limit() error {
 func (a *application) oldest() int {
 	at := -1
 	for i := range a.bindings {
+		// Nobody refreshes what was added by hand: it would always be the first to go,
+		// and nothing would bring it back.
+		if a.bindings[i].Static() {
+			continue
+		}
 		if a.policy.Overflow == ReplaceUnavailable && a.policy.Reachable(&a.bindings[i]) {
 			continue
 		}

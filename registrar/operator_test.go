@@ -147,6 +147,36 @@ func TestAdd_NobodyGivesWay(t *testing.T) {
 	}
 }
 
+// TestAdd_GivesWayToNoPhone: it is refreshed by nobody, so that it would always be the
+// oldest.
+func TestAdd_GivesWayToNoPhone(t *testing.T) {
+	for _, overflow := range []Overflow{ReplaceOldest, ReplaceUnavailable} {
+		for most, want := range map[int][]string{2: {desk, "sip:b@192.0.2.1"}, 1: {desk}} {
+			store := usrloc.NewMemory(usrloc.MemoryOptions{})
+			s := newServer(t, store)
+			p := pushPolicy()
+			p.MaxContacts, p.Overflow, p.OverflowStatus = most, overflow, 403
+			p.Reachable = func(*usrloc.Binding) bool { return false }
+			if err := s.SetPolicy(p); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.add(Addition{AOR: alice, URI: desk, Q: usrloc.QUnset}); err != nil {
+				t.Fatal(err)
+			}
+			s.roundTrip(request(1, "Contact: <sip:a@192.0.2.1>"))
+			s.roundTrip(request(2, "Contact: <sip:b@192.0.2.1>"))
+			rec, err := store.Get(t.Context(), alice)
+			var got []string
+			for i := range rec.Bindings {
+				got = append(got, rec.Bindings[i].Contact)
+			}
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("overflow %d, at most %d: %q, %v, want %q", overflow, most, got, err, want)
+			}
+		}
+	}
+}
+
 func TestAdd_StoreErrorsAreTheirs(t *testing.T) {
 	store := usrloc.NewMemory(usrloc.MemoryOptions{})
 	s := newServer(t, store)

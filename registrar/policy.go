@@ -168,7 +168,8 @@ const (
 	Reject
 )
 
-// Overflow says what becomes of one contact too many.
+// Overflow says what becomes of one contact too many. Those that an operator added
+// are never replaced.
 type Overflow uint8
 
 const (
