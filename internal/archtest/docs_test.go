@@ -160,8 +160,9 @@ func TestSnippets_Run(t *testing.T) {
 	bin := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	// Readers have the program on their PATH.
-	run(ctx, t, bin, "go build -o "+bin+"/reveille ./cmd/reveille")
+	// Readers have the program on their PATH. It is linked in half the time without
+	// what debuggers read.
+	run(ctx, t, bin, "go build -ldflags='-s -w' -o "+bin+"/reveille ./cmd/reveille")
 	ran := 0
 	for _, doc := range documents(t) {
 		for _, s := range snippets(readFile(t, doc)) {

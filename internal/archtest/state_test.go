@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -64,12 +65,19 @@ func productFiles(t *testing.T, dir string) []*ast.File {
 	return files
 }
 
+// parsed are the files that a test has read already: several look at all of them.
+var parsed sync.Map
+
 func parseFile(t *testing.T, name string) *ast.File {
 	t.Helper()
+	if f, ok := parsed.Load(name); ok {
+		return f.(*ast.File)
+	}
 	f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 	if err != nil {
 		t.Fatalf("parse: %v", err)
 	}
+	parsed.Store(name, f)
 	return f
 }
 
