@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"reveille/internal/contacts"
+	"reveille/internal/event"
 	"reveille/internal/phone"
 	"reveille/internal/timeline"
 	"reveille/internal/why"
@@ -203,6 +204,25 @@ func TestCalls_OfTheAPI(t *testing.T) {
 	if _, err := r.why(t.Context(), "alice@elsewhere.example", 5); !errors.Is(err, contacts.ErrNoUser) {
 		t.Errorf("of another domain: %v", err)
 	}
+	// What has ended is explained before the server does.
+	if err := r.Stop(r.within()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.events.explained(); len(got) != 1 || got[0].ID != rec.ID || got[0].Outcome != timeline.OutcomeAnswered || got[0].Woke <= got[0].Pushed || got[0].Took < got[0].Woke {
+		t.Errorf("explained: %+v", got)
+	}
+}
+
+// explained are the requests that were explained.
+func (e *events) explained() (list []event.Explained) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, x := range e.all {
+		if c, ok := x.(event.Explained); ok {
+			list = append(list, c)
+		}
+	}
+	return list
 }
 
 func hasStep(r *timeline.Record, kind string) bool {

@@ -71,7 +71,28 @@ func (a *App) buildEvents(others event.Sink, lines io.Writer) (err error) {
 		fan = append(fan, others)
 	}
 	a.sink = fan
+	a.explain()
 	return nil
+}
+
+// explain has everybody told how requests ended that met a sleeping phone.
+func (a *App) explain() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.timeline.Explain(ctx, a.sink)
+	}()
+	// After the requests have ended, and while others still hear of it.
+	a.onStop("explanations", func(stop context.Context) error {
+		cancel()
+		select {
+		case <-ended:
+			return nil
+		case <-stop.Done():
+			return stop.Err()
+		}
+	})
 }
 
 func (a *App) buildOutbox(dir string) error {

@@ -106,6 +106,13 @@ func example(e Event) Event {
 	case Call:
 		return Call{Step: "parked", Method: "INVITE", CallID: "a84b4c76e66710", From: "sip:bob@example.com", To: aor, AOR: aor, Binding: binding, Elapsed: 400 * time.Microsecond, Asleep: true, Lookup: "push_only", Phones: 1,
 			Sleeper: &Sleeper{Provider: "fcm", Deadline: at.Add(25 * time.Second)}}
+	case Explained:
+		return Explained{
+			ID: "lc4fqv3k1", AOR: aor, CallID: "a84b4c76e66710", Method: "INVITE", From: "sip:bob@example.com", To: aor, Binding: binding, Provider: "fcm",
+			Outcome: "failed", Status: 480, Reason: "Device Did Not Wake", Code: "did_not_wake",
+			Said: "The push service took the push, and the phone did not register within 25 s.", Do: "Look at the phone.",
+			Began: at, Pushed: 400 * time.Microsecond, Took: 25 * time.Second,
+		}
 	case AuthFailed:
 		e.Method, e.User, e.Realm, e.Reason = "REGISTER", "alice", "example.com", "password"
 		return e

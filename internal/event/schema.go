@@ -54,6 +54,8 @@ func About(e Event) string {
 		return e.AOR
 	case Call:
 		return e.AOR
+	case Explained:
+		return e.AOR
 	case Message:
 		return e.AOR
 	}

@@ -40,6 +40,7 @@ func Types() []TypeInfo {
 		{"request.diverted", "nobody of the user took the call, and it is sent elsewhere, such as to voicemail", call("diverted")},
 		{"request.cancelled", "the caller gave up", call("cancelled")},
 		{"request.failed", "the caller was told that it came to nothing", call("failed")},
+		{"request.explained", "how a request that met a sleeping phone ended, and why: once for each, five seconds after its end", Explained{}},
 		{"request.refused", "a request for a user was refused before anybody looked for a phone; of many only some are told", call("refused")},
 		{"message.kept", "a message waits for its user, and its sender was told so", message("kept")},
 		{"message.delivered", "a phone has a message that waited", message("delivered")},

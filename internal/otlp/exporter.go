@@ -25,9 +25,6 @@ const (
 	maxEnded = 4096
 	// maxSpans bounds the spans that wait to be sent.
 	maxSpans = 2048
-	// settle is how long after its end a Record is looked up: the push service's answer
-	// and a phone that came a moment too late are in it then.
-	settle = 5 * time.Second
 	// sendTimeout bounds one request to the collector, and what it is tried again for.
 	sendTimeout = 10 * time.Second
 )
@@ -54,16 +51,10 @@ type Exporter struct {
 	o        Options
 	tracer   trace.Tracer
 	provider *sdk.TracerProvider
-	ended    chan ended
+	ended    chan string // IDs of Records
 	lost     prometheus.Counter
 	told     prometheus.Counter
 	down     atomic.Bool // the collector did not take the last batch
-}
-
-// ended is a request to be looked up.
-type ended struct {
-	id string
-	at time.Time
 }
 
 var _ event.Sink = (*Exporter)(nil)
@@ -80,7 +71,7 @@ func New(ctx context.Context, o Options) (*Exporter, error) {
 	}
 	p := promauto.With(o.Registerer)
 	e := &Exporter{
-		o: o, ended: make(chan ended, maxEnded),
+		o: o, ended: make(chan string, maxEnded),
 		lost: p.NewCounter(prometheus.CounterOpts{Name: "reveille_otlp_lost_total", Help: "Requests and spans that the collector is not told of, because too many waited or it did not take them."}),
 		told: p.NewCounter(prometheus.CounterOpts{Name: "reveille_otlp_spans_total", Help: "Spans that the collector has taken."}),
 	}
@@ -120,17 +111,14 @@ func (c counted) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) erro
 
 // Emit implements event.Sink.
 func (e *Exporter) Emit(x event.Event) {
-	c, ok := x.(event.Call)
-	if !ok || !c.Asleep {
+	c, ok := x.(event.Explained)
+	if !ok {
 		return
 	}
-	switch c.Step {
-	case "answered", "cancelled", "failed", "diverted":
-		select {
-		case e.ended <- ended{timeline.ID(c.Request), time.Now()}:
-		default:
-			e.lost.Inc()
-		}
+	select {
+	case e.ended <- c.ID:
+	default:
+		e.lost.Inc()
 	}
 }
 
@@ -141,15 +129,8 @@ func (e *Exporter) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case x := <-e.ended:
-			wait := time.NewTimer(time.Until(x.at.Add(settle)))
-			select {
-			case <-ctx.Done():
-				wait.Stop()
-				return
-			case <-wait.C:
-			}
-			if r, ok := e.o.Get(x.id); ok && r.State == timeline.StateEnded && r.ID == x.id {
+		case id := <-e.ended:
+			if r, ok := e.o.Get(id); ok && r.ID == id {
 				e.tell(ctx, &r)
 			}
 		}

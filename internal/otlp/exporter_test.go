@@ -98,7 +98,7 @@ func record(began time.Time) timeline.Record {
 	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
 	return timeline.Record{
 		Summary: timeline.Summary{
-			ID: timeline.ID(7), CallID: "c1", Method: "INVITE", From: "sip:bob@example.com", To: "sip:alice@example.com", AOR: "sip:alice@example.com",
+			ID: "7", CallID: "c1", Method: "INVITE", From: "sip:bob@example.com", To: "sip:alice@example.com", AOR: "sip:alice@example.com",
 			Asleep: true, Began: began, Ended: at(6000), State: timeline.StateEnded, Outcome: timeline.OutcomeFailed, Status: 480, Reason: "Temporarily Unavailable",
 			Verdict: &timeline.Verdict{Code: "no_wake", Said: "The phone did not wake."},
 			Devices: []timeline.Device{
@@ -175,17 +175,16 @@ func TestExporter_Ratio(t *testing.T) {
 func TestExporter_NotesWhatHasEnded(t *testing.T) {
 	f := newFake(t, 0)
 	e := exporter(t, f, 1, record(time.Now()))
-	e.Emit(event.Call{Step: "received", Request: 1, Asleep: true})
-	e.Emit(event.Call{Step: "answered", Request: 2})
+	e.Emit(event.Call{Step: "failed", Request: 1, Asleep: true})
 	e.Emit(event.PushOutcome{})
 	for range maxEnded + 3 {
-		e.Emit(event.Call{Step: "failed", Request: 7, Asleep: true})
+		e.Emit(event.Explained{ID: "7"})
 	}
 	if got := testutil.ToFloat64(e.lost); got != 3 || len(e.ended) != maxEnded {
 		t.Errorf("%v lost, %d wait", got, len(e.ended))
 	}
-	if x := <-e.ended; x.id != timeline.ID(7) {
-		t.Errorf("noted %q", x.id)
+	if x := <-e.ended; x != "7" {
+		t.Errorf("noted %q", x)
 	}
 	if err := e.Stop(context.Background()); err != nil {
 		t.Error(err)

@@ -8,6 +8,7 @@ import (
 type metrics struct {
 	records           [quotas]prometheus.Counter
 	evicted           prometheus.Counter
+	unexplained       prometheus.Counter
 	asked, woke, late prometheus.Counter
 	failed            *prometheus.CounterVec
 }
@@ -24,10 +25,11 @@ func newMetrics(r prometheus.Registerer, t *Timeline) *metrics {
 		Help: "Requests that are remembered, by what: asleep (met a phone that had to be woken), failing (failed at a user) or strangers (for nobody here).",
 	}, []string{"quota"})
 	m := &metrics{
-		evicted: counter("evicted_total", "Requests that were forgotten to make room for others (calls.keep, calls.max_mb)."),
-		asked:   counter("wakes_asked_total", "Phones that were to be woken for a request."),
-		woke:    counter("wakes_total", "Phones that came while a request waited."),
-		late:    counter("wakes_late_total", "Phones that came when no request waited any more."),
+		evicted:     counter("evicted_total", "Requests that were forgotten to make room for others (calls.keep, calls.max_mb)."),
+		unexplained: counter("unexplained_total", "Requests of whose end no event request.explained told: too many had ended, or they had to make room."),
+		asked:       counter("wakes_asked_total", "Phones that were to be woken for a request."),
+		woke:        counter("wakes_total", "Phones that came while a request waited."),
+		late:        counter("wakes_late_total", "Phones that came when no request waited any more."),
 		failed: f.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "wakes_failed_total",
 			Help: "Phones that did not come, by why: a class of push outcomes, not_sent, timed_out or cancelled.",

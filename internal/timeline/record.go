@@ -36,6 +36,8 @@ type record struct {
 	bytes    int
 	// watched: somebody looks whether its phones come late.
 	watched bool
+	// told: its end was noted for Explain.
+	told bool
 
 	in           *list.List
 	place        *list.Element

@@ -49,6 +49,8 @@ type Timeline struct {
 	awaited *awaited
 	watches watches
 	metrics *metrics
+	// ended are requests for Explain.
+	ended chan justEnded
 }
 
 var _ event.Hearer = (*Timeline)(nil)
@@ -71,7 +73,7 @@ func New(o Options) *Timeline {
 	if o.Keep < smallKeep {
 		n = 1
 	}
-	t := &Timeline{seed: maphash.MakeSeed(), users: newUsers(), awaited: newAwaited(), watches: watches{watch: o.Watch}}
+	t := &Timeline{seed: maphash.MakeSeed(), users: newUsers(), awaited: newAwaited(), watches: watches{watch: o.Watch}, ended: make(chan justEnded, maxUnexplained)}
 	t.metrics = newMetrics(o.Registerer, t)
 	for range n {
 		t.shards = append(t.shards, newShard(t, o.Keep/n, o.MaxBytes/int64(n)))
@@ -134,13 +136,16 @@ func (t *Timeline) call(e *event.Call) {
 	}
 	r.take(e, now)
 	s.settle(r)
-	over := r.inVain()
+	vain, over := r.inVain(), r.over()
 	s.mu.Unlock()
+	if over {
+		t.explainLater(e, now)
+	}
 	if crowded != nil {
 		// Another shard's, maybe: nobody gets two of them at once.
 		t.forget(crowded)
 	}
-	for _, aor := range over {
+	for _, aor := range vain {
 		t.watches.add(t, aor, now)
 	}
 }
