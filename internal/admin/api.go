@@ -53,6 +53,8 @@ type call struct {
 	takes time.Duration
 	// reporter: those with Access.Reporter may ask, too.
 	reporter bool
+	// stream describes what streams answers with; nil: text.
+	stream *huma.Schema
 }
 
 // maxRequest bounds the body of a request in bytes, unless its call says otherwise.
@@ -107,10 +109,13 @@ func change[I, O any, P targeted[I]](a *api, role Role, c call, do func(context.
 // returns writes the stream.
 func streams[I any](a *api, role Role, c call, kind string, open func(context.Context, *I) (func(context.Context, http.ResponseWriter), error)) {
 	c.takes = endless
+	if c.stream == nil {
+		c.stream = &huma.Schema{Type: huma.TypeString}
+	}
 	op := a.operation(role, c, false)
 	op.Responses = map[string]*huma.Response{"200": {
 		Description: http.StatusText(http.StatusOK),
-		Content:     map[string]*huma.MediaType{kind: {Schema: &huma.Schema{Type: huma.TypeString}}},
+		Content:     map[string]*huma.MediaType{kind: {Schema: c.stream}},
 	}}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
 		write := func(context.Context, http.ResponseWriter) {}

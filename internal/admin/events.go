@@ -95,7 +95,7 @@ func (e *Events) register(a *api) {
 	streams(a, Read, call{
 		id: "follow-events", method: http.MethodGet, path: "/events", tag: "events", summary: "Follow what happens, as server-sent events",
 		doc:    "pn-param is left out for the role read. An event named missing says that some since Last-Event-ID are no longer kept, one named slow that events came faster than they were read.",
-		errors: []int{http.StatusServiceUnavailable}, reporter: true,
+		errors: []int{http.StatusServiceUnavailable}, reporter: true, stream: a.eventStream(),
 	}, "text/event-stream", s.open)
 	change(a, Operate, call{
 		id: "report-push", method: http.MethodPost, path: "/woken", tag: "events", summary: "Report what became of a push that a program of yours sent",
@@ -177,7 +177,7 @@ func (s stream) write(ctx context.Context, w *writer, sub *feed.Subscription) {
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
 			w.text(": \n\n")
 		case errors.Is(err, feed.ErrSlow):
-			w.text("event: slow\ndata: {}\n\n")
+			w.text("event: " + eventsSlow + "\ndata: {}\n\n")
 			return
 		default:
 			return
@@ -199,7 +199,7 @@ func (w *writer) begin(missing bool) {
 	first := ": \n\n"
 	if missing {
 		// What came while the reader was away, and is forgotten, it may look up elsewhere.
-		first = "event: missing\ndata: {}\n\n"
+		first = "event: " + eventsMissing + "\ndata: {}\n\n"
 	}
 	w.text(first)
 	if w.err == nil {
