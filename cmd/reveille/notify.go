@@ -54,7 +54,7 @@ func (n notifier) tell(state string) {
 		n.log.Warn("tell the service manager", "state", state, "err", err)
 		return
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // What was to be said was said, or not.
 	// One that reads nothing must not hold up the server.
 	if err = conn.SetWriteDeadline(time.Now().Add(time.Second)); err == nil {
 		_, err = conn.Write([]byte(state))
