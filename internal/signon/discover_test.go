@@ -2,8 +2,10 @@ package signon
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -248,6 +250,27 @@ func TestAttempt_StateIs(t *testing.T) {
 	}{{"a", "a", true}, {"a", "b", false}, {"a", "", false}, {"", "", false}} {
 		if got := (Attempt{State: tt.has}).StateIs(tt.got); got != tt.want {
 			t.Errorf("%q is %q: %t", tt.got, tt.has, got)
+		}
+	}
+}
+
+// Over TLS the provider must be who it says, by the authorities that are named.
+func TestProvider_RootCAs(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, strings.ReplaceAll(metadata, issuer, "https://"+r.Host))
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	known := x509.NewCertPool()
+	known.AddCert(server.Certificate())
+	for name, tt := range map[string]struct {
+		roots *x509.CertPool
+		ok    bool
+	}{"its own": {known, true}, "others": {x509.NewCertPool(), false}, "those of the machine": {nil, false}} {
+		c := newClient(t, func(o *Options) { o.Issuer, o.RootCAs = server.URL, tt.roots })
+		if _, _, err := c.Begin(t.Context()); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
