@@ -37,6 +37,7 @@ func diskYAML(t *testing.T) string {
 // TestFastpath_Switch has a phone refresh: the answers and what is counted are the
 // same, whoever gives them.
 func TestFastpath_Switch(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		lines   []string

@@ -157,6 +157,7 @@ func TestHook_Attributes(t *testing.T) {
 
 // TestHook_RegisterNoAnswer: what counts is on_failure, however the script fails.
 func TestHook_RegisterNoAnswer(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, answer, more, want string
 		hang                     bool
@@ -183,6 +184,7 @@ func TestHook_RegisterNoAnswer(t *testing.T) {
 // TestHook_RegisterMany: a thousand phones come while the script hangs. As many as
 // configured wait for it, all are answered, and calls go on.
 func TestHook_RegisterMany(t *testing.T) {
+	t.Parallel()
 	const phones, most = 1000, 16
 	s := newScript(t, "")
 	s.hang(t)
@@ -259,6 +261,7 @@ func TestHook_RegisterRefresh(t *testing.T) {
 // TestHook_Route: calls and messages go where the script says, within what the
 // sender may.
 func TestHook_Route(t *testing.T) {
+	t.Parallel()
 	s := newScript(t, "")
 	r := newRig(t, hooksYAML("route", s.URL, ""))
 	alice := r.phone("alice", "tcp", "")

@@ -182,6 +182,7 @@ func abuses() []abuse {
 }
 
 func TestHostile_PhonesAreServedMeanwhile(t *testing.T) {
+	t.Parallel()
 	for _, tt := range abuses() {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t)

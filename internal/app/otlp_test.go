@@ -14,6 +14,7 @@ import (
 // TestSpans_OfACallToASleepingPhone: the collector is told when the server ends at the
 // latest, and of no push token.
 func TestSpans_OfACallToASleepingPhone(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex // guards got
 	var got strings.Builder
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

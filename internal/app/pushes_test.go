@@ -142,6 +142,7 @@ func TestTrial_ReportsNeverWait(t *testing.T) {
 }
 
 func TestWakePhones(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.sleeper("alice", "tcp", "wakes")
 	lazy := r.phone("bob", "tcp", "sleeps-on")

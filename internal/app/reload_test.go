@@ -70,6 +70,7 @@ func TestReload_Domains(t *testing.T) {
 // TestReload_KeepsQueuedPushes changes the credential while one push is under
 // way and another waits behind it: both phones ring.
 func TestReload_KeepsQueuedPushes(t *testing.T) {
+	t.Parallel()
 	three := strings.Replace(usersYAML, "users: [", "users: [{name: carol, password: secret}, ", 1)
 	r := newRig(t, three)
 	tokens := map[string]string{"alice": "token-of-alice", "bob": "token-of-bob"}
@@ -141,6 +142,7 @@ func TestReload_SameCredentialIsKept(t *testing.T) {
 // TestReload_WrongConfigurationChangesNothing: what is right in it is not taken
 // over either, wherever the mistake is.
 func TestReload_WrongConfigurationChangesNothing(t *testing.T) {
+	t.Parallel()
 	for _, tt := range unusual(newRig(t)) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t)

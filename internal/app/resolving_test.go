@@ -93,6 +93,7 @@ func newDNS(t *testing.T, records ...string) netip.AddrPort {
 // that the DNS names, one after another, and then to the next hop that is the second
 // choice.
 func TestRoutes_Failover_RFC3263_4_3(t *testing.T) {
+	t.Parallel()
 	busy, silent, good := newTrunk(t, 503), newTrunk(t, 0), newTrunk(t, 603)
 	server := newDNS(t,
 		`carrier.test. 60 IN NAPTR 1 1 "s" "SIP+D2U" "" _sip._udp.carrier.test.`,

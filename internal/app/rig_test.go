@@ -161,15 +161,30 @@ func (r *rig) pushed(p pushsim.Push) {
 }
 
 // pushes counts the pushes to token that were taken. One whose answer is late, for
-// the machine is busy, is sent again and counts once.
+// the machine is busy, is sent again and counts once; any other that is taken twice
+// fails the test.
 func (r *rig) pushes(token string) int {
-	ids := map[string]bool{}
+	r.t.Helper()
+	taken := map[string]int{}
 	for _, p := range r.sim.Pushes() {
 		if p.Token == token && p.Status == 200 {
-			ids[p.PushID] = true
+			taken[p.PushID]++
 		}
 	}
-	return len(ids)
+	for id, n := range taken {
+		if n == 1 {
+			continue
+		}
+		var o event.PushOutcome
+		r.eventually("the push that was sent again has ended", func() (ok bool) {
+			o, ok = r.events.outcome(id)
+			return ok
+		})
+		if late := len(o.Tries) - 1; late < n-1 {
+			r.t.Errorf("push %s was taken %d times: %+v", id, n, o)
+		}
+	}
+	return len(taken)
 }
 
 // phone returns a phone of user that has not registered. With a token it can be
@@ -293,6 +308,18 @@ func (e *events) calls(method, step string) (n int) {
 		}
 	}
 	return n
+}
+
+// outcome returns what became of a push, if that is known.
+func (e *events) outcome(id string) (o event.PushOutcome, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, x := range e.all {
+		if o, ok := x.(event.PushOutcome); ok && o.PushID == id {
+			return o, true
+		}
+	}
+	return o, false
 }
 
 // A wire is a socket on which a test writes SIP by hand.

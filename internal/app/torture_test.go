@@ -59,6 +59,7 @@ type speaker interface {
 // The cases get the same answers whatever they come by, and do no harm to what
 // comes after them on the same connection.
 func TestTorture_SameAnswersOverEveryTransport_RFC4475_RFC5118(t *testing.T) {
+	t.Parallel()
 	rigs := map[string]*rig{} // One each, so that none gets copies of what another got.
 	for _, name := range []string{"udp", "tcp", "ws"} {
 		rigs[name] = newRig(t, openYAML, fmt.Sprintf(`listen: [{name: %[1]s, transport: %[1]s, addr: "127.0.0.1:0"}]`, name))

@@ -18,6 +18,7 @@ import (
 
 // TestTrunks_Checked: a gateway that does not answer OPTIONS is not what a call waits for.
 func TestTrunks_Checked(t *testing.T) {
+	t.Parallel()
 	silent, good := newTrunk(t, 0), newTrunk(t, 603)
 	r := newRig(t, openYAML, `security: {open: anyone may register and call}`, fmt.Sprintf(
 		`proxy: {routes: [{name: carrier, domain: "*", next_hops: [{uri: "sip:%s", priority: 1}, {uri: "sip:%s", priority: 2}], check: {interval: 1s, timeout: 900ms, down: 3, up: 1}}]}`,

@@ -16,6 +16,7 @@ import (
 
 // A peer is trusted by the name in the certificate that it proves to own.
 func TestTrusted_ByCertificate(t *testing.T) {
+	t.Parallel()
 	ours, others := certtest.New(t), certtest.New(t)
 	dir := t.TempDir()
 	certtest.Write(t, dir, "sip", ours.Issue("sip.example.com"))

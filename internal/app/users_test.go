@@ -134,6 +134,7 @@ func TestUsers_DatabaseAway(t *testing.T) {
 // for the database; the next one hears what it said. While it says nothing,
 // nobody is denied to exist.
 func TestUsers_UnknownCallee_RFC3261_16_5(t *testing.T) {
+	t.Parallel()
 	url, db := subscribers(t)
 	r := newRig(t, databaseYAML(url))
 	caller := r.phone("alice", "udp", "")

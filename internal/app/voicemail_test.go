@@ -14,6 +14,7 @@ import (
 // Every reason for which nobody takes a call leads to its own mailbox of the user who
 // was called.
 func TestVoicemail_ByCondition_RFC3261_16_5(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -23,7 +24,7 @@ func TestVoicemail_ByCondition_RFC3261_16_5(t *testing.T) {
 		return fmt.Sprintf(`{when: [%s], route: vm, to: "sip:{user}@vm.example.com;why=%s;of={aor}"}`, when, when)
 	}
 	r := newRig(t, `auth: {mode: {registrar: "off", proxy: "off"}}`, `push: {wait: {invite: {default: 1s}}, apps: @apps}`,
-		fmt.Sprintf(`proxy: {ring_total: 1s, fallback: [%s, %s, %s, %s], routes: [{name: vm, domain: vm.example.com, to: "sip:%s;transport=tcp"}]}`,
+		fmt.Sprintf(`proxy: {ring_total: 3s, fallback: [%s, %s, %s, %s], routes: [{name: vm, domain: vm.example.com, to: "sip:%s;transport=tcp"}]}`,
 			rule("busy"), rule("no_answer"), rule("timeout"), rule("unreachable"), ln.Addr()))
 	registered := func(user, push string) *wire {
 		w := r.dial("tcp")

@@ -142,6 +142,7 @@ func fcmRequest(token, call string, deadline time.Time) *push.Request {
 // pushes in flight and in the queue: each ends exactly once, and each phone gets
 // exactly one, but for those whose answer is late: they are sent again.
 func TestReload_EveryPushIsDoneOnce(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.sim.SetFault("", pushsim.Fault{Kind: pushsim.Accept, Delay: 5 * time.Millisecond})
 	const n = 300

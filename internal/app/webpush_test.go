@@ -50,6 +50,7 @@ func TestWebPush_EncryptedPayload_RFC8291(t *testing.T) {
 // TestWebPush_NewVAPIDKey: phones are told the new key at their next REGISTER,
 // and those that subscribed with the old one are woken all the same.
 func TestWebPush_NewVAPIDKey_RFC8292_4_2(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, openYAML)
 	web := func(keys string) string {
 		return `push: {apps: [{name: web, webpush: {` + keys + `, subscriber: "mailto:ops@reveille.dev", ` +
