@@ -118,7 +118,9 @@ func (l *lane) health() LaneHealth {
 		Queued: l.waiting(), InFlight: l.inFlight, Limit: l.limit(),
 		LastOK: l.lastOK, LastFailure: l.lastFailure, LastReason: l.lastReason, Failures: l.failures,
 	}
-	if l.paused(time.Now()) {
+	now := time.Now()
+	h.Expired = l.expiry(now).At
+	if l.paused(now) {
 		h.PausedUntil, h.PausedFor = l.pausedUntil, l.pausedFor.Class
 	}
 	return h

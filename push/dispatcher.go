@@ -378,6 +378,8 @@ type LaneHealth struct {
 	// Failures counts failed attempts of the push service (not of tokens) since
 	// the last success.
 	Failures int
+	// Expired is when the credential ended, zero if it has not.
+	Expired time.Time
 }
 
 // Health returns a snapshot of all lanes, sorted by App and Part. An app that

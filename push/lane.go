@@ -340,6 +340,9 @@ func (l *lane) finish(j *job, o Outcome) {
 	now := time.Now()
 	told := o // what all of them share
 	told.Attempts, told.Tries, told.PushID, told.Proven = j.attempts, j.tries, j.req.PushID, l.proven(now)
+	if o.Class.expiredBy() {
+		told.Expired = l.expiry(now)
+	}
 	if o.Class == OK {
 		key := j.key
 		key.again = 0

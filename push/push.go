@@ -208,6 +208,9 @@ type Outcome struct {
 	// outcome of a proven credential speaks of the token; one of a credential
 	// that was never good may speak of the credential, and tokens are kept.
 	Proven bool
+	// Expired is set by the Dispatcher if the credential has ended, and the Class may
+	// come of that.
+	Expired Expiry
 	// PushID is set by the Dispatcher: the PushID of the push that was sent for
 	// this Request, which is another's if the two were one wake.
 	PushID string

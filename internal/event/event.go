@@ -144,6 +144,9 @@ type PushOutcome struct {
 	CallID  string
 	// Proven: the push service took a push with the same credential lately.
 	Proven bool
+	// Expired is when the credential of the app ExpiredApp ended, if that may be why.
+	ExpiredApp string
+	Expired    time.Time
 	// Tries are the attempts, the first of them first; of many the last are left out.
 	Tries []Try
 }

@@ -231,6 +231,8 @@ type PushOutcomeData struct {
 	LatencyMS float64   `json:"latency_ms,omitempty" doc:"time from the request for the push"`
 	CallID    string    `json:"call_id,omitempty" doc:"as in push.requested"`
 	Proven    bool      `json:"proven,omitempty" doc:"whether the push service took another push with this credential within the last hour"`
+	App       string    `json:"app,omitempty" doc:"the name in push.apps, if its certificate has expired and that may be why"`
+	Expired   time.Time `json:"expired,omitzero" doc:"when that was"`
 	Tries     []TryData `json:"tries,omitempty" doc:"the attempts: began, took_ms, class, reason and status of each, as above; of many the last are left out"`
 }
 
@@ -250,7 +252,7 @@ func (PushOutcome) Type() string { return "push.outcome" }
 func (e PushOutcome) data(Detail) any {
 	d := PushOutcomeData{
 		PushID: e.PushID, SentAs: e.SentAs, AOR: e.AOR, Binding: e.Binding, Provider: e.Provider, Kind: e.PushKind, Class: e.Class, Reason: e.Reason,
-		Status: e.Status, Attempts: e.Attempts, LatencyMS: milliseconds(e.Latency), CallID: e.CallID, Proven: e.Proven,
+		Status: e.Status, Attempts: e.Attempts, LatencyMS: milliseconds(e.Latency), CallID: e.CallID, Proven: e.Proven, App: e.ExpiredApp, Expired: utc(e.Expired),
 	}
 	for _, t := range e.Tries {
 		d.Tries = append(d.Tries, TryData{utc(t.Began), milliseconds(t.Took), t.Class, t.Reason, t.Status})

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -79,6 +80,24 @@ func TestExplain(t *testing.T) {
 		}
 		if l.Outcome != OutcomeFailed || l.Code != CodeWokeLate || l.Do == "" || !l.Late || l.Woke <= l.Took {
 			t.Errorf("late: %+v", l)
+		}
+	})
+}
+
+// TestTimeline_ExpiredCertificate: the verdict names the app and the day.
+func TestTimeline_ExpiredCertificate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tell(New(Options{}), 1)
+		s.received()
+		s.parked(25 * time.Second)
+		s.pushed()
+		s.Emit(event.PushOutcome{
+			PushID: "P" + s.callID, AOR: alice, Binding: phone, Provider: "apns", Class: "network", Reason: "NoAnswer", Request: s.number, CallID: s.callID,
+			ExpiredApp: "ios", Expired: time.Date(2026, 11, 20, 1, 0, 0, 0, time.UTC),
+		})
+		s.failed(480, "Push Failed")
+		if v := s.record(t).Verdict; v.Code != CodeCredential || !strings.Contains(v.Said, "push.apps ios expired on 2026-11-20") {
+			t.Errorf("%+v", v)
 		}
 	})
 }

@@ -13,6 +13,7 @@ const (
 	classGone      = "gone"
 	classForbidden = "forbidden"
 	reasonCanceled = "Canceled"
+	reasonTimeout  = "Timeout"
 )
 
 // requested notes that a push was asked for.
@@ -30,6 +31,7 @@ func (r *record) requested(e *event.PushRequested, now time.Time) {
 	d.Asked, d.PushID, d.Provider = now.UTC(), e.PushID, event.Text(e.Provider)
 	d.UsualMS, d.SpreadMS = milliseconds(e.Usual), milliseconds(e.Spread)
 	d.Class, d.Reason, d.Status, d.Taken, d.SentAs = "", "", 0, time.Time{}, ""
+	d.App, d.Expired = "", time.Time{}
 	if !e.Deadline.IsZero() {
 		d.Deadline = e.Deadline.UTC()
 	}
@@ -60,6 +62,7 @@ func (r *record) outcome(e *event.PushOutcome, now time.Time) {
 		return // It was pushed to again since.
 	}
 	d.Class, d.Status, d.Reason, d.Proven, d.Attempts, d.SentAs = e.Class, e.Status, event.Text(e.Reason), e.Proven, e.Attempts, e.SentAs
+	d.App, d.Expired = e.ExpiredApp, e.Expired
 	switch {
 	case e.Class == classOK:
 		d.Taken = now.UTC()

@@ -81,6 +81,8 @@ type Device struct {
 	Reason   string    `json:"reason,omitempty" doc:"the push service's own word"`
 	Proven   bool      `json:"proven,omitempty" doc:"whether the push service took another push with this credential within the last hour"`
 	Attempts int       `json:"attempts,omitempty" doc:"how often the push was sent"`
+	App      string    `json:"app,omitempty" doc:"the name in push.apps, if its certificate has expired and that may be why the push failed"`
+	Expired  time.Time `json:"expired,omitzero" doc:"when that was"`
 
 	Woke     time.Time `json:"woke,omitzero" doc:"when it was back"`
 	WokeMS   float64   `json:"woke_ms,omitempty" doc:"how long after the push it was back"`

@@ -203,11 +203,8 @@ func ofDevice(r *Record, d *Device) Verdict {
 			CodePushForbidden, "No push may be sent to this phone for a request of this kind, and it did not register by itself.",
 			explain.Outcome(d.Provider, push.Outcome{Class: push.Forbidden, Reason: d.Reason}).Do,
 		}
-	case d.TimedOut && d.Class == "":
-		return Verdict{
-			CodePushUnreachable, "The push service had not answered when the time was over, so the push may never have been sent.",
-			"Look whether a firewall lets this server reach it, and at its status page; `reveille providers` shows how it is.",
-		}
+	case d.TimedOut && d.Class == "", d.TimedOut && d.Reason == reasonCanceled:
+		return untaken(r, d)
 	case d.TimedOut:
 		return Verdict{
 			CodeDidNotWake, fmt.Sprintf("The push service took the push, and the phone did not register within %s%s.", roundly(waited(r, d)), usually(d)),
@@ -215,6 +212,32 @@ func ofDevice(r *Record, d *Device) Verdict {
 		}
 	}
 	return ofRequest(r)
+}
+
+// untaken judges a phone that was waited for in vain, and of whose push nothing was known
+// by then, or which was called off between two attempts.
+func untaken(r *Record, d *Device) Verdict {
+	const look = "Look whether a firewall lets this server reach it, and at its status page; `reveille providers` shows how it is."
+	var last *Step
+	for i := range r.Steps {
+		if s := &r.Steps[i]; s.Kind == StepAttempt && s.Binding == d.Binding {
+			last = s
+		}
+	}
+	switch {
+	case last != nil && classOf(last.Class) != 0:
+		tried := *d
+		tried.Reason, tried.Status, tried.Attempts = last.Reason, last.Status, max(d.Attempts, last.Attempt)
+		return ofPush(&tried, classOf(last.Class))
+	case d.Class == "":
+		return Verdict{CodePushUnreachable, "The push service never answered: when the time was over it had not said whether it took the push.", look}
+	}
+	return Verdict{CodePushNotSent, "The push had not left this server when the time was over.", "`reveille providers` shows which queue is long, or rests, and why."}
+}
+
+// neverAnswered says so of a push service that was asked so often.
+func neverAnswered(attempts int) string {
+	return "The push service never answered, though it was asked " + count(attempts, "time", "times") + "."
 }
 
 func onFlow(d *Device) string {
@@ -326,10 +349,18 @@ func lacking(d *Device) Verdict {
 
 // ofPush judges a phone whose push failed.
 func ofPush(d *Device, class push.Class) Verdict {
+	if !d.Expired.IsZero() {
+		return Verdict{
+			CodeCredential, "The certificate of push.apps " + d.App + " expired on " + d.Expired.UTC().Format(time.DateOnly) + ", so no phone of that app can be woken.",
+			"Make a new one in Apple's developer account, or better a key (.p8), which does not expire; a reload takes it over.",
+		}
+	}
 	o := push.Outcome{Class: class, Reason: d.Reason, Status: d.Status, Attempts: d.Attempts, Proven: d.Proven}
 	w := explain.Outcome(d.Provider, o)
 	v := Verdict{Code: codeOfPush(o), Said: w.Said, Do: w.Do}
-	if d.Reason != "" && explain.Known(d.Provider, d.Reason) {
+	if d.Reason == reasonTimeout && d.Attempts > 0 {
+		v.Said = neverAnswered(d.Attempts)
+	} else if d.Reason != "" && explain.Known(d.Provider, d.Reason) {
 		v.Said += " (" + d.Provider + ": " + d.Reason + ")"
 	}
 	return v

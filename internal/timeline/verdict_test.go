@@ -10,6 +10,7 @@ import (
 
 	"reveille/internal/event"
 	"reveille/push"
+	"reveille/push/explain"
 )
 
 // failedCall is a call that came to nothing, to one phone.
@@ -85,7 +86,20 @@ func TestJudge(t *testing.T) {
 		{CodeTooFast, "its address sent too much", refusedCall(480, "Too Many Requests", event.RuleRate)},
 		{CodeTooFast, "the user was called too often", refusedCall(480, "Too Many Requests", event.RulePerUser)},
 		{CodeOverload, "too much to do. It was told 503.", refusedCall(503, "", event.RuleOverload)},
-		{CodePushUnreachable, "had not answered", failedCall(480, "Device Did Not Wake", func(_ *Record, d *Device) { d.TimedOut = true })},
+		{CodePushUnreachable, "The push service never answered, though it was asked 3 times.", failedCall(480, "Device Did Not Wake", func(_ *Record, d *Device) {
+			d.TimedOut, d.Class, d.Reason, d.Attempts = true, push.Network.String(), reasonTimeout, 3
+		})},
+		{CodePushUnreachable, "The push service never answered, though it was asked 2 times.", failedCall(480, "Device Did Not Wake", func(r *Record, d *Device) {
+			d.TimedOut, d.Class, d.Reason, d.Attempts = true, push.Shed.String(), reasonCanceled, 2
+			r.Steps = []Step{{Kind: StepAttempt, Binding: phone, Attempt: 2, Class: push.Network.String(), Reason: reasonTimeout}}
+		})},
+		{CodePushNotSent, "had not left this server when the time was over", failedCall(480, "Device Did Not Wake", func(_ *Record, d *Device) {
+			d.TimedOut, d.Class, d.Reason = true, push.Shed.String(), reasonCanceled
+		})},
+		{CodeCredential, "The certificate of push.apps ios expired on 2026-11-20, so no phone", failedCall(480, "", func(_ *Record, d *Device) {
+			d.Class, d.App, d.Expired = push.Network.String(), "ios", time.Date(2026, 11, 20, 1, 0, 0, 0, time.UTC)
+		})},
+		{CodePushUnreachable, "The push service never answered: when the time was over", failedCall(480, "Device Did Not Wake", func(_ *Record, d *Device) { d.TimedOut = true })},
 		{CodeRegisteredElsewhere, "registered as sip:carol@example.com", failedCall(480, "Device Did Not Wake", func(_ *Record, d *Device) {
 			taken(d)
 			d.TimedOut, d.Elsewhere = true, "sip:carol@example.com"
@@ -203,7 +217,7 @@ func TestJudge_EveryClassOfPush(t *testing.T) {
 		}
 		seen[v.Code] = c
 	}
-	if classOK != push.OK.String() || classGone != push.Gone.String() || classForbidden != push.Forbidden.String() {
+	if classOK != push.OK.String() || classGone != push.Gone.String() || classForbidden != push.Forbidden.String() || !explain.Known("fcm", reasonTimeout) || !explain.Known("fcm", reasonCanceled) {
 		t.Error("the classes have other names")
 	}
 }

@@ -150,6 +150,7 @@ func (w *Waker) Wake(aor usrloc.AOR, b *usrloc.Binding, c Cause, done func(push.
 			PushID: r.PushID, SentAs: sentAs, AOR: r.AOR, Binding: id.String(), Provider: d.params.Provider, PushKind: c.Kind.String(),
 			Class: o.Class.String(), Reason: o.Reason, Status: o.Status, Attempts: o.Attempts,
 			Latency: time.Since(began), Err: o.Err, Request: c.Request, CallID: requested.CallID, Proven: o.Proven, Tries: tries(o.Tries),
+			ExpiredApp: o.Expired.App, Expired: o.Expired.At,
 		})
 	}
 	// A push system may report before it is known here that it took the push.

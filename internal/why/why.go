@@ -77,6 +77,7 @@ type Queue struct {
 	Failures    int       `json:"failures" doc:"how many attempts failed since"`
 	Said        string    `json:"said,omitempty" doc:"what it means, in words"`
 	Do          string    `json:"do,omitempty" doc:"what to do about it, in words"`
+	Expired     time.Time `json:"expired,omitzero" doc:"when the app's certificate ended, if it has"`
 }
 
 // A Report is the answer.
@@ -313,7 +314,7 @@ func ofPhone(f *Facts, p *Phone) (v timeline.Verdict, bad bool) {
 		return timeline.Judge(&r), true
 	}
 	for i := range f.Queues {
-		if l := &f.Queues[i]; l.Provider == p.Provider && l.Class != "" {
+		if l := &f.Queues[i]; l.Provider == p.Provider && (l.Class != "" || !l.Expired.IsZero()) {
 			return ofQueue(l), true
 		}
 	}
@@ -345,8 +346,12 @@ func doubtOf(f *Facts, p *Phone) string {
 func ofQueue(l *Queue) timeline.Verdict {
 	r := timeline.Record{Summary: timeline.Summary{
 		State: timeline.StateEnded, Outcome: timeline.OutcomeFailed,
-		Devices: []timeline.Device{{Provider: l.Provider, Class: l.Class, Reason: l.Reason}},
+		Devices: []timeline.Device{{Provider: l.Provider, Class: l.Class, Reason: l.Reason, App: l.App, Expired: l.Expired}},
 	}}
+	if !l.Expired.IsZero() {
+		r.Devices[0].Class = push.Credential.String()
+		return timeline.Judge(&r)
+	}
 	v := timeline.Judge(&r)
 	v.Said = "Nothing is pushed with the credential of push.apps " + l.App + " just now. " + v.Said
 	return v
@@ -356,6 +361,7 @@ func ofQueue(l *Queue) timeline.Verdict {
 func QueueOf(h push.LaneHealth, now time.Time) (l Queue, ok bool) {
 	l = Queue{
 		App: h.App, Provider: h.Provider, Part: h.Part, LastOK: h.LastOK, LastFailure: h.LastFailure, Failures: h.Failures,
+		Expired: h.Expired.UTC(),
 	}
 	if h.PausedUntil.After(now) {
 		l.Class, l.Reason = h.PausedFor.String(), h.LastReason
