@@ -16,10 +16,12 @@ const (
 	ivsCompleted
 	ivsConfirmed
 
-	// Non-INVITE server transaction (RFC 3261 §17.2.2, Figure 8).
+	// Non-INVITE server transaction (RFC 3261 §17.2.2, Figure 8). nisGivenUp is one
+	// more than there: the client has stopped waiting without an answer.
 	nisTrying
 	nisProceeding
 	nisCompleted
+	nisGivenUp
 
 	// INVITE client transaction (RFC 6026 §8.4, Figure 5). Two states more
 	// than there say that the branch is being cancelled: ivcGivenUp waits for a
@@ -133,6 +135,8 @@ func (s state) on(ev event) step {
 		return onNISProceeding(ev)
 	case nisCompleted:
 		return onNISCompleted(ev)
+	case nisGivenUp:
+		return onNISGivenUp(ev)
 	case ivcCalling:
 		return onIVCCalling(ev)
 	case ivcGivenUp:
@@ -155,6 +159,9 @@ func (s state) on(ev event) step {
 		return step{next: s}
 	}
 }
+
+// over reports whether nobody hears an answer any more.
+func (s state) over() bool { return s == terminated || s == nisGivenUp }
 
 // undecided reports whether s still lacks a final response.
 func (s state) undecided() bool {

@@ -76,7 +76,7 @@ func onNISTrying(ev event) step {
 		return step{nisCompleted, doSend | doQuiet, limitJ}
 	case evExpire:
 		// RFC 4320 §4.2: after the client's time-out nothing is sent at all.
-		return step{next: terminated}
+		return step{nisGivenUp, doQuiet, limitK}
 	default:
 		return step{next: nisTrying}
 	}
@@ -91,7 +91,7 @@ func onNISProceeding(ev event) step {
 	case evSuccess, evFailure:
 		return step{nisCompleted, doSend, limitJ}
 	case evExpire:
-		return step{next: terminated}
+		return step{nisGivenUp, doQuiet, limitK}
 	default:
 		return step{next: nisProceeding}
 	}
@@ -107,4 +107,13 @@ func onNISCompleted(ev event) step {
 		// RFC 3261 §17.2.2: any other final response is discarded.
 		return step{next: nisCompleted}
 	}
+}
+
+// What the client sent last is on its way for T4 at most, as RFC 3261 §17.1.2.2 takes it
+// for Timer K. A copy that came to nobody would be a new request.
+func onNISGivenUp(ev event) step {
+	if ev == evExpire {
+		return step{next: terminated}
+	}
+	return step{next: nisGivenUp}
 }

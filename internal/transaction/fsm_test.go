@@ -71,7 +71,7 @@ func TestFSM_EveryStateAndEvent(t *testing.T) {
 			{nisCompleted, doSend | doQuiet, limitJ},
 			{nisTrying, 0, keep},
 			{nisProceeding, doSend | doQuiet, keep},
-			{gone, 0, keep},
+			{nisGivenUp, doQuiet, limitK},
 			{nisTrying, 0, keep},
 		}},
 		nisProceeding: {"non-INVITE server, proceeding", [events]step{
@@ -83,7 +83,7 @@ func TestFSM_EveryStateAndEvent(t *testing.T) {
 			{nisCompleted, doSend, limitJ},
 			{nisProceeding, 0, keep},
 			{nisProceeding, 0, keep},
-			{gone, 0, keep},
+			{nisGivenUp, doQuiet, limitK},
 			{nisProceeding, 0, keep},
 		}},
 		nisCompleted: {"non-INVITE server, completed", [events]step{
@@ -97,6 +97,18 @@ func TestFSM_EveryStateAndEvent(t *testing.T) {
 			{nisCompleted, 0, keep},
 			{gone, 0, keep},
 			{nisCompleted, 0, keep},
+		}},
+		nisGivenUp: {"non-INVITE server, given up", [events]step{
+			{nisGivenUp, 0, keep},
+			{nisGivenUp, 0, keep},
+			{nisGivenUp, 0, keep},
+			{nisGivenUp, 0, keep},
+			{nisGivenUp, 0, keep},
+			{nisGivenUp, 0, keep},
+			{nisGivenUp, 0, keep},
+			{nisGivenUp, 0, keep},
+			{gone, 0, keep},
+			{nisGivenUp, 0, keep},
 		}},
 
 		ivcCalling: {"INVITE client, calling", [events]step{

@@ -77,7 +77,7 @@ func (s *Server) kind() kind {
 // it, other provisional responses never. A 408 ends such a request without a
 // response.
 func (s *Server) Respond(code int, wire []byte) {
-	if s.state == terminated {
+	if s.state.over() {
 		// RFC 4320 §4.2, RFC 6026 §8.3: too late.
 		s.q.layer.metrics.dropped(dropLateResponse)
 		return
@@ -127,10 +127,11 @@ func (s *Server) Refuse(r sipmsg.Reply) {
 	s.end()
 }
 
-// OnEnd has fn called on the queue when the transaction is gone. Several
-// functions are called in the order in which they were given.
+// OnEnd has fn called on the queue when the transaction is gone, or does nothing any
+// more but absorb copies of a request that nobody waits for. Several functions are
+// called in the order in which they were given.
 func (s *Server) OnEnd(fn func()) {
-	if s.state == terminated {
+	if s.state.over() {
 		s.q.later = append(s.q.later, fn)
 		return
 	}
@@ -208,8 +209,11 @@ func (s *Server) step(ev event, wire []byte) {
 			s.state = terminated
 		}
 	}
-	if s.state == terminated && was != terminated {
+	switch {
+	case s.state == terminated && was != terminated:
 		s.gone()
+	case s.state.over() && !was.over():
+		s.ended()
 	}
 }
 
@@ -229,6 +233,11 @@ func (s *Server) gone() {
 	s.q.unlink(s)
 	s.q.layer.live[s.kind()].Add(-1)
 	s.q.layer.known.add(s.q.layer.hash(s.m.CallID()), -1)
+	s.ended()
+}
+
+// ended tells the user that no answer will be heard any more.
+func (s *Server) ended() {
 	s.last = nil
 	if s.onEnd != nil {
 		s.q.later = append(s.q.later, s.onEnd)

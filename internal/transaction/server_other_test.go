@@ -131,10 +131,30 @@ func TestServerOther_NothingAfterTimerF_RFC4320_4_2(t *testing.T) {
 				if ended != 32*time.Second {
 					t.Errorf("the transaction ended after %v, want 32s", ended)
 				}
+				r.advance(5 * time.Second)
 				r.checkEmpty()
 			})
 		})
 	}
+}
+
+// TestServerOther_LateCopyIsNoRequest: what the client sent just before its time-out may
+// come after ours, which began when the first copy came.
+func TestServerOther_LateCopyIsNoRequest_RFC3261_17_2_2(t *testing.T) {
+	bubble(t, Options{}, func(r *rig) {
+		message := rq{method: "MESSAGE"}.on(t, udpCaller)
+		r.receive(udpCaller, message)
+		r.advance(36 * time.Second)
+		r.receive(udpCaller, message)
+		r.expect("0s request MESSAGE", "3.5s > 100")
+		late := false
+		r.on(r.server, func() { r.server.OnEnd(func() { late = true }) })
+		if !late {
+			t.Error("OnEnd was not called")
+		}
+		r.advance(2 * time.Second)
+		r.checkEmpty()
+	})
 }
 
 func TestUntilT2_RFC4320_4_1(t *testing.T) {
