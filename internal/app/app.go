@@ -339,9 +339,6 @@ func (a *App) Start() error {
 	a.running.Go(func() { a.guard.Run(a.background) })
 	a.running.Go(func() { a.traces.hub.Run(a.background) })
 	a.startHEP()
-	if a.spans != nil {
-		a.running.Go(func() { a.spans.Run(a.background) })
-	}
 	if a.qualifier != nil {
 		a.running.Go(func() { a.qualifier.Run(a.background) })
 	}

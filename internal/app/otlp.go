@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"runtime/debug"
 
 	"reveille/internal/otlp"
@@ -26,6 +27,21 @@ func (a *App) buildSpans() (err error) {
 	if a.spans, err = otlp.New(context.Background(), o); err != nil {
 		return err
 	}
-	a.onStop("spans", a.spans.Stop)
+	running, end := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.spans.Run(running)
+	}()
+	// After the last requests were explained: the collector is told of them, too.
+	a.onStop("spans", func(ctx context.Context) error {
+		end()
+		select {
+		case <-ended:
+			return a.spans.Stop(ctx)
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), a.spans.Stop(ctx))
+		}
+	})
 	return nil
 }

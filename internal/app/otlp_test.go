@@ -35,7 +35,12 @@ func TestSpans_OfACallToASleepingPhone(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.eventually("alice's phone knows that it is registered", func() bool { return alice.Count(phone.Registered) == 2 })
-	r.eventually("the collector has the spans", func() bool { return r.metric("reveille_otlp_spans_total") >= 3 })
+	if err := r.Stop(r.within()); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.metric("reveille_otlp_spans_total"); n < 3 {
+		t.Errorf("%v spans", n)
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	for _, want := range []string{"INVITE", "wake", "push fcm", "sip:alice@example.com"} {

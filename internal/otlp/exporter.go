@@ -122,22 +122,36 @@ func (e *Exporter) Emit(x event.Event) {
 	}
 }
 
-// Run makes spans until ctx ends. It may wait for the collector; then what ends meanwhile
-// waits, too, and is counted when it is too much.
+// Run makes spans until ctx ends, and then those of what has ended before. It may wait
+// for the collector; then what ends meanwhile waits, too, and is counted when it is too
+// much.
 func (e *Exporter) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case id := <-e.ended:
-			if r, ok := e.o.Get(id); ok && r.ID == id {
-				e.tell(ctx, &r)
+			for {
+				select {
+				case id := <-e.ended:
+					e.look(context.WithoutCancel(ctx), id)
+				default:
+					return
+				}
 			}
+		case id := <-e.ended:
+			e.look(ctx, id)
 		}
 	}
 }
 
-// Stop sends what waits, until ctx ends. What is told of later is lost.
+// look tells of a request if its Record is still there.
+func (e *Exporter) look(ctx context.Context, id string) {
+	if r, ok := e.o.Get(id); ok && r.ID == id {
+		e.tell(ctx, &r)
+	}
+}
+
+// Stop sends what waits, until ctx ends; Run must have returned. What is told of later
+// is lost.
 func (e *Exporter) Stop(ctx context.Context) error {
 	if err := e.provider.Shutdown(ctx); err != nil {
 		return fmt.Errorf("spans that wait: %w", err)

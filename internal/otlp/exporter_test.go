@@ -191,6 +191,25 @@ func TestExporter_NotesWhatHasEnded(t *testing.T) {
 	}
 }
 
+// What has ended before the server does is told of.
+func TestExporter_RunEndsWithWhatWaits(t *testing.T) {
+	began := time.Now()
+	f, r := newFake(t, 0), record(began)
+	e := exporter(t, f, 1, r)
+	for range 20 { // It is a matter of chance what is seen first: this, or the end.
+		e.Emit(event.Explained{ID: r.ID})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	e.Run(ctx)
+	if err := e.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(f.tree(began)); got != 20*5 {
+		t.Errorf("%d spans, want those of 20 requests", got)
+	}
+}
+
 // A collector that takes nothing costs spans, which are counted.
 func TestExporter_CollectorThatRefuses(t *testing.T) {
 	f, r := newFake(t, http.StatusForbidden), record(time.Now())
