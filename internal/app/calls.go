@@ -58,8 +58,9 @@ func (a *App) why(ctx context.Context, user string, calls int) (why.Report, erro
 	if err != nil {
 		return why.Report{}, err
 	}
+	unknown := len(rec.Bindings) == 0 && !a.gate.known(aor) //nolint:contextcheck // What is asked of the directory goes on without us.
 	f := why.Facts{
-		AOR: string(aor), Now: time.Now(), Started: a.began, Unknown: len(rec.Bindings) == 0 && !a.gate.known(aor),
+		AOR: string(aor), Now: time.Now(), Started: a.began, Unknown: unknown,
 		Calls: a.timeline.Last(string(aor), calls), Endings: a.timeline.Endings(string(aor)),
 	}
 	for i := range rec.Bindings {

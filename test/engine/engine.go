@@ -17,7 +17,10 @@ import (
 
 // MinPort and MaxPort bound the ports of media. They are below those that the system
 // gives out: others look for free ones there.
-const MinPort, MaxPort = 20000, 29999
+const (
+	MinPort = 20000
+	MaxPort = 29999
+)
 
 // An Engine is a running one on the loopback interface.
 type Engine struct {
@@ -37,7 +40,9 @@ func Start(t testing.TB) *Engine {
 		t.Fatal(err)
 	}
 	e := &Engine{Addr: free.LocalAddr().String(), t: t}
-	free.Close()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
 	e.Restart()
 	t.Cleanup(func() {
 		e.Kill()
