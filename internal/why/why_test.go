@@ -64,7 +64,7 @@ func TestJudge(t *testing.T) {
 		{"lane rests", timeline.CodeCredential, Facts{Phones: []Phone{asleep}, Queues: []Queue{{App: "android", Provider: "fcm", Class: "credential"}}}, []string{"push.apps android just now", "credential"}},
 		{"its certificate has expired", timeline.CodeCredential, Facts{
 			Phones: []Phone{asleep}, Queues: []Queue{{App: "ios", Provider: "fcm", Failures: 2, Expired: now().AddDate(0, 0, -3)}},
-			Calls:  []timeline.Record{ended(timeline.CodeCredential, nil)},
+			Calls: []timeline.Record{ended(timeline.CodeCredential, nil)},
 		}, []string{"The certificate of push.apps ios expired on 2026-11-19"}},
 		{"lane of others rests", CodeFine, Facts{Phones: []Phone{asleep}, Queues: []Queue{{App: "ios", Provider: "apns", Class: "credential"}}}, []string{"can be woken"}},
 		{"never wakes", timeline.CodeDidNotWake, Facts{Phones: []Phone{with(asleep, func(p *Phone) { p.Wake = &Habit{InRow: 4, FailingSince: now().Add(-30 * time.Minute)} })}}, []string{"4 pushes in a row, since 2026-11-22 11:30"}},
