@@ -73,7 +73,7 @@ func TestCheck_ReloadAsksTheSame(t *testing.T) {
 	if !strings.Contains(stderr, "configuration not reloaded") || !strings.Contains(stderr, "key file is gone") {
 		t.Errorf("log %s", stderr)
 	}
-	if got := strings.Join(f.calls, " "); got != "start stop" {
+	if got := strings.Join(f.calls, " "); got != "start unreadable stop" {
 		t.Errorf("calls %q, want no reload", got)
 	}
 }

@@ -26,9 +26,16 @@ func (p program) statsCommand() *cobra.Command {
 				name  string
 				value any
 			}{
-				{"accepted_regs", s.AcceptedRegs}, {"rejected_regs", s.RejectedRegs},
-				{"max_expires", s.MaxExpires}, {"max_contacts", s.MaxContacts}, {"default_expires", s.DefaultExpires}, {"defaults_expires", s.DefaultsExpires},
-				{"registered_users", s.RegisteredUsers}, {"location_users", s.LocationUsers}, {"location_contacts", s.LocationContacts}, {"location_expires", s.LocationExpires},
+				{"accepted_regs", s.AcceptedRegs},
+				{"rejected_regs", s.RejectedRegs},
+				{"max_expires", s.MaxExpires},
+				{"max_contacts", s.MaxContacts},
+				{"default_expires", s.DefaultExpires},
+				{"defaults_expires", s.DefaultsExpires},
+				{"registered_users", s.RegisteredUsers},
+				{"location_users", s.LocationUsers},
+				{"location_contacts", s.LocationContacts},
+				{"location_expires", s.LocationExpires},
 			} {
 				t.add(row.name, row.value)
 			}

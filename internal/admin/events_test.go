@@ -134,8 +134,10 @@ func TestEvents_ParamsFromOperateOn(t *testing.T) {
 	f := newFeed(t, 10)
 	s := control(t, Options{Addr: "127.0.0.1:0", Access: everybody(), Calls: Calls{Events: &Events{Subscribe: f.Subscribe}}})
 	for _, e := range []event.Event{
-		event.Registration{Action: "created", Provider: "fcm", Param: param}, event.RefreshDue{Provider: "fcm", Param: param},
-		event.PushRequested{Provider: "fcm", Param: param}, event.PushSend{Provider: "fcm", Param: param, Token: "planted-token"},
+		event.Registration{Action: "created", Provider: "fcm", Param: param},
+		event.RefreshDue{Provider: "fcm", Param: param},
+		event.PushRequested{Provider: "fcm", Param: param},
+		event.PushSend{Provider: "fcm", Param: param, Token: "planted-token"},
 	} {
 		f.Emit(e)
 	}
