@@ -98,6 +98,7 @@ func (l loaded) run(t *testing.T, scenario string, more ...string) (code int, s 
 }
 
 func TestLoad_RegisterAndRefreshWithDigest(t *testing.T) {
+	t.Parallel()
 	l := startLoaded(t, nil, "--password", "secret", "--phones", "100")
 	for _, algorithm := range []string{"MD5", "sha-256", ""} {
 		code, s, stderr := l.run(t, "refresh", "--phones", "100", "--password", "secret", "--algorithm", algorithm, "--duration", "2s", "--refresh-window", "8")
@@ -119,6 +120,7 @@ func TestLoad_RegisterAndRefreshWithDigest(t *testing.T) {
 }
 
 func TestLoad_Calls(t *testing.T) {
+	t.Parallel()
 	// The server cannot know yet that the phones sleep, and must not try them.
 	l := startLoaded(t, func(cfg *configs.Config) { cfg.Push.Policy.Default = configs.Always })
 	chart := filepath.Join(t.TempDir(), "chart.svg")
@@ -146,6 +148,7 @@ func TestLoad_Calls(t *testing.T) {
 }
 
 func TestLoad_Storm(t *testing.T) {
+	t.Parallel()
 	l := startLoaded(t, nil)
 	code, s, stderr := l.run(t, "storm", "--phones", "400", "--storm-phones", "300", "--storm-over", "2s", "--call-rate", "10")
 	storm := s.Phases[2]
@@ -156,6 +159,7 @@ func TestLoad_Storm(t *testing.T) {
 }
 
 func TestLoad_Due(t *testing.T) {
+	t.Parallel()
 	// A registration of four minutes, the shortest, is due after a second.
 	l := startLoaded(t, func(cfg *configs.Config) {
 		cfg.Push.TriggerInterval, cfg.Push.PNSRegInterval = 239*time.Second, 240*time.Second
@@ -168,6 +172,7 @@ func TestLoad_Due(t *testing.T) {
 }
 
 func TestLoad_TextAndFiles(t *testing.T) {
+	t.Parallel()
 	l := startLoaded(t, nil)
 	file := filepath.Join(t.TempDir(), "s.json")
 	args := []string{"load", "register", "--target", l.Addr("udp").String(), "--phones", "20", "--plain", "--quiet", "--json", file}
