@@ -80,8 +80,17 @@ type netBranch struct {
 	final   int
 	done    bool // by an ACK, or there is nothing to repeat
 	ends    int  // CANCELs
-	// spoke: the server has an answer that says that the phone has the request.
-	spoke, superseded bool
+	// spoke is when the server first got an answer that says that the phone has the
+	// request; zero: it did not.
+	spoke      time.Time
+	superseded bool
+}
+
+// heard notes that the server has an answer.
+func (b *netBranch) heard() {
+	if b.spoke.IsZero() {
+		b.spoke = time.Now()
+	}
 }
 
 // A netCall is the caller's side of a request outside a dialog.
@@ -394,7 +403,8 @@ func (n *netModel) sees(s sent) {
 			continue
 		}
 		failed := b.final == 408 || b.final == 482
-		if b.spoke && !b.superseded && !failed {
+		// What comes at the same time as the registration may be handled after it.
+		if !b.spoke.IsZero() && b.spoke.Before(time.Now()) && !b.superseded && !failed {
 			n.violated("%s: phone %d is asked again on %s, after it was heard on %s", c.id, p.number, s.flow, b.request.flow)
 		}
 		b.superseded = true
@@ -428,7 +438,7 @@ func (n *netModel) phoneHears(p *netPhone, s sent) {
 			n.answers(p, b, 487)
 		}
 	case b.last != "":
-		n.up(s.flow, b.last, func() { b.spoke = true })
+		n.up(s.flow, b.last, b.heard)
 	default:
 		n.takes(p, b)
 	}
@@ -470,16 +480,15 @@ func (n *netModel) answers(p *netPhone, b *netBranch, status int) {
 	f := b.request.flow
 	b.last = strings.ReplaceAll(response(b.request.m, status), "tag=callee", "tag="+tagOn(b.request))
 	text := b.last
-	heard := func() { b.spoke = true }
 	if status < 200 || b.call.method != "INVITE" {
-		n.up(f, text, heard)
+		n.up(f, text, b.heard)
 		return
 	}
 	n.repeat(time.Now(), 500*time.Millisecond, 4*time.Second, func() bool {
 		if b.done || p.flow != f {
 			return false
 		}
-		n.up(f, text, heard)
+		n.up(f, text, b.heard)
 		return true
 	})
 }
