@@ -91,6 +91,16 @@ func (d *Dispatcher) Supports(p Params) bool {
 	return d.routes.find(p) != nil
 }
 
+// App is the Name of the app that takes p, empty if none does.
+func (d *Dispatcher) App(p Params) string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if r := d.routes.find(p); r != nil {
+		return r.app.Name
+	}
+	return ""
+}
+
 // Providers lists the pn-provider values of all apps, sorted, each once: what a
 // query for all push services is answered with (RFC 8599 §5.6.1.2). Those that only
 // an app for AnyProvider serves have no names that could be listed.

@@ -291,6 +291,11 @@ func TestDispatcher_WhatItSupports(t *testing.T) {
 	if diff := cmp.Diff([]string{"fcm", "webpush"}, d.Providers()); diff != "" {
 		t.Errorf("providers (-want +got):\n%s", diff)
 	}
+	for param, want := range map[string]string{"project": "b", "other": "a", "nobody": ""} {
+		if app := d.App(Params{"fcm", param}); app != want {
+			t.Errorf("App of fcm and %s = %q, want %q", param, app, want)
+		}
+	}
 	if !d.Supports(Params{"fcm", "project"}) || d.Supports(Params{"fcm", "nobody"}) || d.Supports(Params{"apns", "T.b"}) {
 		t.Error("Supports does not follow the patterns")
 	}

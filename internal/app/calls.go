@@ -10,6 +10,7 @@ import (
 	"reveille/internal/timeline"
 	"reveille/internal/wake"
 	"reveille/internal/why"
+	"reveille/push"
 	"reveille/usrloc"
 )
 
@@ -68,7 +69,7 @@ func (a *App) why(ctx context.Context, user string, calls int) (why.Report, erro
 	}
 	for _, h := range a.pushes.Health() {
 		q, bad := why.QueueOf(h, f.Now)
-		if bad && slices.ContainsFunc(f.Phones, func(p why.Phone) bool { return p.Provider == q.Provider }) {
+		if bad && slices.ContainsFunc(f.Phones, func(p why.Phone) bool { return p.App == q.App }) {
 			f.Queues = append(f.Queues, q)
 		}
 	}
@@ -87,6 +88,9 @@ func (a *App) whyPhone(ctx context.Context, aor usrloc.AOR, b *usrloc.Binding, n
 		_, _, p.Awake = a.proxy.Way(b)
 	}
 	if p.Provider != "" {
+		if params, err := push.ParseParams(b.Push.Provider, b.Push.Param); err == nil {
+			p.App = a.pushes.App(params)
+		}
 		p.Lacks = a.waker.Lacks(b)
 		p.Elsewhere = a.othersWith(ctx, aor, b)
 	}

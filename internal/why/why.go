@@ -40,6 +40,7 @@ type Phone struct {
 	Instance  string    `json:"instance,omitempty" doc:"+sip.instance"`
 	UserAgent string    `json:"user_agent,omitempty" doc:"User-Agent"`
 	Provider  string    `json:"provider,omitempty" doc:"pn-provider"`
+	App       string    `json:"app,omitempty" doc:"the name in push.apps of what pushes to it"`
 	Updated   time.Time `json:"updated" doc:"when it last registered"`
 	Expires   time.Time `json:"expires" doc:"when its registration ends"`
 	// Lacks is as in event.Sleeper; without a Provider it says nothing.
@@ -314,7 +315,7 @@ func ofPhone(f *Facts, p *Phone) (v timeline.Verdict, bad bool) {
 		return timeline.Judge(&r), true
 	}
 	for i := range f.Queues {
-		if l := &f.Queues[i]; l.Provider == p.Provider && (l.Class != "" || !l.Expired.IsZero()) {
+		if l := &f.Queues[i]; l.App == p.App && (l.Class != "" || !l.Expired.IsZero()) {
 			return ofQueue(l), true
 		}
 	}
@@ -332,7 +333,7 @@ func ofPhone(f *Facts, p *Phone) (v timeline.Verdict, bad bool) {
 // reason to doubt it.
 func doubtOf(f *Facts, p *Phone) string {
 	for i := range f.Queues {
-		if l := &f.Queues[i]; l.Provider == p.Provider && l.Failures > 0 {
+		if l := &f.Queues[i]; l.App == p.App && l.Failures > 0 {
 			return "its push service did not take the last push"
 		}
 	}

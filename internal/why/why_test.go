@@ -26,7 +26,7 @@ func ended(code string, change func(*timeline.Record)) timeline.Record {
 func ruled(r *timeline.Record) { r.Rule = "acl.source" }
 
 func TestJudge(t *testing.T) {
-	asleep := Phone{Binding: "1", Provider: "fcm", Updated: now().Add(-time.Hour)}
+	asleep := Phone{Binding: "1", Provider: "fcm", App: "android", Updated: now().Add(-time.Hour)}
 	awake := asleep
 	awake.Awake = true
 	with := func(p Phone, change func(*Phone)) Phone {
@@ -63,10 +63,10 @@ func TestJudge(t *testing.T) {
 		}, []string{"another account, too: sip:c@example.com"}},
 		{"lane rests", timeline.CodeCredential, Facts{Phones: []Phone{asleep}, Queues: []Queue{{App: "android", Provider: "fcm", Class: "credential"}}}, []string{"push.apps android just now", "credential"}},
 		{"its certificate has expired", timeline.CodeCredential, Facts{
-			Phones: []Phone{asleep}, Queues: []Queue{{App: "ios", Provider: "fcm", Failures: 2, Expired: now().AddDate(0, 0, -3)}},
+			Phones: []Phone{asleep}, Queues: []Queue{{App: "android", Provider: "fcm", Failures: 2, Expired: now().AddDate(0, 0, -3)}},
 			Calls: []timeline.Record{ended(timeline.CodeCredential, nil)},
-		}, []string{"The certificate of push.apps ios expired on 2026-11-19"}},
-		{"lane of others rests", CodeFine, Facts{Phones: []Phone{asleep}, Queues: []Queue{{App: "ios", Provider: "apns", Class: "credential"}}}, []string{"can be woken"}},
+		}, []string{"The certificate of push.apps android expired on 2026-11-19"}},
+		{"lane of others rests", CodeFine, Facts{Phones: []Phone{asleep}, Queues: []Queue{{App: "android-test", Provider: "fcm", Class: "credential"}}}, []string{"can be woken"}},
 		{"never wakes", timeline.CodeDidNotWake, Facts{Phones: []Phone{with(asleep, func(p *Phone) { p.Wake = &Habit{InRow: 4, FailingSince: now().Add(-30 * time.Minute)} })}}, []string{"4 pushes in a row, since 2026-11-22 11:30"}},
 		{"did not wake the last time", CodeFine, Facts{Phones: []Phone{with(asleep, func(p *Phone) { p.Wake = &Habit{InRow: 1, FailingSince: now().Add(-30 * time.Minute)} })}}, []string{"sleeps; the last push did not wake it."}},
 		{"its push service failed, and does not rest", CodeFine, Facts{Phones: []Phone{asleep}, Queues: []Queue{{App: "android", Provider: "fcm", Failures: 1}}}, []string{"sleeps; its push service did not take the last push."}},
