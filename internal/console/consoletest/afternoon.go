@@ -289,8 +289,8 @@ func (s *Server) lanes() []admin.Lane {
 		{App: "example-ios", Provider: "apns", InFlight: 2, Limit: 1000, LastOK: t.Add(-3 * second), LastFailure: t.Add(-3 * time.Hour), LastReason: "BadDeviceToken"},
 		{App: "example-android", Provider: "fcm", Queued: 4, InFlight: 7, Limit: 256, LastOK: t.Add(-1 * second), LastFailure: t.Add(-95 * time.Minute), LastReason: "UNREGISTERED"},
 		{
-			App: "browser", Provider: "webpush", Part: "push.example.org", Queued: 31, Limit: 64, LastOK: t.Add(-25 * time.Minute), LastFailure: t.Add(-18 * second), LastReason: "503", Failures: 12,
-			PausedUntil: t.Add(42 * second), PausedFor: "unavailable", Said: "The push service is not available at the moment.", Do: "Nothing: it is tried again by itself. Calls for these phones fail until then.",
+			App: "browser", Provider: "webpush", Part: "push.example.org", Queued: 31, Limit: 64, LastOK: t.Add(-25 * time.Minute), LastFailure: t.Add(-18 * second), LastReason: "ServiceUnavailable", Failures: 12,
+			PausedUntil: t.Add(42 * second), PausedFor: "unavailable", Said: "The push service of this browser has trouble of its own.", Do: "Wait.",
 		},
 		{App: "partner", Provider: "webhook", Part: "push.partner.example"},
 	}
