@@ -99,13 +99,17 @@ func example(e Event) Event {
 	case PushRequested:
 		return PushRequested{PushID: id, AOR: aor, Binding: binding, Provider: "fcm", Param: "example-phone", PushKind: "call", Method: "INVITE", CallID: "a84b4c76e66710", Deadline: at.Add(25 * time.Second)}
 	case PushOutcome:
-		return PushOutcome{PushID: id, AOR: aor, Binding: binding, Provider: "fcm", PushKind: "call", Class: "gone", Reason: "UNREGISTERED", Status: 404, Attempts: 1, Latency: 81500 * time.Microsecond, CallID: "a84b4c76e66710",
-			Tries: []Try{{Began: at, Took: 81200 * time.Microsecond, Class: "gone", Reason: "UNREGISTERED", Status: 404}}}
+		return PushOutcome{
+			PushID: id, AOR: aor, Binding: binding, Provider: "fcm", PushKind: "call", Class: "gone", Reason: "UNREGISTERED", Status: 404, Attempts: 1, Latency: 81500 * time.Microsecond, CallID: "a84b4c76e66710",
+			Tries: []Try{{Began: at, Took: 81200 * time.Microsecond, Class: "gone", Reason: "UNREGISTERED", Status: 404}},
+		}
 	case PushReported:
 		return PushReported{PushID: id, AOR: aor, Binding: binding, Result: "gone", Reason: "uninstalled"}
 	case Call:
-		return Call{Step: "parked", Method: "INVITE", CallID: "a84b4c76e66710", From: "sip:bob@example.com", To: aor, AOR: aor, Binding: binding, Elapsed: 400 * time.Microsecond, Asleep: true, Lookup: "push_only", Phones: 1,
-			Sleeper: &Sleeper{Provider: "fcm", Deadline: at.Add(25 * time.Second)}}
+		return Call{
+			Step: "parked", Method: "INVITE", CallID: "a84b4c76e66710", From: "sip:bob@example.com", To: aor, AOR: aor, Binding: binding, Elapsed: 400 * time.Microsecond, Asleep: true, Lookup: "push_only", Phones: 1,
+			Sleeper: &Sleeper{Provider: "fcm", Deadline: at.Add(25 * time.Second)},
+		}
 	case Explained:
 		return Explained{
 			ID: "lc4fqv3k1", AOR: aor, CallID: "a84b4c76e66710", Method: "INVITE", From: "sip:bob@example.com", To: aor, Binding: binding, Provider: "fcm",

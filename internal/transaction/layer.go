@@ -93,6 +93,7 @@ func (l *Layer) ReceiveAt(f flow.Flow, m *sipmsg.Message, came time.Time) bool {
 	case absorbed:
 		l.metrics.absorbed.Inc()
 		return true
+	case admitted, doubted:
 	}
 	return q.receive(item{f: f, m: m, slot: l.slot(m), came: came.Sub(l.epoch), doubted: d == doubted})
 }

@@ -93,7 +93,7 @@ type Report struct {
 	Calls   []timeline.Record `json:"calls" doc:"the last requests that met a sleeping phone or failed, the latest first"`
 }
 
-// CodeFine: nothing is in the way of a call.
+// CodeFine says that nothing is in the way of a call.
 const CodeFine = "fine"
 
 // Judge makes the report.
