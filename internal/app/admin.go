@@ -79,3 +79,16 @@ func (a *App) banned() (list []admin.Ban) {
 	}
 	return list
 }
+
+// adminRole is a role of the configuration; what is none there is none here.
+func adminRole(r configs.Role) admin.Role {
+	switch r {
+	case configs.AdminRole:
+		return admin.Admin
+	case configs.OperateRole:
+		return admin.Operate
+	case configs.ReadRole:
+		return admin.Read
+	}
+	return 0 // None.
+}

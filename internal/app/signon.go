@@ -46,16 +46,3 @@ func (a *App) useSignOn(s *console.SignOn) {
 		old.Client.Close()
 	}
 }
-
-// adminRole is a role of the configuration; what is none there is none here.
-func adminRole(r configs.Role) admin.Role {
-	switch r {
-	case configs.AdminRole:
-		return admin.Admin
-	case configs.OperateRole:
-		return admin.Operate
-	case configs.ReadRole:
-		return admin.Read
-	}
-	return 0 // None.
-}
